@@ -62,7 +62,7 @@ class Gunicorn:
         eventually(lambda: ApiClient(self.host, self.port).request("GET", "/", b"", {}), within=10)
 
     def stop(self) -> None:
-        """End it with TERM; its log must hold no traceback."""
+        """Stop gunicorn with SIGTERM; its log must contain no traceback."""
         if self.process.poll() is None:
             self.process.terminate()
         assert self.process.wait(seconds(GRACE + 5)) == 0, self.log

@@ -96,7 +96,6 @@ class WSGIExchange(Exchange):
 
     def finish(self) -> None:
         """Do nothing, because the server ends the stream."""
-        # the server does that
 
     def open_stream(self, response: HTTPResponse, serve: ServeStream) -> None:
         """Begin a stream, and call `serve` to write the rest. Raises OSError."""

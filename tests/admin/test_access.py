@@ -1,4 +1,4 @@
-"""Behaviour of passwords and tokens, on a clock that the test moves."""
+"""Behaviour of passwords and tokens, with a fake clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HERE = "192.0.2.1"
 
 
 class Door:
-    """An access whose configuration and clock are the test's to change."""
+    """An Access whose configuration and clock the test can change."""
 
     def __init__(self) -> None:
         self.config = CONFIG
@@ -42,7 +42,7 @@ class Door:
         return self.access.log_in(address, password)
 
     def status(self, password: str = "wrong", address: str = HERE) -> int:
-        """The status that a password is refused with."""
+        """The status with which a password is refused."""
         with pytest.raises(HTTPError) as refused:
             self.log_in(password, address)
         return refused.value.status

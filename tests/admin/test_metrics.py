@@ -1,4 +1,4 @@
-"""Behaviour of the metrics for Prometheus, and of the dashboard that draws them."""
+"""Behaviour of the metrics for Prometheus, and of the Grafana dashboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behaviour of the commands of operators that v1 does not have, on two nodes that one engine joins."""
+"""Behaviour of the commands of operators that v1 does not have, on two nodes with one engine."""
 
 from __future__ import annotations
 

@@ -20,14 +20,14 @@ EVIL = "http://evil.example"
 
 @pytest.fixture(scope="module")
 def behind_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that lets in whom a proxy on this machine names, without a password of its own."""
+    """A server without a password that trusts a proxy on this machine to authenticate operators."""
     options = {"web": True, "admin_secret": "admin secret", "admin_trusted_header": HEADER}
     with running(options, tmp_path_factory.mktemp("proxied")) as server:
         yield server
 
 
 def session(server: Server, method: str = "POST", password: str = PASSWORD, **headers: str) -> requests.Response:
-    """A request for the session, as the page makes it unless `headers` say otherwise."""
+    """Request the session like the page of the web interface, with changed `headers` if given."""
     given = {name.replace("_", "-"): value for name, value in {"Origin": server.url, **headers}.items() if value}
     return requests.request(
         method, f"{server.url}/auth/session", data={"password": password}, headers=given, timeout=seconds(10)

@@ -1,4 +1,4 @@
-"""Behaviour of the count of admin sockets without a token: whom it closes when there are too many."""
+"""Behaviour of the limit of admin sockets without a token: which of them is closed if there are too many."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gentrifugo.app.model.errors import CLOSE_LIMIT_EXCEEDED, Disconnect
 
 
 class Socket:
-    """Remembers why it was closed."""
+    """A socket that records the reason for which it was closed."""
 
     def __init__(self, sockets: UnauthenticatedSockets, address: str) -> None:
         self.closed: Disconnect | None = None

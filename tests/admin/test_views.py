@@ -1,4 +1,4 @@
-"""Behaviour of the admin endpoints of a running server, seen from outside."""
+"""Behaviour of the admin endpoints of a running server, tested with HTTP requests."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class TestSocket:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server without a word about operators in its configuration."""
+    """A server whose configuration has no option for operators."""
     with running({}, tmp_path_factory.mktemp("plain")) as server:
         yield server
 

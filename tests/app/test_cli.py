@@ -1,4 +1,4 @@
-"""Behaviour of the `gentrifugo` command, run as a process of its own."""
+"""Behaviour of the `gentrifugo` command, which runs in a separate process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the command; no variable of ours comes in from outside, and a warning of Python is an error."""
+    """Run the command, without options in the environment, and with Python warnings as errors."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "gentrifugo", *argv],
@@ -39,7 +39,7 @@ def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 
 def refused(*argv: str, **environ: str) -> list[str]:
-    """What the command says on standard error when it ends with status 1; a traceback would not pass."""
+    """The standard error of the command, which must end with status 1 and without a traceback."""
     result = run(*argv, **environ)
     assert (result.returncode, result.stdout) == (1, "")
     lines = result.stderr.splitlines()
@@ -133,7 +133,7 @@ class TestGenconfig:
 
 
 class TestTokens:
-    """Making and checking tokens by hand."""
+    """The commands that create and check tokens."""
 
     @pytest.fixture(autouse=True)
     def file(self, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""Behaviour of the log: lines for people or programs, and a file that can be moved away."""
+"""Behaviour of the log: lines for people or programs, and reopening a log file after rotation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behaviour of the service: start and stop, and clients on real sockets from first frame to last."""
+"""Behaviour of the service: start and stop, and clients on real sockets."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Served:
         self.greenlet = gevent.spawn(service.serve_websocket, self._server_end, self._server_end.recv)
 
     def call(self, method: str, **params: Any) -> Any:
-        """Run one command; the next message that comes."""
+        """Run one command, and return the next message."""
         self.websocket.send_json({"method": method, "params": params})
         return self.websocket.recv_json()
 
     def end(self) -> None:
-        """Hang up, and see the service let go of the connection."""
+        """Disconnect, and wait until the service has released the connection."""
         self.websocket.drop()
         self.greenlet.join(seconds(5))
         assert self.greenlet.successful()
@@ -54,7 +54,7 @@ class Served:
 
 
 class Clients:
-    """Clients of one service; `open` serves another."""
+    """Clients of one service; `open` creates another client."""
 
     def __init__(self, service: Service) -> None:
         self._service = service

@@ -1,4 +1,4 @@
-"""What the command line takes, and what it says to what it does not take."""
+"""The command line: valid arguments, and errors for invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that a command line starts, and what is said when the command line is not right."""
+"""Servers that a command line starts, and errors for invalid command lines."""
 
 from __future__ import annotations
 

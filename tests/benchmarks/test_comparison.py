@@ -1,4 +1,4 @@
-"""Two servers in turn: what counts, what is discarded, and what the table says."""
+"""The comparison of two servers: counted and discarded rounds, and the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages have the size that was asked for, whatever they say."""
+"""All messages of a benchmark have the requested size."""
 
 from __future__ import annotations
 

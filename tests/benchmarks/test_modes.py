@@ -1,4 +1,4 @@
-"""Every mode, run as a command against a real server with tiny numbers. How fast it was is nobody's business here."""
+"""Every mode, run as a command against a real server with small numbers. The measured speed is not checked."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ TITLES = {"small-channels": "fanout", "many-channels": "fanout", "api-batch": "a
 
 
 def bench(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does."""
+    """Run the benchmark command against the server."""
     secret = KEYS["token_hmac_secret_key"] if "--protocol" in arguments else server.secret
     return run(*arguments, "--url", server.url, "--secret", secret)
 
@@ -164,7 +164,7 @@ def test_two_running_servers_are_compared(server: Server, start_server: Callable
 
 @pytest.fixture
 def other_server(tmp_path: Path) -> str:
-    """A command line that starts a server, here one of this repository too."""
+    """A command line that starts another server of this repository."""
     config = tmp_path / "config.json"
     history = {"name": "history", "history_size": 10, "history_lifetime": 60}
     config.write_text(json.dumps({"secret": "x", "address": "127.0.0.1", "namespaces": [history]}), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page says what was measured."""
+"""The benchmark page contains all measured figures."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_parts_that_could_not_be_measured_have_no_section() -> None:
 
 @pytest.mark.timeout(seconds(180))
 def test_everything_on_the_page_can_be_measured() -> None:
-    """All runs with real servers, short and with few clients; the C module and Redis only where they are."""
+    """This runs everything with real servers, few clients and short times; C module and Redis only if available."""
     measured = run_suite(Scale(time=0.05, size=0.02, rounds=1))
     page = "\n".join(sections(measured, describe()))
     assert page.count("\n## ") == 9 + bool(measured.sending) + bool(measured.redis)

@@ -1,4 +1,4 @@
-"""What the kernel says of processes."""
+"""CPU time, memory and files of processes, from /proc."""
 
 from __future__ import annotations
 

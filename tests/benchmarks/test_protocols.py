@@ -1,4 +1,4 @@
-"""What the protocols say of clients and backends, and what they read of the server."""
+"""The protocols: encoding commands of clients and backends, and decoding messages of the server."""
 
 from __future__ import annotations
 

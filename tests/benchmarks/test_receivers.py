@@ -1,4 +1,4 @@
-"""Counting by bytes is exact, and checking finds what is lost, doubled, out of order or changed."""
+"""Counting by bytes is exact, and checking detects lost, duplicate, unordered and changed messages."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def push(number: int, publisher: int = 0, channel: str = "news", data_format: Fo
 
 
 def feed(receiver: Receiver, chunks: Iterable[bytes]) -> list[int]:
-    """The opcodes of the control frames."""
+    """Feed a receiver, and return the opcodes of the control frames."""
     return [control.opcode for chunk in chunks for control in receiver.receive(memoryview(chunk))]
 
 
 @pytest.fixture
 def deliveries() -> Deliveries:
-    """Deliveries in which one message has been seen, so that the size of a frame is known."""
+    """Deliveries after one message, so that the size of a frame is known."""
     deliveries = Deliveries()
     feed(CheckingReceiver(deliveries, FORMAT, "news"), [frame(push(0))])
     deliveries.count = 0

@@ -294,7 +294,7 @@ class TestConnections:
 
 
 def run(code: str, *arguments: str) -> str:
-    """The output of Python code in a process of its own, which must not fail."""
+    """Run Python code in a separate process, which must not fail, and return its output."""
     command = [sys.executable, "-W", "error", "-c", code, *arguments]
     # A process that is measured for coverage imports gevent itself.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}

@@ -1,4 +1,4 @@
-"""Requests that fail are sent again, unless they might publish twice: with a server that fails in given ways."""
+"""Failed requests are sent again unless they could publish twice; the server fails in given ways."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def attempts(
 def failed_attempts(
     server: Server, failures: Sequence[Failure], call: Callable[[Client], object], **options: Any
 ) -> int:
-    """How often a call is sent that raises ClientError in the end."""
+    """Return how often a call is sent that finally raises ClientError."""
     with (
         flaky(server.url, *failures) as between,
         Client(between.url, api_key=API_KEY, secret=SECRET, **{"timeout": seconds(5), **options}) as client,

@@ -1,4 +1,4 @@
-"""What clients of protocol v2 send, and what they get: the same in JSON and in Protobuf."""
+"""Conversations with clients of protocol v2, which are the same in JSON and in Protobuf."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published arrives as it was sent, byte for byte, on every way that a message can take."""
+"""Published data arrives unchanged, byte for byte, on every path of a message."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def assert_relayed(payload: str, text: str, field: str = "data") -> None:
 
 
 def next_message(client: ProtocolClient) -> str:
-    """The text of the next frame with a message, joins and replies left aside."""
+    """The text of the next frame with a message; joins and replies are skipped."""
     while '"method":"message"' not in (text := client.socket.recv_text()):
         pass
     return text

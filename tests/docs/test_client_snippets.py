@@ -1,4 +1,4 @@
-"""Snippets of docs/clients.md and docs/recovery.md that need something around them, and what these say of libraries."""
+"""Snippets of docs/clients.md and docs/recovery.md that need additional code, and statements about libraries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NEWS = {"name": "news", "history_size": 10, "history_lifetime": 60, "recover": T
 
 
 def snippet(name: str, beginning: str) -> str:
-    """The block of a page that begins with these words."""
+    """Return the block of a page that begins with these words."""
     (text,) = (
         block.text for block in page(name).blocks if block.mark == f"run by {THIS}" and block.text.startswith(beginning)
     )
@@ -121,7 +121,7 @@ def test_cent_has_a_command_line(start_server: Callable[..., Server], tmp_path: 
 def test_centrifuge_js_forgets_the_last_uid_after_an_empty_recovery(
     start_server: Callable[..., Server], has_new: bool
 ) -> None:
-    """As docs/recovery.md says; should a version come that does not, say so there."""
+    """docs/recovery.md describes this. If a later version of the library does not forget the uid, change the page."""
     server = start_server(namespaces=[NEWS])
     api = ApiClient(server.host, server.port)
     api.publish("news:a", 1)

@@ -1,4 +1,4 @@
-"""Every command that a page shows belongs to a program whose commands a test checks, or is said to be run by none."""
+"""Every command on a page belongs to a program whose commands a test checks, or is listed as not run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The views of docs/tokens.md and docs/connections.md, as a site without our extension would have them."""
+"""The views of docs/tokens.md and docs/connections.md, in a site without the extension."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every file that operators are given is used by a test in the way that it is meant for."""
+"""Every file for operators is used by a test for its purpose."""
 
 from __future__ import annotations
 

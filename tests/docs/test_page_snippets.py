@@ -38,7 +38,7 @@ def block(words: str) -> Block:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with each program as a file, translated to JavaScript. Any complaint of tsc is a failure."""
+    """A directory with each program as a file, translated to JavaScript. Any error of tsc is a failure."""
     directory = tmp_path_factory.mktemp("page")
     packages = directory / "node_modules"
     packages.mkdir()
@@ -78,7 +78,7 @@ def address(server: Server) -> str:
 
 
 def printed(built: Path, program: str) -> list[str]:
-    """What a program in Node prints that uses the translated ones."""
+    """Return the output of a Node program that uses the translated programs."""
     before = f"global.WebSocket = require({json.dumps(str(built.parent / 'node_modules/ws'))});"
     return Program("javascript", f"{before}\n{program}", built).output().splitlines()
 

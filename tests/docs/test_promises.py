@@ -1,4 +1,4 @@
-"""Each promise names tests that are there, and the one promise that no other test checks."""
+"""Each promise names existing tests; this file has the test for one of them."""
 
 from __future__ import annotations
 

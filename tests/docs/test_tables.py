@@ -1,4 +1,4 @@
-"""Tables that repeat what the code declares say the same as the code."""
+"""Tables on pages match the declarations in the code."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ CHANNELS = [
 class Listener:
     """A node as its engine sees it: keeps what arrives in `events`, `controls`, `entries`, `missed` and `occupancy`.
 
-    It takes what is told of occupancy while `gate` is open, has it told again while `refuses` is set, and ends the
-    greenlet that tells it while `ends` is set.
+    It accepts reports of occupancy while `gate` is open, requests to be called again while `refuses` is set, and ends
+    the greenlet that reports while `ends` is set.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -89,16 +89,16 @@ class Listener:
         return not self.refuses
 
     def told(self, count: int) -> None:
-        """Wait until it has been told of occupancy `count` times."""
+        """Wait until occupancy has been reported `count` times."""
         eventually(lambda: len(self.occupancy) == count, what=f"{count} changes of occupancy")
 
     def controlled(self, *messages: bytes) -> None:
-        """Check that these control messages come, in this order, and no others before the last of them."""
+        """Check that exactly these control messages arrive, in this order."""
         eventually(lambda: len(self.controls) >= len(messages), what=f"{len(messages)} control messages")
         assert self.controls == list(messages)
 
     def heard(self, *events: Event) -> None:
-        """Check that these events come, in this order, and no others before the last of them; positions may differ."""
+        """Check that exactly these events arrive, in this order; positions may differ."""
         eventually(lambda: len(self.events) >= len(events), what=f"{len(events)} events")
         assert [without_position(event) for event in self.events] == list(events)
 
@@ -112,25 +112,25 @@ class Listener:
 
 
 class Lab(ABC):
-    """Makes engines of one kind that share what engines of this kind share, and lets their time pass."""
+    """Creates connected engines of one kind, and lets their time pass."""
 
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
 
     @abstractmethod
     def make(self) -> Engine:
-        """Another engine, not yet started, joined with those made before if this kind joins."""
+        """Create another engine, not yet started; it is connected with the earlier ones if this kind connects nodes."""
 
     @abstractmethod
     def pass_time(self, seconds: float) -> None:
-        """Return when `seconds` have passed for the engines."""
+        """Let `seconds` pass for the engines."""
 
     @abstractmethod
     def hurry(self, patch: pytest.MonkeyPatch) -> None:
-        """Let what was not told of occupancy be told soon, also what a node has left."""
+        """Shorten the delays of reports of occupancy, also of those that a stopped node has not made."""
 
     def listen(self, longest: float = 0) -> Listener:
-        """Return a listener on an engine of its own, which is running; told of occupancy when it may take some time."""
+        """Return a listener with a running engine. With `longest`, occupancy is reported to it."""
         listener = Listener(self.make())
         self.listeners.append(listener)
         if longest:
@@ -155,18 +155,18 @@ def kept(
 
 
 def without_position(event: Event) -> Event:
-    """Return the event as it was published."""
+    """Return an event without its position."""
     return event._replace(offset=0, epoch="") if isinstance(event, Publication) else event
 
 
 def unplaced(publications: Iterable[Publication]) -> list[Event]:
-    """Publications as they were published."""
+    """Return publications without their positions."""
     return [without_position(publication) for publication in publications]
 
 
 @pytest.mark.usefixtures("nothing_left_behind")
 class EngineContract:
-    """What holds for one engine alone."""
+    """Tests of a single engine."""
 
     @pytest.fixture
     def lab(self) -> Lab:
@@ -200,7 +200,7 @@ class EngineContract:
         listener.heard(Join("news", BOB), Leave("news", BOB))
 
     def test_joins_and_leaves_have_arrived_when_they_are_published(self, listener: Listener) -> None:
-        """A client hears of its own join before the reply to its subscribe."""
+        """A client receives its own join before the reply to its subscribe."""
         listener.engine.subscribe("news")
         for number in range(20):
             listener.engine.publish_event(Join("news", RawClientInfo("alice", str(number))))
@@ -208,7 +208,7 @@ class EngineContract:
             listener.engine.publish_event(Join("empty", ALICE))
 
     def test_earlier_publications_have_arrived_when_a_control_message_is_published(self, listener: Listener) -> None:
-        """What a backend publishes to a user whom it then disconnects is to reach that user."""
+        """A publication to a user must arrive before a later disconnect of this user."""
         for number in range(20):
             listener.engine.subscribe(f"news:{number}")
             listener.engine.publish(message(channel=f"news:{number}"), None)
@@ -463,7 +463,7 @@ class EngineContract:
         assert outcomes == [top._replace(offset=1), None, top, top]
 
     def test_a_stream_begins_when_it_is_asked_for(self, engine: Engine) -> None:
-        """A subscriber takes this position, and counts from there."""
+        """A subscriber uses this position as the start of its stream."""
         top = engine.stream("news", HistoryFilter(), LONG).top
         assert top.offset == 0
         assert top.epoch
@@ -495,7 +495,7 @@ class EngineContract:
         assert engine.stream("news", HistoryFilter(), LONG).top == position
 
     def test_publications_dropped_in_an_inactive_channel_are_not_recovered(self, engine: Engine, lab: Lab) -> None:
-        """There is no history any more, but somebody may come back to a position in it."""
+        """The history is empty, but a client may reconnect with a position in it."""
         engine.subscribe("news")
         position = publish(engine, kept(lifetime=SHORT, drop_inactive=True, meta_lifetime=LONG))
         engine.unsubscribe("news")
@@ -748,7 +748,7 @@ class EngineContract:
 
     @pytest.mark.usefixtures("quick")
     def test_failed_report_is_retried(self, lab: Lab) -> None:
-        """Also when it is no longer true: what is told alternates."""
+        """This applies also if the state has changed: reports alternate."""
         node = lab.listen(longest=0.2)
         node.refuses = True
         node.engine.subscribe("news")
@@ -763,7 +763,7 @@ class EngineContract:
 
     @pytest.mark.usefixtures("quick")
     def test_a_handler_that_is_ended_does_not_end_the_telling(self, lab: Lab) -> None:
-        """A hook may end its own greenlet; what comes later is told all the same."""
+        """A hook may end its own greenlet; later changes are still reported."""
         node = lab.listen(longest=0.2)
         node.ends = True
         node.engine.subscribe("news")
@@ -782,7 +782,7 @@ class EngineContract:
 
 @pytest.mark.usefixtures("nothing_left_behind")
 class JoinedEnginesContract:
-    """What holds between the engines of several nodes."""
+    """Tests of the engines of several connected nodes."""
 
     @pytest.fixture
     def lab(self) -> Lab:
@@ -980,7 +980,7 @@ class JoinedEnginesContract:
 
 
 def publish(engine: Engine, history: HistoryOptions, uid: str = "u1") -> StreamPosition:
-    """Publish into "news"; the position."""
+    """Publish into "news", and return the position."""
     position = engine.publish(message(uid), history)
     assert position is not None
     return position

@@ -1,4 +1,4 @@
-"""Behaviour of the memory engine: the contract on a clock that the test moves, and what is freed when."""
+"""Behaviour of the memory engine: the contract with a fake clock, and freeing of expired data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.greenlets import eventually
 
 
 class MemoryLab(Lab):
-    """Memory engines on a clock of their own."""
+    """Memory engines with a fake clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ def test_an_idempotency_key_may_be_used_again_after_its_time(engine: MemoryEngin
 
 
 def test_two_engines_have_other_epochs(clock: FakeClock) -> None:
-    """As a process and the one that is started after it."""
+    """For example a process and its successor after a restart."""
     first, second = (MemoryEngine(clock).stream("news", HistoryFilter(), LONG).top for _ in range(2))
     assert (first.offset, first.epoch == second.epoch) == (0, False)
 
@@ -235,7 +235,7 @@ def test_running_engine_deletes_expired_data(
 def test_long_sweep_lets_other_greenlets_run(
     engine: MemoryEngine, clock: FakeClock, nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What they do in between is not lost."""
+    """Changes by other greenlets during the sweep are not lost."""
     monkeypatch.setattr(memory, "yield_if_due", lambda: gevent.sleep(0))
     for channel in ("news", "chat"):
         engine.publish(message("old", channel), kept(lifetime=SHORT))

@@ -1,4 +1,4 @@
-"""Accessibility of the web interface: axe-core finds nothing, the keyboard is enough, motion can be reduced."""
+"""Accessibility of the web interface: axe-core, keyboard alone, and reduced motion."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def ann(server: Server) -> Iterator[ProtocolClient]:
 
 
 def violations(page: Browser) -> list[str]:
-    """What axe-core finds on the page as it is now."""
+    """The violations that axe-core reports for the current page."""
     return [
         f"{found['id']} ({found['impact']}): {node['html'][:150]}"
         for found in page.run("axe")
@@ -104,7 +104,7 @@ def has_shown(page: Browser, server: Server, element: str) -> bool:
 
 
 class Keyboard:
-    """Goes through a page with the Tab key alone."""
+    """Moves through a page with the Tab key alone."""
 
     def __init__(self, page: Browser) -> None:
         self.page = page

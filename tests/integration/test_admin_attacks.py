@@ -1,4 +1,4 @@
-"""What an attacker can send to the admin endpoints of a real server: none of it gets in, and the server works on."""
+"""Attacks on the admin endpoints of a real server: none is successful, and the server continues to work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def guess(server: Server, passwords: list[str]) -> Counter[int]:
-    """Try all passwords over one connection; how often each status was the answer."""
+    """Try all passwords over one connection, and return the count of each status."""
     statuses: Counter[int] = Counter()
     with socket.create_connection((server.host, server.port), timeout=seconds(20)) as connection:
         answers = connection.makefile("rb")

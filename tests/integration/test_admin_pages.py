@@ -1,4 +1,4 @@
-"""What the pages of the web interface tell an operator, and let one do, in a real browser with two nodes."""
+"""The contents and functions of the pages of the web interface, in a real browser with two nodes."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TestPlots:
             yield page
 
     def at(self, page: Browser, part: float) -> tuple[float, float]:
-        """A place in the first plot, as a part of its width."""
+        """The screen position at a part of the width of the first plot."""
         page.evaluate("document.querySelector('.u-over').scrollIntoView({block: 'center'})")
         box = page.evaluate(
             "(({x, y, width}) => [x, y, width])(document.querySelector('.u-over').getBoundingClientRect())"

@@ -1,4 +1,4 @@
-"""The history of the figures: a page that is reloaded has it at once, and a node that was away is a gap."""
+"""The history of the figures: a reloaded page shows it at once, and times without a node are gaps."""
 
 from __future__ import annotations
 

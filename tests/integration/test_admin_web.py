@@ -49,7 +49,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser, server: Server) -> Iterator[Browser]:
-    """The status page, logged in; at the end the page must have nothing to complain about."""
+    """The status page, logged in; at the end the page must have logged no error."""
     if chromium.is_logged_in(server.url):
         chromium.go("status")
         chromium.wait_for_text("h1", "Status")
@@ -405,7 +405,7 @@ EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='ow
 
 
 class TestHostileContent:
-    """Everything that others can write is shown as text."""
+    """Content that clients can choose is shown as text, never as HTML."""
 
     @pytest.fixture
     def evil(self, chromium: Browser, start_server: Callable[..., Server]) -> Iterator[tuple[Browser, Server]]:
@@ -473,7 +473,7 @@ def test_without_the_libraries_the_rest_works(
 
 
 class TestInterfaceOfV1:
-    """Served through `web_path`: a page that asks as the web application of Centrifugo v1 does."""
+    """Served through `web_path`: a page that sends the same requests as the web application of Centrifugo v1."""
 
     @pytest.fixture
     def v1(self, chromium: Browser, start_server: Callable[..., Server], tmp_path: Path) -> tuple[Browser, Server]:

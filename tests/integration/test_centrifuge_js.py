@@ -57,7 +57,7 @@ def start_client() -> Iterator[Start]:
 
 
 def connected(client: Driver, **options: Any) -> str:
-    """Connect, which must succeed, and give the client id; options of the Centrifuge object may be changed first."""
+    """Connect, which must succeed, and return the client id; `options` change options of the Centrifuge object."""
     client.send(do="connect", options=options)
     return str(client.wait_for("connect")["client"])
 
@@ -189,7 +189,7 @@ def test_wrong_token_ends_the_connection_for_good(server: Server, start_client: 
 
 
 def sign_channels(request: dict[str, Any]) -> tuple[int, Any]:
-    """An application that lets clients into every private channel but $secret."""
+    """An application that signs every private channel except $secret."""
     answer: dict[str, Any] = {}
     for channel in request["channels"]:
         if channel == "$secret":

@@ -30,7 +30,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 def doctor(directory: Path, limit: int = 0, **options: Any) -> tuple[int, list[str]]:
-    """Its exit status and its lines."""
+    """Run the doctor, and return its exit status and its lines."""
     config = directory / "config.json"
     config.write_text(json.dumps({"secret": "secret", "port": free_port(), **options}), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What operators and load balancers are told when Redis is frozen or killed, by real nodes with a real Redis."""
+"""Reports to operators and load balancers when Redis is suspended or killed, with real nodes and a real Redis."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def health(server: Server, query: str = "?engine=1") -> Answer:
 
 
 def engine_of(operator: AdminClient) -> list[dict[str, Any]]:
-    """What the node says about the servers of its engine."""
+    """The report of the node about the servers of its engine."""
     return list(operator.data("nodes")[0]["engine"])
 
 

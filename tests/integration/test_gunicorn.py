@@ -1,4 +1,4 @@
-"""The same application under real gunicorn, with our worker and with gevent-websocket's stock worker."""
+"""The application of create_app under a real gunicorn, with GentrifugoWorker and with gevent-websocket's worker."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_killed_worker_is_replaced(server: Gunicorn) -> None:
 
 @WORKERS
 def test_hup_starts_a_worker_with_the_new_configuration(server: Gunicorn) -> None:
-    """gunicorn's way: the old one ends, and its clients come back to the new one."""
+    """gunicorn stops the old worker, and its clients reconnect to the new one."""
     options = json.loads(server.config_file.read_text(encoding="utf-8"))
     options["namespaces"] = [*options.get("namespaces", ()), {"name": "brandnew"}]
     with ProtocolClient(server, "ann") as client:

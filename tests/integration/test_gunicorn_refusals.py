@@ -1,4 +1,4 @@
-"""Workers of gunicorn that cannot serve: every endpoint and every call says so, and each remedy that is named works."""
+"""Unsupported workers of gunicorn: every endpoint and every call reports an error, and each named remedy works."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 def works(server: Gunicorn, path: str = "/connection/websocket") -> None:
-    """A client can open a WebSocket."""
+    """Return whether a client can open a WebSocket."""
     WebSocketClient.connect(server.host, server.port, path).close()
 
 
@@ -194,7 +194,7 @@ def test_a_worker_that_will_not_do_is_named_at_the_start(tmp_path: Path, worker:
 
 
 def test_each_worker_that_is_named_serves_clients(tmp_path: Path) -> None:
-    """As it stands in the answer, one after the other, without settings."""
+    """Each worker class that the response names is used without further settings."""
     with ready(Gunicorn({}, tmp_path, "gevent", settings=None)) as server:
         workers = NAMED_WORKER.findall(refused_handshake(server, "/connection/websocket").body.decode())
         sockjs = ApiClient(server.host, server.port).request("GET", "/connection/info")

@@ -1,4 +1,4 @@
-"""What streams.md shows for clients that only listen: a page and a program that miss nothing, whatever cuts them."""
+"""The examples of one-way clients in streams.md: a page and a program lose no messages when their streams are cut."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RECOVERING: dict[str, Any] = {
 
 
 def example(language: str) -> str:
-    """The one example of the page in this language that a test here runs."""
+    """The only example on the page in this language that a test in this file runs."""
     blocks = [block for block in read(DOCS / "streams.md").blocks if block.runner.endswith("test_one_way.py")]
     (found,) = (block.text for block in blocks if block.language == language)
     return found.replace("…", connection_token(KEY, "ann", channels=CHANNELS))
@@ -48,7 +48,7 @@ def server(start_server: StartServer) -> Server:
 
 @pytest.fixture
 def cut(server: Server) -> Iterator[TcpProxy]:
-    """What is between the server and a client, and can be cut."""
+    """A proxy between the server and a client that can close connections."""
     with TcpProxy("127.0.0.1", server.port) as proxy:
         yield proxy
 

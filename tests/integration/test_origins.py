@@ -1,4 +1,4 @@
-"""Which pages may connect, as a running server sees it: WebSockets, every kind of SockJS request, reloads."""
+"""Origins that may connect to a running server: WebSockets, every kind of SockJS request, and reloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Positions across faults of Redis: a recovery that says it is complete is complete, whatever has happened to Redis.
+"""Positions across faults of Redis: a recovery that is reported as complete is complete, after any fault.
 
 Two engines share real servers that lose data, freeze and are failed over, while one greenlet publishes, others recover
 from every position that was ever seen, and subscribers follow the streams as clients with positions do.
@@ -35,19 +35,19 @@ RECOVERERS = 4
 
 
 class Ledger:
-    """What was accepted in one channel, in its order."""
+    """The accepted publications of one channel, in order."""
 
     def __init__(self) -> None:
         self.uids: list[str] = []
         self.positions: list[StreamPosition] = []
 
     def note(self, uid: str, position: StreamPosition) -> None:
-        """A publish has returned."""
+        """Record an accepted publication."""
         self.uids.append(uid)
         self.positions.append(position)
 
     def after(self, position: StreamPosition) -> list[str]:
-        """What was accepted after a position; all of its epoch and later if it comes before all of them."""
+        """Return the publications after a position; all of its epoch and later if it is before all of them."""
         of_epoch = [number for number, seen in enumerate(self.positions) if seen.epoch == position.epoch]
         reached = [number for number in of_epoch if self.positions[number].offset <= position.offset]
         if reached:
@@ -56,9 +56,9 @@ class Ledger:
 
 
 class Follower:
-    """A subscriber of one channel on one engine that counts on receiving all, as clients with positions do.
+    """A subscriber of one channel on one engine that must receive all publications, like clients with positions.
 
-    `segments` has the uids that it has received without being told that some are missing.
+    `segments` has the received uids, separated where a gap was reported.
     """
 
     def __init__(self, engine: RedisEngine, channel: str) -> None:
@@ -95,7 +95,7 @@ class Follower:
 
 
 class Node:
-    """What an engine calls: gives publications to the followers."""
+    """A handler of an engine that passes publications to the followers."""
 
     def __init__(self, settings: RedisSettings) -> None:
         self.engine = RedisEngine(settings)
@@ -116,7 +116,7 @@ T = TypeVar("T")
 
 
 def patiently(ask: Callable[[], T]) -> T:
-    """What `ask` returns, as soon as the engine can answer."""
+    """Call `ask` until the engine can answer, and return the result."""
     while True:
         try:
             return ask()
@@ -163,7 +163,7 @@ class Trial:
             gevent.sleep(0.001)
 
     def _some_position(self, ledger: Ledger) -> StreamPosition | None:
-        """Mostly one of the last that were accepted; sometimes an old one, or one that nobody has been given."""
+        """Return mostly one of the newest accepted positions; sometimes an old one, or one that does not exist."""
         if not ledger.positions:
             return None
         recent = ledger.positions[-HISTORY.size :]
@@ -186,7 +186,7 @@ class Trial:
             self.false.append(f"{channel} from {position}: {needed} were accepted, {uids} recovered")
 
     def go_on(self, pause: float) -> None:
-        """Let everything run for a while."""
+        """Let all greenlets run for some time."""
         gevent.sleep(pause)
 
     def go_on_until_well(self) -> None:
@@ -204,7 +204,7 @@ class Trial:
         eventually(well, within=20, what="all followers receive again")
 
     def end(self, fault: str) -> None:
-        """Run until there were enough tries, and check that none of them and no follower was told too much."""
+        """Run until there were enough tries, and check that all recoveries and followers are correct."""
         eventually(lambda: self.tries >= TRIES, within=60, what="enough tries")
         self.stop()
         accepted = sum(len(ledger.uids) for ledger in self.ledgers.values())
@@ -231,7 +231,7 @@ class Trial:
 
 
 def check_segment(segment: Sequence[str], accepted: Sequence[str]) -> None:
-    """A follower that was not told of a gap has all that was accepted between its first and its last publication."""
+    """Check that a segment contains all accepted publications between its first and its last one."""
     assert len(set(segment)) == len(segment), "twice"
     known = [uid for uid in segment if uid in set(accepted)]
     if known:
@@ -266,7 +266,7 @@ def test_a_restart_with_all_data(tmp_path: Path, begin: Callable[..., Trial]) ->
 
 
 def test_a_restart_with_old_data(tmp_path: Path, begin: Callable[..., Trial]) -> None:
-    """The last messages are lost, and the server does not say so."""
+    """The last messages are lost, and the server does not report it."""
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for _ in range(3):
@@ -299,7 +299,7 @@ def test_clients_recover_after_flushall(tmp_path: Path, begin: Callable[..., Tri
 
 
 def test_clients_recover_after_redis_was_frozen(tmp_path: Path, begin: Callable[..., Trial]) -> None:
-    """So long that publishes fail, and are carried out all the same when it continues."""
+    """Redis is suspended so long that publishes fail, and are carried out when it continues."""
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for length in (1.5, 6.5):

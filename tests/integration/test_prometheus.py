@@ -91,7 +91,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory, nodes: tuple[Server, Serve
 
 
 def clients(stack: ExitStack, one: Server, two: Server) -> Callable[[], bool]:
-    """Connect clients of all kinds; the result lets them and a backend do something."""
+    """Connect clients of all kinds; returns a function that lets them and a backend send commands."""
     v1 = ProtocolClient(one, "ann")
     stack.callback(v1.close)
     json_, protobuf = ProtocolClientV2(one, "bob"), ProtocolClientV2(two, "cid", "protobuf")

@@ -45,7 +45,7 @@ def command(framework: str) -> list[str]:
 
 @contextmanager
 def process(framework: str) -> Iterator[str]:
-    """A backend in a process of its own, as its URL."""
+    """Run a backend in a separate process, and return its URL."""
     with subprocess.Popen(command(framework), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as backend:
         assert backend.stdout is not None
         try:
@@ -55,13 +55,13 @@ def process(framework: str) -> Iterator[str]:
 
 
 def options(url: str) -> dict[str, Any]:
-    """The options of a server that asks the backend at this URL."""
+    """The options of a server that sends requests to the backend at this URL."""
     return {"namespaces": NAMESPACES, **{f"proxy_{event}_endpoint": f"{url}/{event}" for event in EVENTS}}
 
 
 @pytest.fixture(scope="module", params=["flask", "django", "express"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that asks a backend in one of the frameworks."""
+    """A server with a backend in one of the frameworks."""
     with process(request.param) as url, running(options(url), tmp_path_factory.mktemp("server")) as started:
         yield started
 
@@ -208,6 +208,6 @@ def test_streams_are_asked_about(start_server: StartServer, name: str) -> None:
 
 
 def asked(backend: Backend, **fields: Any) -> None:
-    """Check that the backend was asked about one connection with these fields."""
+    """Check that the backend received one connect request with these fields."""
     (request,) = backend.events
     assert request.items() >= fields.items()

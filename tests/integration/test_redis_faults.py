@@ -1,6 +1,6 @@
-"""What a Redis that fails costs: real servers are killed, frozen, cut off and failed over, and losses are counted.
+"""Losses by failures of Redis: real servers are killed, suspended, disconnected and failed over.
 
-The promises, and the table of what was counted here, stand in docs/redis.md.
+The guarantees, and the table of measured losses, are in docs/redis.md.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Audience:
         self._number = 0
 
     def publish(self, channel: str) -> bool:
-        """Publish the next number; whether the server says that it worked."""
+        """Publish the next number, and return whether the server has accepted it."""
         self._number += 1
         began = time.monotonic()
         command = {"method": "publish", "params": {"channel": channel, "data": self._number}}
@@ -91,7 +91,7 @@ class Audience:
             time.sleep(0.002)
 
     def publish_until_well(self, within: float = 10) -> None:
-        """Publish until every channel takes it and every client has had it."""
+        """Publish until every channel accepts it and every client has received it."""
         waiting = {(id(client), channel) for client in self.clients for channel in self.channels}
         self.received: dict[tuple[int, str], list[int]] = {pair: [] for pair in waiting}
         marks: dict[str, int] = {}
@@ -111,7 +111,7 @@ class Audience:
         eventually(well, within=within, what="all clients have messages again")
 
     def finish(self) -> None:
-        """Read what is still on its way."""
+        """Read the remaining messages."""
         for client in self.clients:
             client.call("ping")
             self._read(client)
@@ -125,7 +125,7 @@ class Audience:
             self.received[id(client), push["body"]["channel"]].append(push["body"]["data"])
 
     def lost(self, channel: str) -> list[int]:
-        """The most that a client has missed of what was accepted; checks that nothing came twice or out of order."""
+        """Return the largest number of lost messages of a client; check that none is duplicate or out of order."""
         most: list[int] = []
         for client in self.clients:
             received = self.received[id(client), channel]
@@ -135,7 +135,7 @@ class Audience:
         return most
 
     def check_recovery(self, node: Server) -> None:
-        """A client that returns, whatever it saw last, is told that it has everything only if that is so."""
+        """Check that a recovery from any last message is reported as complete only if it is complete."""
         accepted = self.accepted["kept:news"]
         with ProtocolClient(node, "bob") as bob:
             kept = [
@@ -154,7 +154,7 @@ class Audience:
             client.close()
 
     def report(self, fault: str) -> None:
-        """For the table in docs/redis.md: shown with `pytest -s`."""
+        """Print a row for the table in docs/redis.md, which `pytest -s` shows."""
         for channel in self.channels:
             accepted, refused = len(self.accepted[channel]), len(self.refused[channel])
             print(f"{fault}, {channel}: accepted {accepted}, refused {refused}, lost {len(self.lost(channel))}")
@@ -174,7 +174,7 @@ def watch() -> Iterator[Callable[..., Audience]]:
 
 
 def suffer(audience: Audience, fault: str, break_it: Callable[[], None], mend_it: Callable[[], None]) -> None:
-    """Publish before, during and after a fault; nobody waits too long, nobody is cut off."""
+    """Publish before, during and after a fault; no request takes too long, and no client is disconnected."""
     audience.publish_for(0.3)
     break_it()
     audience.publish_for(seconds(1.5))
@@ -245,7 +245,7 @@ def test_node_recovers_after_redis_was_frozen(
 def test_node_recovers_after_redis_was_frozen_for_long(
     redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
 ) -> None:
-    """So long that the subscriptions are given up, too."""
+    """Redis is suspended so long that the subscriptions are closed, too."""
     nodes = start_node(redis), start_node(redis)
     audience = watch(*nodes)
 
@@ -259,7 +259,7 @@ def test_node_recovers_after_redis_was_frozen_for_long(
 
 
 def test_the_scripts_are_forgotten(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
-    """As happens after a FLUSH of the database, too."""
+    """This happens also after a SCRIPT FLUSH."""
     audience = watch(start_node(redis))
     suffer(audience, "SCRIPT FLUSH", lambda: redis.ask("SCRIPT", "FLUSH"), lambda: None)
     assert audience.refused == {"kept:news": [], "live": []}
@@ -281,7 +281,7 @@ def test_node_recovers_after_flushall(
 
 
 def test_the_network_of_a_node_drops(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
-    """The other node publishes all the while; what the history has is delivered late."""
+    """The other node continues to publish; publications in the history are delivered later."""
     with TcpProxy("127.0.0.1", redis.port) as network:
         near, far = start_node(redis), start_node(network)
         audience = watch(far, near)

@@ -46,7 +46,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def start_command(start_server: Start) -> Start:
-    """The same for what no worker makes a difference to."""
+    """Start servers with the command alone, for tests that do not depend on the worker."""
     return lambda **options: start_server(**{**OPTIONS, **options})
 
 
@@ -81,7 +81,7 @@ def test_sockjs_carries_commands_replies_and_messages(start: Start) -> None:
 
 
 def test_a_message_is_the_same_over_every_transport(start: Start) -> None:
-    """100 messages in order, with text that is hard on transports."""
+    """100 messages in order, with unusual characters."""
     server = start()
     api = api_of(server)
     text = '50%41 </script> \u2028 \U0001f600 é \\ "'
@@ -139,7 +139,7 @@ def unwrapped(path: str, chunk: bytes) -> str:
 
 
 def watched(server: Any) -> ProtocolClient:
-    """A client that hears who joins and leaves."""
+    """A client that receives joins and leaves."""
     watcher = ProtocolClient(server, "watcher")
     watcher.subscribe("live:a")
     assert watcher.push()["method"] == "join"

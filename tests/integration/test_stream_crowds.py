@@ -1,7 +1,7 @@
 """Many streams over several nodes behind nginx, which sends each request to the next node: nothing is lost.
 
-By default with few clients and for a short time. The environment variables GENTRIFUGO_TEST_STREAMS (clients) and
-GENTRIFUGO_TEST_STORM (seconds) make it more.
+The default is few clients and a short time. The environment variables GENTRIFUGO_TEST_STREAMS (clients) and
+GENTRIFUGO_TEST_STORM (seconds) increase both.
 """
 
 from __future__ import annotations

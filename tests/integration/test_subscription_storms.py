@@ -1,4 +1,4 @@
-"""Hundreds of connections to Redis that break under thousands of messages, each judged for each subscriber."""
+"""Hundreds of lost connections to Redis during thousands of messages, with a check of each message and subscriber."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def nodes(start_server: StartServer, redis: RedisServer) -> list[Server]:
 
 
 class Storm:
-    """Subscribers of all channels on both nodes: some stay, and some hang up and come back all the time."""
+    """Subscribers of all channels on both nodes: some stay connected, and some reconnect all the time."""
 
     def __init__(self, nodes: list[Server]) -> None:
         ports = [node.port for node in nodes]
@@ -60,7 +60,7 @@ class Storm:
         return [*self.staying[channel], *self.returning[channel]]
 
     def rage(self, backend: Backend, kill: Callable[[], int]) -> None:
-        """Break connections to Redis, and let clients hang up, until there were enough messages and kills."""
+        """Break connections to Redis, and disconnect clients, until there were enough messages and kills."""
         members = [member for swarms in self.returning.values() for swarm in swarms for member in swarm.members]
         deadline = time.monotonic() + seconds(MAX_STORM_DURATION)
         while self.kills < KILLS or backend.count * len(CHANNELS) < MESSAGES:
@@ -78,7 +78,7 @@ class Storm:
         )
 
     def judge(self, backend: Backend, of: dict[str, list[Swarm]]) -> Verdict:
-        """All that is wrong, except what a client was told: that its recovery was not complete."""
+        """Return all errors except losses that were reported to a client as an incomplete recovery."""
         verdicts = [
             judge([] if member.incomplete else backend.accepted[channel], member.got)
             for channel, swarms in of.items()
@@ -89,7 +89,7 @@ class Storm:
 
 
 def kill(redis: RedisServer, *kinds: str) -> int:
-    """Break the connections of some kinds; how many there were."""
+    """Break the connections of some kinds, and return their number."""
     return sum(int(redis.ask("CLIENT", "KILL", "TYPE", kind)) for kind in kinds)
 
 

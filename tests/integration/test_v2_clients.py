@@ -1,4 +1,4 @@
-"""centrifuge-js 5.8 in Node and Chromium, and centrifuge-python 0.7: what an application does with protocol v2."""
+"""centrifuge-js 5.8 in Node and Chromium, and centrifuge-python 0.7: the functions of protocol v2."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Start = Callable[..., Driver]
 
 
 def fresh(namespace: str) -> str:
-    """A channel that no other test has used."""
+    """Return the name of a channel that no other test uses."""
     return f"{namespace}:{next(_numbers)}"
 
 
@@ -65,7 +65,7 @@ def library(request: pytest.FixtureRequest) -> Library:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests that need no options of their own; each uses channels that no other test has used."""
+    """One server for all tests without options; each test uses other channels."""
     with running(OPTIONS, tmp_path_factory.mktemp("server")) as server:
         yield server
 
@@ -99,13 +99,13 @@ def start_client(library: Library, request: pytest.FixtureRequest) -> Iterator[S
 
 
 def connected(client: Driver) -> str:
-    """Connect, which must succeed, and give the client id."""
+    """Connect, which must succeed, and return the client id."""
     client.send(do="connect")
     return str(client.wait_for("connected")["client"])
 
 
 def subscribed(client: Driver, channel: str, **options: Any) -> dict[str, Any]:
-    """Subscribe, which must succeed, and give the event."""
+    """Subscribe, which must succeed, and return the event."""
     client.send(do="subscribe", channel=channel, options=options)
     return client.wait_for("subscribed", channel=channel)
 
@@ -455,7 +455,7 @@ def test_a_client_subscribes_again_when_the_history_has_begun_anew(
 
 
 def lose_a_message(redis: RedisServer, channel: str, kept: bytes, lost: bytes) -> None:
-    """Add another message to the history of a channel that has one, without telling any node.
+    """Add another message to the history of a channel with one message, without publishing it to any node.
 
     The entry of the one that is there is `kept`, with its uid and its offset 1; the other one differs in its data.
     """

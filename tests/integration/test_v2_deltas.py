@@ -71,7 +71,7 @@ def data_of(client: Driver, count: int) -> list[Any]:
 
 
 def documents(count: int) -> list[dict[str, Any]]:
-    """Payloads of which each changes a part of the one before, and some everything."""
+    """Payloads that each differ from the previous one in a part; some are completely different."""
     chance = random.Random(7)
     words = chance.choices(WORDS, k=80)
     made: list[dict[str, Any]] = []

@@ -66,7 +66,7 @@ def start_client(browser: str) -> Iterator[StartClient]:
 
 
 def check_client(client: Driver, transport: str, api_port: int) -> None:
-    """Connect, subscribe, publish, and hear what a backend publishes."""
+    """Connect, subscribe, publish, and receive publications of a backend."""
     client.send(do="connect")
     assert client.wait_for("connected")["transport"] == transport
     client.send(do="subscribe", channel="chat:room")

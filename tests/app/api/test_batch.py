@@ -1,4 +1,4 @@
-"""Behaviour of batches: order, replies, and which publications the engine is given together."""
+"""Behaviour of batches: order, replies, and which publications are passed to the engine together."""
 
 from __future__ import annotations
 

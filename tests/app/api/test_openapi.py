@@ -1,4 +1,4 @@
-"""The OpenAPI document and the page say the same as the declared methods."""
+"""The OpenAPI document and docs/api-v4.md match the declared methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that options have in other versions of Centrifugo are accepted wherever the own names are."""
+"""Names of options in other versions of Centrifugo are accepted in all sources of options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHER_VALUES = {bool: True, int: 7, float: 7.0, str: "a.b"}
 
 
 def other_value(name: str) -> Any:
-    """A value that this option takes, and that is not its default."""
+    """A valid value of this option that is not its default."""
     option = next(each for each in OPTIONS if each.name == name)
     return OTHER_VALUES[option.type]
 

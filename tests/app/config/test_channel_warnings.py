@@ -23,7 +23,7 @@ def warnings_of(*namespaces: dict[str, Any], **options: Any) -> list[str]:
 
 
 def warnings_with_key(*namespaces: dict[str, Any], **options: Any) -> list[str]:
-    """The same for a server that has a key for tokens of protocol v2."""
+    """The warnings about channels of a server that has a key for tokens of protocol v2."""
     return warnings_of(*namespaces, token_hmac_secret_key="key", **options)
 
 

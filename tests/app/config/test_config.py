@@ -43,7 +43,7 @@ UNITS = {"", "seconds", "bytes", "messages"}
 
 
 class TestEveryOption:
-    """What a declaration must have, so that file, environment, flags, help and reference page agree."""
+    """Requirements for each declaration, so that file, environment, flags, help and reference page agree."""
 
     @pytest.mark.parametrize("declaring", DECLARING)
     def test_option_is_declared_only_once(self, declaring: type) -> None:

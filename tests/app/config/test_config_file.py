@@ -1,4 +1,4 @@
-"""Behaviour of reading configuration files: three formats, one result, and every mistake with its place."""
+"""Behaviour of reading configuration files: three formats with the same result, and errors with line and column."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gentrifugo.app.config.config_file import Document, DocumentParser, toml_pro
 
 
 def read(path: Path) -> Document:
-    """The document that the parser makes of a file."""
+    """Parse a file, and return the document."""
     parser = DocumentParser()
     with parser.open(str(path)) as stream:
         parser.parse(stream)
@@ -23,7 +23,7 @@ def read(path: Path) -> Document:
 
 
 def read_text(directory: Path, name: str, text: str | bytes) -> Document:
-    """The document made of a file with this name and content."""
+    """Write a file with this name and content, and return the parsed document."""
     path = directory / name
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return read(path)

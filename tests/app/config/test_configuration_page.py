@@ -1,4 +1,4 @@
-"""The reference page says what the declarations say, and its samples are configurations."""
+"""The reference page matches the declarations, and its samples are valid configurations."""
 
 from __future__ import annotations
 

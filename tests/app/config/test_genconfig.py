@@ -23,7 +23,7 @@ def test_a_generated_file_loads_without_warnings(name: str, tmp_path: Path) -> N
 
 
 def secrets_of(config: Config) -> list[str]:
-    """What the file has to keep secret."""
+    """The secrets in the file."""
     return [config.secret, config.token_hmac_secret_key, config.admin_password, config.admin_secret]
 
 

@@ -1,4 +1,4 @@
-"""Behaviour of loading: which source wins, which problems and warnings are reported, and what a reload changes."""
+"""Behaviour of loading: the precedence of sources, the reported problems and warnings, and the changes by a reload."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 
 def problems(*argv: str, environ: Mapping[str, str] | None = None) -> list[str]:
-    """What is wrong with this configuration."""
+    """Return the problems of this configuration."""
     with pytest.raises(ConfigError) as caught:
         load(argv, environ or {})
     return caught.value.problems

@@ -24,7 +24,7 @@ OPTIONS = {option.name: option for option in options_of(Config)}
 
 
 def problem_of(check: Callable[[Any], object] | None, value: object) -> str:
-    """What a check objects to; empty if it accepts the value."""
+    """The error of a check; empty if it accepts the value."""
     assert check is not None
     try:
         check(value)

@@ -1,4 +1,4 @@
-"""The options of the Redis engine: what makes which shards, and what is refused with which words."""
+"""The options of the Redis engine: which shards they define, and which options are refused with which error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def settings(**options: Any) -> RedisSettings:
 
 
 def problem(**options: Any) -> str:
-    """What the whole configuration is refused with."""
+    """The error with which the configuration is refused."""
     with pytest.raises(ConfigError) as caught:
         from_mapping({"secret": "secret", "engine": "redis", **options})
     (sentence,) = caught.value.problems
@@ -72,7 +72,7 @@ def test_a_list_makes_shards_and_a_single_value_holds_for_all() -> None:
     ],
 )
 def test_url_sets_address_database_and_credentials(url: str, shard: ShardSettings) -> None:
-    """Host, port, password and database of their own options do not count then."""
+    """The options for host, port, password and database are then ignored."""
     assert settings(redis_url=url, redis_host="a,b,c", redis_password="x", redis_db="9").shards == (shard,)
 
 

@@ -1,4 +1,4 @@
-"""Behaviour of checking: which values an option takes, and how the wrong ones are named."""
+"""Behaviour of checking: which values an option accepts, and the errors for invalid values."""
 
 from __future__ import annotations
 

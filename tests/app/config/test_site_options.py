@@ -1,4 +1,4 @@
-"""Which application is served, and what the command line says about its processes."""
+"""The selection of the application to serve, and the options for its processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behaviour of warnings about valid configurations: what they name, and what is worth none."""
+"""Behaviour of warnings about valid configurations: their texts, and options that cause no warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection that was given away: its old process has no part in it any more."""
+"""Passing a connection to another process, after which the first process does not use it any more."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gentrifugo.app.exchange import fd_passing
 
 
 def given_away(tmp_path: Any) -> tuple[Any, Any, Any]:
-    """The old end of a connection that this process has read from, the given end, and the client's."""
+    """The socket of a passed connection in this process, its copy in the other process, and the client's socket."""
     path = str(tmp_path / "s")
     old, client = socket.socketpair()
     client.sendall(b"request")

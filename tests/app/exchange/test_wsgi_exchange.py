@@ -1,4 +1,4 @@
-"""Requests through WSGI whose server or client does not go along."""
+"""Requests through WSGI whose server has no socket, or whose client has disconnected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REQUEST = {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "PATH_INFO": 
 
 
 class Response:
-    """What is answered; with `has_gone` nobody reads it."""
+    """Records the response; with `has_gone` the client has disconnected."""
 
     def __init__(self, has_gone: bool = False) -> None:
         self._has_gone = has_gone

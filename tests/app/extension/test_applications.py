@@ -1,4 +1,4 @@
-"""Which application a call is about, and what keeps an application alive."""
+"""The application that a call applies to, and references that keep an application alive."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TestCurrent:
 
 class TestLifetime:
     def test_an_extension_keeps_no_application_alive(self) -> None:
-        """With everything that it has added to the application, and with hooks."""
+        """This includes all objects that the extension adds to the application, and its hooks."""
         rt = Gentrifugo()
         rt.on_connect(lambda context: None)
         rt.on_private_subscribe(lambda context: None)

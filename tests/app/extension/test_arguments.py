@@ -1,4 +1,4 @@
-"""Arguments of the constructor and of init_app: which count, and what is said of wrong ones."""
+"""Arguments of the constructor and of init_app: their precedence, and errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARGUMENTS: dict[str, Any] = {"config": {"ping_interval": 7}, "url_prefix": "/rt"
 
 
 def given(app: Flask) -> tuple[float, str, set[str]]:
-    """What an application has of ARGUMENTS, or of others in their place."""
+    """The arguments that are used for an application, from ARGUMENTS or other ones."""
     config = service_in(app).config
     return config.ping_interval, config.http_prefix, set(endpoints_of(app))
 

@@ -1,4 +1,4 @@
-"""What pages get for the client: the address of the server and a token."""
+"""The connection parameters of pages: the address of the server and a token."""
 
 from __future__ import annotations
 

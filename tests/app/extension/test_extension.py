@@ -161,7 +161,7 @@ class TestCalls:
 
 
 class TestUnpatched:
-    """Where gevent has not patched the standard library, a server cannot run: this very process."""
+    """A server cannot run in a process that gevent has not patched, such as the process of this test."""
 
     def test_calls_in_an_unpatched_process_raise_an_error_with_a_remedy(self) -> None:
         rt = Gentrifugo(site())

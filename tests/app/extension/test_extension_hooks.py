@@ -1,4 +1,4 @@
-"""Hooks inside Flask applications: sessions as credentials, contexts, and the paths that pages ask for credentials."""
+"""Hooks inside Flask applications: sessions as credentials, contexts, and the paths where pages request credentials."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def aborting(*arguments: Any) -> Callable[[Context], object]:
 
 
 class TestHooksThatAnswerAsViewsDo:
-    """Decorators for views, such as Flask-Login's, know no other way to refuse."""
+    """Decorators for views, such as those of Flask-Login, can only refuse in the ways of views."""
 
     @pytest.mark.parametrize(
         ("hook", "reason", "reconnect"),
@@ -410,7 +410,7 @@ class TestSigningChannels:
 
     @pytest.mark.parametrize("client", ["", "11764000000", CLIENT[:-1], f"{CLIENT}\n"])
     def test_invalid_client_id_is_not_signed(self, app: Flask, port: int, client: str) -> None:
-        """As part of a token it could be a user and a time."""
+        """As a part of a token, such an ID could be read as a user and a timestamp."""
         asked = {"client": client, "channels": ["$of-42"]}
         assert post(port, "/centrifuge/auth/", asked, cookie(app, user="42"))[0] == 400
 
@@ -448,7 +448,7 @@ class TestSigningChannels:
 
     @pytest.mark.parametrize("path", ["/centrifuge/auth/", "/centrifuge/refresh/"])
     def test_pages_of_listed_origins_may_ask_and_read_the_answers(self, serve: Serve, path: str) -> None:
-        """The requests of centrifuge-js in a browser, which asks first whether the page may send these headers."""
+        """The requests of centrifuge-js in a browser, including the CORS preflight request."""
         app = site(GENTRIFUGO_ALLOWED_ORIGINS=["https://page.example", "capacitor://localhost", "null"])
         rt = Gentrifugo(app)
         rt.on_private_subscribe(lambda context: None)

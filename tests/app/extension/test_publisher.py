@@ -1,4 +1,4 @@
-"""A publisher while its options, its Redis or what nodes report are not as they should be."""
+"""A publisher with invalid options, without Redis, and with unexpected reports of nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client for tests: it speaks with the application under test as any other client does, without a socket."""
+"""The client for tests: it communicates with the application under test like any other client, without a socket."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def under_test(**options: Any) -> tuple[Flask, Gentrifugo]:
 
 
 def with_sessions(**options: Any) -> tuple[Flask, Gentrifugo]:
-    """A site whose sessions say who connects."""
+    """A site whose sessions identify the users that connect."""
     app, rt = under_test(**options)
 
     @rt.on_connect

@@ -1,4 +1,4 @@
-"""The client of protocol v2 for tests: it speaks with the application under test as today's libraries do."""
+"""The client of protocol v2 for tests: it communicates with the application under test like client libraries."""
 
 from __future__ import annotations
 

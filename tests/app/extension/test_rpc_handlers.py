@@ -368,7 +368,7 @@ def test_handler_must_take_two_arguments_and_not_be_a_coroutine() -> None:
         realtime.rpc("get")(lambda context: None)  # type: ignore[type-var]
 
     async def later(context: Context, data: Any) -> None:
-        """Nobody would await it."""
+        """A coroutine, which would never be awaited."""
 
     with pytest.raises(TypeError, match="is a coroutine"):
         realtime.rpc("get")(later)

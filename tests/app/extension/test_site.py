@@ -1,4 +1,4 @@
-"""Applications that the command finds as Flask's own does, and what is said when one cannot be loaded."""
+"""The command finds applications like the command `flask`, and reports errors if one cannot be loaded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Write = Callable[[str], str]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Write a module into the current directory; its name."""
+    """Write a module into the current directory, and return its name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

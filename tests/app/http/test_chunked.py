@@ -1,4 +1,4 @@
-"""Behaviour of bodies in chunks: what they hold, and that nothing is let through which others could read otherwise."""
+"""Behaviour of bodies in chunks: their content, and that ambiguous input is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HELLO = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
 
 
 class File(BytesIO):
-    """What has arrived of a connection, as a RequestReader reads it."""
+    """A file with received data, with the methods of a RequestReader that ChunkedBody uses."""
 
     def read_framing_line(self, limit: int) -> bytes:
         return self.readline(limit)
@@ -27,7 +27,7 @@ def body(data: bytes) -> ChunkedBody:
 
 
 def bad(data: bytes) -> str:
-    """What is wrong with a body."""
+    """Return the error for a body."""
     with pytest.raises(BadBody) as caught:
         body(data).read()
     return str(caught.value)
@@ -138,7 +138,7 @@ def test_endless_trailers_are_refused() -> None:
 
 
 class Socket:
-    """Keeps what is sent."""
+    """A socket that records the sent data."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []

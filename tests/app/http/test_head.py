@@ -1,4 +1,4 @@
-"""Behaviour of reading a request's head: what is understood, what is refused and why, and that nothing else happens."""
+"""Behaviour of reading a request's head: valid heads, refused heads with their reasons, and arbitrary input."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ def test_a_request_line_longer_than_may_be() -> None:
 
 @pytest.mark.timeout(seconds(20))
 def test_spaces_in_a_value_take_no_time() -> None:
-    """What matches white space lazily takes a minute for these."""
+    """A regular expression that matches white space lazily would take a minute."""
     for _ in range(20):
         assert refused(head(f"X: a{' ' * 30_000}b\x00"))[0] == 400
 

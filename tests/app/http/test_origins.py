@@ -1,4 +1,4 @@
-"""Behaviour of the check which page a browser's request comes from."""
+"""Behaviour of the check of the origin of a request."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_each_refused_origin_is_logged_once_up_to_a_limit(caplog: pytest.LogCapt
 
 
 def test_a_refusal_names_the_host_that_the_origin_was_compared_with(caplog: pytest.LogCaptureFixture) -> None:
-    """Behind a proxy that does not pass Host on, it is the address of the server: the name shows what is wrong."""
+    """Behind a proxy that does not forward Host, this is the address of the server, which shows the cause."""
     with pytest.raises(HTTPError) as refused:
         Origins("").check("https://chat.example", "10.0.0.7:8000")
     assert "the host of the request, '10.0.0.7:8000'" in refused.value.reason

@@ -1,4 +1,4 @@
-"""What is believed of the address that a browser has asked, and of whom."""
+"""The address that the browser has requested: which headers of which peers are trusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behaviour of reading requests off a socket: heads whole, bodies to the byte, and an end to every wait."""
+"""Behaviour of reading requests from a socket: complete heads, exact bodies, and a timeout for every wait."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Line:
         self.peer.sendall(data)
 
     def send_in_pieces(self, pieces: Iterable[bytes], end: bool = False) -> None:
-        """Let the peer send each piece some time after the one before, and then perhaps close its end."""
+        """Let the peer send the pieces with pauses between them, and then close its end if `end` is true."""
         self.senders.append(gevent.spawn(self._send_in_pieces, pieces, end))
 
     def _send_in_pieces(self, pieces: Iterable[bytes], end: bool) -> None:
@@ -188,7 +188,7 @@ def bytewise(data: bytes) -> list[bytes]:
 
 
 def read_in_pieces(line: Line, pieces: list[bytes]) -> bytes | str | None:
-    """The head, or what is said about it."""
+    """The head, or the error."""
     line.send_in_pieces(pieces, end=True)
     try:
         return line.reader.read_head(LONG)

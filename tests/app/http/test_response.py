@@ -1,4 +1,4 @@
-"""Behaviour of responses: how they are made, and every byte of what is sent."""
+"""Behaviour of responses: how they are created and encoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behaviour of WebSockets behind WSGI: how each server is recognized, and what is said where none can be opened."""
+"""Behaviour of WebSockets behind WSGI: how each server is recognized, and the error if it cannot open a WebSocket."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_server_that_does_not_show_its_socket_is_refused(environ: dict[str, An
 
 
 class Waiting:
-    """As much as is needed of a handler of gevent-websocket that has not answered yet, and that refuses the request."""
+    """The required part of a handler of gevent-websocket that has not answered yet, and that refuses the request."""
 
     request_version = "HTTP/1.1"
     code = 426

@@ -1,4 +1,4 @@
-"""Behaviour of decoding: raw JSON stays as it came, byte for byte, and what is not JSON is refused with its reason."""
+"""Behaviour of decoding: raw JSON stays unchanged, and invalid JSON is refused with a reason."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_brackets_in_strings_are_not_nesting() -> None:
 
 @pytest.mark.parametrize("end", [b"", b"\\"], ids=["plain", "with a backslash at its end"])
 def test_a_string_without_an_end_is_searched_once_for_brackets(end: bytes) -> None:
-    """Searched from each of its escaped quotes, as many as an API request may have, it would take a day."""
+    """A search from each of the escaped quotes that an API request may contain would take a day."""
     text = b'"' + b'\\"' * 5_000_000 + b"[" * (MAX_NESTING + 1) + end
     check_nesting(text)
     assert not is_json(text)
@@ -195,7 +195,7 @@ def has_backslash_outside_strings(text: bytes) -> bool:
 
 @pytest.mark.parametrize("before", [b'[[\\"', b'[["\\"[[["\\'], ids=["", "after a string"])
 def test_levels_before_a_backslash_outside_strings_are_counted(before: bytes) -> None:
-    """A decoder gets as far as the backslash."""
+    """A decoder reads the text up to the backslash."""
     with pytest.raises(InvalidJSON, match="nested too deeply"):
         check_nesting(before + b'"[]]', 1)
 

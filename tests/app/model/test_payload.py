@@ -1,4 +1,4 @@
-"""Behaviour of payloads: JSON stays as it is, and other bytes can be told from it."""
+"""Behaviour of payloads: JSON stays unchanged, and other bytes can be distinguished from JSON."""
 
 from __future__ import annotations
 

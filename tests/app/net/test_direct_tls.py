@@ -1,4 +1,4 @@
-"""A TLS connection read and written directly: what it takes, what it gives, and where it would wait."""
+"""A TLS connection that is read and written directly: sent data, received data, and calls that would block."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_full_socket_loses_and_repeats_no_data(pair: Pair) -> None:
 
 
 def test_data_after_a_partial_record_may_be_dropped_except_one_byte(pair: Pair) -> None:
-    """As the outbox of a slow client does it: the rest of the frame that has begun, and other ones after that."""
+    """The outbox of a slow client does this: it writes the rest of a partly sent frame, and then other frames."""
     raw = raw_of(pair.ours)
     data, sent = LARGE, 0
     while True:

@@ -1,4 +1,4 @@
-"""Behaviour of the flusher: how many calls write what, when it rests, and who waits for whom."""
+"""Behaviour of the flusher: the number of system calls, the rests, and connections that must not wait for others."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_the_rest_is_long_only_when_the_process_is_busy(cpu_share: float, rests:
 
 
 def publish_for(duration: float, connections: int, transports: list[FakeTransport], flusher: Flusher) -> int:
-    """Queue a frame for one connection after the other, 2000 a second, and return the number of sends that took."""
+    """Queue a frame for one connection after the other, 2000 per second, and return the number of sends."""
     began = time.monotonic()
     count = 0
     while (passed := time.monotonic() - began) < duration:
@@ -220,14 +220,14 @@ def test_long_round_lets_other_greenlets_run(flusher: Flusher, monkeypatch: pyte
 
 @pytest.fixture
 def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One send for each lane and slice; more than one receiver are many."""
+    """Allow one send for each lane and slice; more than one receiver count as many."""
     monkeypatch.setattr(lane_module, "SLICE", 0)
     monkeypatch.setattr(lane_module, "SENDS_AT_ONCE", 1)
     monkeypatch.setattr(flusher_module, "MAX_FEW", 1)
 
 
 def soon(check: Callable[[], bool]) -> None:
-    """Let others run, one at a time, until `check` holds."""
+    """Let other greenlets run until `check` returns true."""
     deadline = time.monotonic() + seconds(5)
     while not check():
         assert time.monotonic() < deadline

@@ -26,7 +26,7 @@ LARGE = b"L" * 1_000_000
 
 
 class Line:
-    """An outbox on a real socket with small buffers, and the peer's end. `overflows` and `errors` have what it told."""
+    """An outbox on a real socket with small buffers, and its peer. `overflows` and `errors` record its calls."""
 
     def __init__(self, flusher: Flusher, limit: int = NO_LIMIT, write_timeout: float = 0) -> None:
         self.socket, self.peer = socket.socketpair()
@@ -53,7 +53,7 @@ class Line:
         return b"".join(parts)
 
     def is_silent(self) -> bool:
-        """Whether nothing more comes."""
+        """Return whether no more data arrives."""
         settle()
         try:
             return not self.peer.recv(1)
@@ -315,7 +315,7 @@ def test_a_closed_outbox_writes_nothing(flusher: Flusher) -> None:
 
 
 def test_closing_ends_the_writer_of_a_full_socket(open_line: Callable[..., Line]) -> None:
-    """That no greenlet is left is what the fixture checks."""
+    """The fixture checks that no greenlet is left."""
     line = open_line()
     line.fill()
     line.outbox.close()

@@ -1,4 +1,4 @@
-"""Behaviour of channel names: the namespace they belong to, and who may subscribe, with every boundary moved."""
+"""Behaviour of channel names: the namespace they belong to, and who may subscribe, with every boundary changed."""
 
 from __future__ import annotations
 

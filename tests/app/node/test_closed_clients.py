@@ -1,4 +1,4 @@
-"""Behaviour of what a node remembers of the clients that it has closed."""
+"""Behaviour of the list of clients that a node has closed."""
 
 from __future__ import annotations
 

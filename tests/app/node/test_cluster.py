@@ -1,4 +1,4 @@
-"""Behaviour of nodes that one engine connects: identity, control messages, pings, and what each knows of the others."""
+"""Behaviour of nodes that one engine connects: identity, control messages, pings, and the registry of nodes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ StartNode = Callable[..., Node]
 
 
 def test_a_node_identifies_itself_when_it_starts(start_node: StartNode) -> None:
-    """Before, it may have been in a process that forked, and each child needs an identity."""
+    """The process may have forked before, and each child process needs a separate identity."""
     built = Node(config(), FailingEngine(), VERSION, encode_publication)
     before = built.cluster.uid
     built.start()
@@ -61,7 +61,7 @@ def test_many_messages_that_cannot_be_read_take_one_line_of_the_log(
 
 
 def test_control_messages_do_not_hold_up_the_engine(node: Node) -> None:
-    """They are handled in greenlets of their own: closing a connection may take the engine itself."""
+    """Control messages are handled in separate greenlets, because closing a connection may call the engine."""
     connection = connect(node)
     node.handle_control(control.encode("another", control.DisconnectUser("alice")))
     assert connection.closed_with == []

@@ -1,4 +1,4 @@
-"""Behaviour of messages between nodes: they come out as they went in, and anything else is refused."""
+"""Behaviour of messages between nodes: decoding returns the encoded message, and other input is refused."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ PARTS = st.recursive(
 
 @given(st.sampled_from(MESSAGES), st.data())
 def test_every_decoded_message_can_be_encoded(message: ControlMessage, data: st.DataObject) -> None:
-    """Also when one field of a message, at any depth, has another value."""
+    """This includes messages in which one field, at any depth, has another value."""
     fields = json.loads(control.encode("n1", message))
     part = fields
     while True:

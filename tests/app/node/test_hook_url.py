@@ -1,4 +1,4 @@
-"""Behaviour of the hook over HTTP, with what backends answer that was not meant as an answer."""
+"""Behaviour of the hook over HTTP with unintended responses of backends, such as error pages."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_login_page_with_status_200_is_not_a_valid_answer(hook: HookURL, backend
 def test_a_403_page_that_does_not_speak_of_csrf_refuses_and_is_logged(
     hook: HookURL, backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is what `abort(403)` of Flask answers."""
+    """`abort(403)` of Flask returns such a page."""
     backend.answer = lambda event: (403, WERKZEUG)
     for _ in range(3):
         with pytest.raises(Refuse):

@@ -1,4 +1,4 @@
-"""Behaviour of the hub: who is here, who gets a broadcast, and that it holds nothing for anybody who has left."""
+"""Behaviour of the hub: registered connections, receivers of broadcasts, and that it keeps no data of closed ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MESSAGE = Publication("u1", "news", b"1")
 
 
 class Bench:
-    """A hub, and connections to put into it."""
+    """A hub, and connections to register."""
 
     def __init__(self) -> None:
         self.flusher = Flusher(0)
@@ -188,7 +188,7 @@ def test_hub_without_connections_is_empty(bench: Bench) -> None:
 
 
 def other_encoding(name: str = "other", encoded: list[str] | None = None) -> Encoding:
-    """An encoding of its own; `encoded` gets its name each time it is used."""
+    """Create another encoding; each use adds its name to `encoded`."""
 
     def push(event: Event) -> bytes:
         if encoded is not None:

@@ -87,5 +87,5 @@ def test_quoted_name_matches_only_itself(name: str) -> None:
 
 
 def test_many_stars_do_not_multiply_the_work() -> None:
-    """With a naive translation this would not end within the lifetime of the test."""
+    """A match with a naive regular expression would not end within the time limit of the test."""
     assert not NamePattern("*a" * 100 + "b").matches("a" * 255)

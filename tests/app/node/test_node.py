@@ -183,7 +183,7 @@ def test_closing_connections_closes_all_of_them(node: Node) -> None:
 
 
 def test_connections_are_closed_side_by_side(node: Node, engine: FailingEngine) -> None:
-    """Each has its leave to tell; one after the other they would wait a thousand times for a slow engine."""
+    """Each connection publishes a leave; one after the other, they would wait a thousand times for a slow engine."""
     leaving: list[int] = []
 
     class Slow(FakeConnection):

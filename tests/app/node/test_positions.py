@@ -1,4 +1,4 @@
-"""Behaviour of positions: which publication is the next of a stream, and what follows after a hold."""
+"""Behaviour of positions: which publication is the next one of a stream, and the continuation after a hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behaviour of the proxies for calls, publications and events, with a real backend that answers well or badly."""
+"""Behaviour of the proxies for calls, publications and events, with valid and invalid responses of a real backend."""
 
 from __future__ import annotations
 

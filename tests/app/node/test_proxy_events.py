@@ -52,7 +52,7 @@ def backend() -> Iterator[Backend]:
 
 @pytest.fixture
 def start(backend: Backend) -> Iterator[Start]:
-    """Start a service that asks the backend about `events`."""
+    """Start a service that sends requests about `events` to the backend."""
     services: list[Service] = []
 
     def make(*events: str, url: str = "", **options: Any) -> Service:
@@ -70,7 +70,7 @@ def start(backend: Backend) -> Iterator[Start]:
 
 
 def results(backend: Backend, *given: Any) -> None:
-    """Let the backend answer with these results, one after the other, and the last one from then on."""
+    """Let the backend answer with these results, one after the other, and then always with the last one."""
     left = list(given)
     backend.answer = lambda request: (200, left.pop(0) if len(left) > 1 else left[0])
 

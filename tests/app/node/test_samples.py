@@ -1,4 +1,4 @@
-"""Behaviour of samples: which ring has which, what is a gap, how much memory they take, and what all nodes report."""
+"""Behaviour of samples: rings, gaps, memory, and reports of all nodes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MAX_MEMORY = 300_000
 
 
 class Bench:
-    """NodeHistory of metrics that the test changes, at times that it chooses."""
+    """A NodeHistory with a fake clock, whose metrics the test changes."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()

@@ -1,4 +1,4 @@
-"""Commands reach the node that has the session: once, in order, or with an error that says why not."""
+"""Commands reach the node that has the session once and in order, or an error is raised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behaviour of questions to all nodes, on nodes that one engine joins."""
+"""Behaviour of surveys of all nodes, on nodes with one engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor finds out about a machine and a Redis server, where a real one cannot be had in that state."""
+"""Findings of the doctor about states of a machine and a Redis server that a test cannot create for real."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.redis_server import Sentinel, free_port, redis_server, stop
 
 
 class PrivilegedSocket(socket.socket):
-    """A socket of a user who may listen on no port of the system."""
+    """A socket of a user who may not listen on privileged ports."""
 
     def bind(self, address: Any, /) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
 
 class FakeRedis:
-    """A Redis server that tells what the test wants of itself."""
+    """A Redis server that reports the values that the test has set."""
 
     def __init__(
         self, version: str = "7.2.4", role: str = "master", policy: str = "noeviction", clock: float = 0

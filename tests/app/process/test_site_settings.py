@@ -1,4 +1,4 @@
-"""What an application says about its server crosses the border of a process unchanged."""
+"""The settings of an application are passed between processes unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One worker process as its master sees it; the worker is a process that obeys no signal but KILL."""
+"""One worker process as its master sees it; the worker is a process that ignores all signals except KILL."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ time.sleep(60)
 
 
 class Deaf:
-    """The process, `worker`, and `write`, which is what it says."""
+    """A process that ignores signals: `worker`, and `write`, which writes to its pipe."""
 
     def __init__(self) -> None:
         reading, self._writing = os.pipe()

@@ -1,4 +1,4 @@
-"""A writer that waits for nobody: what cannot be written at once is dropped, and no line is torn."""
+"""A writer that never waits: lines that cannot be written at once are dropped, and no line is split."""
 
 from __future__ import annotations
 

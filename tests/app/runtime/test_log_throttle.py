@@ -1,4 +1,4 @@
-"""Behaviour of throttled logs: which messages are logged, which are held back, and what is counted."""
+"""Behaviour of throttled logs: which messages are logged, suppressed and counted."""
 
 from __future__ import annotations
 

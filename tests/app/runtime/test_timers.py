@@ -1,4 +1,4 @@
-"""Behaviour of timers: in which order they call, and what ends a call."""
+"""Behaviour of timers: the order of calls, and cancelling."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def clocked(nothing_left_behind: None, clock: FakeClock) -> Iterator[Timers]:
 
 
 def advance(clock: FakeClock, timers: Timers, seconds: float) -> None:
-    """Let time pass in steps, each of which the timers notice."""
+    """Let time pass in steps, and run the timers after each."""
     for _ in range(int(seconds / 60)):
         calls: list[str] = []
         timers.after(0, partial(calls.append, "now"))

@@ -1,4 +1,4 @@
-"""A body that cannot be read is answered as an error of the client, and leaves nothing in the log."""
+"""A body that cannot be read causes a response for a client error, and no log line."""
 
 from __future__ import annotations
 

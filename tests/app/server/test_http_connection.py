@@ -1,7 +1,7 @@
-"""Behaviour of one HTTP connection on a real socket: requests in a row, bad ones, slow ones, and WebSockets.
+"""Behaviour of one HTTP connection on a real socket: consecutive, invalid and slow requests, and WebSockets.
 
-`requests/` holds one file for each stream of requests: what is sent, the answers to it, and
-whether the connection is fit for another request then.
+`requests/` has one file for each stream of requests: the sent bytes, the responses, and
+whether another request may follow on the connection.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ class Response:
 
     @property
     def whole(self) -> str:
-        """All of it but the status line, to find something in."""
+        """The response without its status line, for searching."""
         lines = [f"{name.title()}: {value}" for name, value in self.headers.items()]
         return "\n".join([*lines, "", self.body.decode()])
 
 
 class Peer:
-    """A peer of a server, with every byte in the test's hands."""
+    """A peer of a server, for which the test determines every sent byte."""
 
     def __init__(self, port: int) -> None:
         self.sock: socket = create_connection(("127.0.0.1", port), timeout=LONG)
@@ -97,18 +97,18 @@ class Peer:
         return Response(int(first.split(" ")[1]), headers, body)
 
     def websocket(self) -> WebSocketClient:
-        """What follows the handshake."""
+        """Return the WebSocket client after the handshake."""
         return WebSocketClient(self.sock, {}, bytes(self._buffer))
 
     def has_ended(self) -> bool:
-        """Whether the server ends the connection, and says nothing before that."""
+        """Whether the server ends the connection without sending more data."""
         try:
             return not self._buffer and not self._fill()
         except ConnectionResetError:
             return True
 
     def is_in_step(self) -> bool:
-        """Whether the server takes the next request for one, and ends the connection when it is asked to."""
+        """Whether the server answers another request, and closes the connection if the request demands it."""
         self.send(PROBE)
         return self.response().status == 404 and self.has_ended()
 
@@ -119,7 +119,7 @@ class Peer:
 
 
 class Server:
-    """A server in this process, with a handler as it is everywhere."""
+    """A server in this process, with the usual handler."""
 
     def __init__(self, application: Any, service: Service | None = None) -> None:
         self.application = application
@@ -180,7 +180,7 @@ def peer(server: Server) -> Peer:
 
 @pytest.fixture
 def slow_peer(start_server: Callable[..., Server]) -> Peer:
-    """A peer of a server that waits a short time for requests, and for long between them."""
+    """A peer of a server with a short timeout for requests, and a long one between requests."""
     return start_server(http_header_timeout=SOON).connect()
 
 
@@ -307,7 +307,7 @@ def test_body_that_arrives_after_its_head_is_read(peer: Peer) -> None:
 
 @pytest.mark.parametrize("headers", [JSON, FORM])
 def test_peer_that_expects_continue_receives_it(peer: Peer, headers: bytes) -> None:
-    """As curl does with a large body."""
+    """curl does this for a large body."""
     head, _, body = post(headers=headers + b"Expect: 100-continue\r\n").partition(b"\r\n\r\n")
     peer.send(head + b"\r\n\r\n")
     assert peer.response(head_only=True).status == 100
@@ -442,7 +442,7 @@ def test_a_peer_without_a_request_is_closed(slow_peer: Peer) -> None:
 
 
 def test_an_idle_peer_stays_connected(start_server: Callable[..., Server]) -> None:
-    """It may rest longer than a request may take."""
+    """The pause between requests may be longer than the timeout of a request."""
     peer = start_server(http_header_timeout=SOON).connect()
     peer.send(post())
     assert peer.response().status == 200
@@ -466,7 +466,7 @@ def test_without_keepalive_the_first_request_still_has_its_time(start_server: Ca
 
 
 def test_a_peer_that_reads_slowly_gets_the_whole_answer(start_server: Callable[..., Server]) -> None:
-    """The time that was left for the request is not the time for the answer."""
+    """The remaining time for the request does not limit the response."""
     answer = b"x" * 20_000_000
     server = start_server(http_header_timeout=SOON)
     server.application.add_url_rule("/large", view_func=lambda: answer)
@@ -547,7 +547,7 @@ def test_a_disconnected_peer_is_released(server: Server, sent: bytes, leave: str
     "path", [b"/connection/websocket", b"/connection/web%73ocket", b"http://x/connection/websocket?y"]
 )
 def test_a_websocket_is_opened(server: Server, path: bytes) -> None:
-    """At once, or from within the application when the path is not in its usual form."""
+    """Directly, or through the application if the path is not in its usual form."""
     peer = server.connect()
     peer.send(HANDSHAKE.replace(b"/connection/websocket", path))
     assert peer.response().status == 101
@@ -636,7 +636,7 @@ def test_application_without_a_service_is_served(start_server: Callable[..., Ser
 def test_failure_of_a_websocket_handler_is_logged_and_closes(
     start_server: Callable[..., Server], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No HTTP goes into the WebSocket."""
+    """No HTTP response is written into the WebSocket."""
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         environ["gentrifugo.handler"].upgrade()

@@ -1,4 +1,4 @@
-"""Behaviour of listening: Unix sockets with what others left there, and sockets that systemd gives."""
+"""Behaviour of listening: Unix sockets with existing files, and sockets passed by systemd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose requests open a session and reach it, where a hook decides by the cookies of the request that opened it."""
+"""Requests that may open and use a session, if a hook decides by the cookies of the opening request."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Browser:
         return answer
 
     def to(self, key: str, transport: str, headers: dict[str, str] | None = None, body: bytes | None = None) -> int:
-        """The status of one request to a session; a stream is given up after its head."""
+        """The status of one request to a session; a stream is closed after its head."""
         path = f"/realtime/connection/000/{key}/{transport}?c=f"
         method = ROUTES[transport].method
         own = {"Referer": f"http://{self.host}/"} if headers is None else headers
@@ -238,7 +238,7 @@ class TestWhoReachesASession:
 
 
 class TestIframePage:
-    """Scripts in it have the origin of the application, and can make any request to its views."""
+    """Scripts in the iframe page have the origin of the application, and can make any request to its views."""
 
     @pytest.mark.parametrize(
         ("allowed", "ancestors"),

@@ -1,4 +1,4 @@
-"""Behaviour of SockJS frames: text that is hard on transports, and what clients may not send."""
+"""Behaviour of SockJS frames: text with unusual characters, and invalid frames of clients."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The chapters of the SockJS protocol 0.3.3, one after another, against the four services that it asks for.
+"""The chapters of the SockJS protocol 0.3.3, one after another, against the four services that it requires.
 
-The names are those of its published suite, which is judged apart from this; `test_haproxy` is left out, which wants
-the draft of WebSockets of 2010.
+The names are those of the published suite, which is run separately; `test_haproxy` is left out, because it requires
+a WebSocket draft of 2010.
 """
 
 from __future__ import annotations

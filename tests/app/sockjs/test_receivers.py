@@ -1,4 +1,4 @@
-"""Behaviour of polls and streams on real sockets: what wakes them, who writes, and how a client's going is noticed."""
+"""Behaviour of polls and streams on real sockets: what wakes them, who writes, and disconnected clients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HUGE = 1 << 24
 
 
 class SocketExchange(Exchange):
-    """One end of a socket pair; responses are their bodies alone."""
+    """An exchange on one end of a socket pair; responses are written without heads."""
 
     query = ""
 

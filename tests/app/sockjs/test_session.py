@@ -1,4 +1,4 @@
-"""Behaviour of a session: what it says in which order, what it counts, and how it ends exactly once."""
+"""Behaviour of a session: the order of frames, its limit, and that it ends exactly once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes of one machine find each other and each other's sessions, whatever becomes of them."""
+"""Processes of one machine find each other's sessions, also when some of them end or are killed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Process:
         self.listener = self.directory.join()
 
     def die(self) -> None:
-        """As if it were killed."""
+        """Simulate that the process was killed."""
         self.listener.close()
 
     def leave(self) -> None:

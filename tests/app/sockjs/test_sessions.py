@@ -1,4 +1,4 @@
-"""Behaviour of the sweep: heartbeats, sessions that nobody reads, and that it rests when there is nothing to do."""
+"""Behaviour of the sweep: heartbeats, sessions that no request reads, and that it stops without sessions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEVER = 1000
 
 
 class Bench:
-    """Sessions whose delays are the test's."""
+    """Sessions with delays that the test chooses."""
 
     def __init__(self, timers: Timers) -> None:
         self.ended: list[str] = []

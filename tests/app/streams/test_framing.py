@@ -1,4 +1,4 @@
-"""How messages look in the body of a stream."""
+"""The encoding of messages in the body of a stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client posts is carried out in order, within limits."""
+"""Posted frames of a client are carried out in order, within limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.greenlets import eventually, settle
 
 
 class SlowClient:
-    """Carries out a frame when the other greenlets have had their turn."""
+    """A client that lets other greenlets run before it carries out a frame."""
 
     def __init__(self) -> None:
         self.closed = False

@@ -1,4 +1,4 @@
-"""A stream on a real socket: what it writes, and what ends it."""
+"""A stream on a real socket: its output, and the reasons for its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG = seconds(5)
 
 @dataclass
 class FakeOwner:
-    """Notes what it hears of its stream."""
+    """An owner that records the notifications of its stream."""
 
     heard: list[str] = field(default_factory=list)
 

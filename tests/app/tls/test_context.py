@@ -1,4 +1,4 @@
-"""Behaviour of a server's certificate and key: those that cannot be used are named with what is wrong."""
+"""Behaviour of the certificate and key of a server: errors for unusable files."""
 
 from __future__ import annotations
 

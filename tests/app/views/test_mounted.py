@@ -1,4 +1,4 @@
-"""What an application carries: the same record for those with the extension and for those that create_app makes."""
+"""The record of the server in an application: the same with the extension and with create_app."""
 
 from __future__ import annotations
 

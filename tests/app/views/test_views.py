@@ -1,4 +1,4 @@
-"""Behaviour of the API as a view: which bodies are JSON, and what is said of the others."""
+"""Behaviour of the API as a view: which bodies are JSON, and errors for other bodies."""
 
 from __future__ import annotations
 

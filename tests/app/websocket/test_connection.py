@@ -1,4 +1,4 @@
-"""Behaviour of a WebSocket on a real socket: messages, pings, the end by either side, and peers that give trouble."""
+"""Behaviour of a WebSocket on a real socket: messages, pings, closing by either side, and misbehaving peers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LARGE = WebSocketMessage(BINARY, b"L" * 90_000)
 
 @dataclass(frozen=True)
 class Limits:
-    """Options of a WebSocket: no pings, and much room."""
+    """Options of a WebSocket: no pings, and a large queue."""
 
     client_queue_max_size: int = 1 << 30
     client_message_write_timeout: float = 0
@@ -42,7 +42,7 @@ class Limits:
 
 
 class Owner:
-    """The owner of a WebSocket; `told` has the failures that it was notified of, `closes` counts the ends."""
+    """The owner of a WebSocket; `told` records notifications of failures, `closes` counts the calls of `close`."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -82,7 +82,7 @@ class Line:
         self.serving = gevent.spawn(self.websocket.serve, self.owner, lambda message: self.handle(message))
 
     def ended(self) -> bool:
-        """Whether the WebSocket has let go of the connection, in the time that this takes at most."""
+        """Wait at most LONG until the WebSocket has released the connection; return whether it has."""
         self.serving.join(LONG)
         return self.serving.successful()
 
@@ -375,7 +375,7 @@ def test_a_peer_that_answers_no_ping_is_silent(open_line: Callable[..., Line]) -
 
 
 def test_peer_with_an_unread_pong_is_not_closed(timers: Timers, nothing_left_behind: None) -> None:
-    """Whoever reads is busy with what the peer has asked before."""
+    """The greenlet that reads is still busy with an earlier message of the peer."""
     busy = Event()
 
     def read(size: int) -> bytes:
@@ -505,7 +505,7 @@ def test_a_peer_that_answers_no_ping_ends_a_websocket_without_an_owner(timers: T
 
 
 def test_flooding_peer_does_not_block_other_greenlets(open_line: Callable[..., Line]) -> None:
-    """Pongs make no messages, so nobody but the WebSocket itself can give the turn."""
+    """Pongs are not messages, so the WebSocket itself must yield."""
     over = False
 
     def always_more(size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Behaviour of frames: what goes out, what comes in, and what breaks the protocol."""
+"""Behaviour of frames: sent frames, received frames, and protocol errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sent(opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0, mask
 
 
 def read(*frames: bytes, max_size: int = MAX) -> tuple[FrameReader, list[WebSocketMessage], list[bytes]]:
-    """A reader that has been fed, and what came out."""
+    """Feed a reader, and return it with its messages."""
     reader = FrameReader(max_size)
     messages, pongs = reader.feed(b"".join(frames))
     return reader, messages, pongs
@@ -151,7 +151,7 @@ def test_any_mask_is_a_mask(mask: bytes) -> None:
 
 @pytest.mark.parametrize("head", [b"\x81\xfe\x00\x02", b"\x81\xff\x00\x00\x00\x00\x00\x00\x00\x02"])
 def test_non_minimal_length_is_refused(head: bytes) -> None:
-    """RFC 6455 forbids it to the peer; Centrifugo understands it, and so do we."""
+    """RFC 6455 does not allow such a length, but Centrifugo accepts it, so this server does too."""
     assert read(head + bytes(4) + b"hi")[1] == [WebSocketMessage(TEXT, b"hi")]
 
 

@@ -1,4 +1,4 @@
-"""Behaviour of the opening handshake: what opens a WebSocket, and what each mistake is told."""
+"""Behaviour of the opening handshake: valid handshakes, and the error for each invalid one."""
 
 from __future__ import annotations
 

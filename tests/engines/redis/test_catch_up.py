@@ -1,4 +1,4 @@
-"""A gap is closed from the history: in order, once, and with nothing newer before it."""
+"""A gap is closed from the history: in order, once, and before newer publications."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def kept(uid: int) -> Received:
 
 
 class Desk:
-    """What a CatchUp reads from and delivers to.
+    """The source and receiver of a CatchUp.
 
-    Histories are read while `gate` is open; the connection has passed them while `passed` is.
+    Histories can be read while `gate` is set; `passed` says whether the connection has received them.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Desk:
         return self.is_missing
 
     def remembers(self, *uids: int, complete: int | None = None) -> None:
-        """The history, oldest first."""
+        """Set the history, oldest first."""
         self.history = History([message(uid) for uid in reversed(uids)], len(uids) if complete is None else complete)
 
     def numbers(self) -> list[int]:

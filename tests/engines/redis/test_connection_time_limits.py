@@ -1,4 +1,4 @@
-"""One connection: what has arrived counts, however late this process looks at it."""
+"""Timeouts of one connection: data that has arrived in time is used, even if the process reads it late."""
 
 from __future__ import annotations
 

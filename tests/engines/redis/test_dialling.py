@@ -1,4 +1,4 @@
-"""A connection is ready for the engine when its server is the master, has the scripts, and knows the epoch."""
+"""A connection is ready for the engine when its server is the master, has the scripts, and has the epoch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPLICATION = b"# Replication\r\nmaster_replid:def\r\n"
 
 
 class Closing(FakeConnection):
-    """Notes that it was closed."""
+    """A connection that records that it was closed."""
 
     def __init__(self, *replies: Any) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Jump consistent hashing: even, and moving as little as can be."""
+"""Jump consistent hashing: an even distribution, and as few moved keys as possible."""
 
 from __future__ import annotations
 

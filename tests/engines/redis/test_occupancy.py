@@ -1,4 +1,4 @@
-"""Channels that come and go are told in the end, whatever happens to nodes and servers meanwhile."""
+"""Changes of occupancy are finally reported, even if nodes and servers fail in the meantime."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServ
 
 @pytest.fixture
 def server(servers: list[RedisServer]) -> Iterator[RedisServer]:
-    """The server of the first shard. It is well again after the test."""
+    """The server of the first shard. It is restored after the test."""
     yield servers[0]
     servers[0].thaw()
     servers[0].ask("CONFIG", "SET", "min-replicas-to-write", "0")
@@ -62,7 +62,7 @@ def occupancy_of(listener: Listener) -> ShardOccupancy:
 
 
 def occupied(lab: RedisLab, channel: str = "news", longest: float = 1) -> Listener:
-    """A node with a subscriber in a channel, which it was told."""
+    """A node with a subscriber in a channel, for which occupancy was reported."""
     node = lab.listen(longest)
     node.engine.subscribe(channel)
     eventually(lambda: node.occupancy == [(channel, True)])
@@ -70,19 +70,19 @@ def occupied(lab: RedisLab, channel: str = "news", longest: float = 1) -> Listen
 
 
 def leave(node: Listener, channel: str = "news") -> None:
-    """The last subscriber leaves, whether or not Redis is there."""
+    """Unsubscribe the last subscriber, even if Redis is unavailable."""
     with suppress(EngineError):
         node.engine.unsubscribe(channel)
 
 
 def is_told(node: Listener, *occupied: bool, channel: str = "news") -> None:
-    """Check that this is told of a channel."""
+    """Check that this state of a channel is reported."""
     expected = [(channel, is_occupied) for is_occupied in occupied]
     eventually(lambda: [told for told in node.occupancy if told[0] == channel] == expected, within=10)
 
 
 def is_told_last(node: Listener, channel: str) -> None:
-    """Check that the last that is told is that nobody is subscribed to the channel any more."""
+    """Check that the last report says that the channel is vacated."""
     eventually(lambda: node.occupancy[-1] == (channel, False))
 
 
@@ -150,7 +150,7 @@ def test_scripts_are_loaded_again_after_redis_has_lost_them(lab: RedisLab, serve
 
 
 def cut(node: Listener, server: RedisServer, patch: pytest.MonkeyPatch) -> None:
-    """Break the subscriptions of a node, and let none come back until the patch is undone."""
+    """Close the subscription connection of a node, and prevent reconnecting until the patch is undone."""
 
     def dial() -> RedisConnection:
         raise ConnectionLost("away")
@@ -189,7 +189,7 @@ def test_long_connection_loss_reports_the_current_state(lab: RedisLab, server: R
 def test_disconnected_node_does_not_report_its_own_channels_as_vacated(
     lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It finds out before all others that its subscriptions are broken."""
+    """The node detects before all others that its subscriptions are lost."""
     monkeypatch.setattr(occupancy, "MIN_EMPTY_TIME", LONG)
     node = lab.listen(longest=LONG)
     node.gate.clear()
@@ -205,7 +205,7 @@ def test_disconnected_node_does_not_report_its_own_channels_as_vacated(
 
 
 def test_local_subscribers_take_precedence_over_the_state_in_redis(lab: RedisLab, server: RedisServer) -> None:
-    """The connection of its subscriptions has ended, and it has not noticed."""
+    """The node has not noticed yet that the connection of its subscriptions has ended."""
     node = occupied(lab)
     for _ in range(10):
         server.ask("CLIENT", "KILL", "TYPE", "pubsub")
@@ -250,7 +250,7 @@ def test_unsubscribe_during_a_report_and_data_loss_is_reported(lab: RedisLab, se
 def test_old_data_of_a_restarted_server_is_corrected(
     tmp_path: Path, lab: RedisLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with snapshots every few minutes: it takes for occupied what was told to be empty since."""
+    """For example with snapshots every few minutes: the data contains channels as occupied that were vacated since."""
     with redis_server(tmp_path, "--save", "3600 1") as server:
         lab.settings = RedisSettings(
             (ShardSettings(ServerAddress("127.0.0.1", server.port)),), prefix=lab.settings.prefix
@@ -285,7 +285,7 @@ def test_old_data_of_a_restarted_server_is_corrected(
 
 
 def test_reports_stay_correct_after_several_failovers(lab: RedisLab, server: RedisServer) -> None:
-    """The second begins before all channels have been looked at in the first."""
+    """The second failover begins before all channels have been compared after the first one."""
     node = lab.listen(longest=1)
     for channel in ("one", "two", "three"):
         node.engine.subscribe(channel)
@@ -311,7 +311,7 @@ def test_unsubscribe_after_data_loss_is_reported(lab: RedisLab, server: RedisSer
 
 
 def test_a_replica_takes_over(tmp_path: Path, lab: RedisLab) -> None:
-    """It knows what was told, and at first nobody is subscribed to anything there."""
+    """The replica has the reports, and at first no node is subscribed there."""
     master = RedisServer(tmp_path, "--repl-diskless-sync-delay", "0")
     replica = RedisServer(tmp_path, "--replicaof", "127.0.0.1", str(master.port), "--repl-diskless-sync-delay", "0")
     sentinel = Sentinel(tmp_path, {"main": master})
@@ -341,7 +341,7 @@ def test_a_replica_takes_over(tmp_path: Path, lab: RedisLab) -> None:
 
 
 def kill(listener: Listener) -> None:
-    """End an engine without its leave: what it does in Redis stays half done."""
+    """Kill an engine, whose work in Redis stays incomplete."""
     told = occupancy_of(listener)
     told._pool.kill(block=False)
     told._changed.clear()
@@ -376,7 +376,7 @@ def test_report_of_a_stopped_node_is_repeated(lab: RedisLab, monkeypatch: pytest
 def test_one_sweep_finds_all_overdue_reports(
     lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a big node leaves it when it is killed while Redis has just come back."""
+    """This happens if a node with many channels is killed while Redis has just restarted."""
     monkeypatch.setattr(occupancy, "SWEEP_INTERVAL", LONG)
     monkeypatch.setattr(occupancy, "LEASE_MARGIN", LONG)  # 3000 comparisons at once take longer than one
     channels = [f"channel{number}" for number in range(3000)]
@@ -415,7 +415,7 @@ def test_many_empty_channels_are_found_in_steps(
 
 
 class Witness(Listener):
-    """Keeps what all nodes are told in one list; takes a while for it."""
+    """A handler that records the reports of all nodes in one list, after a short delay."""
 
     def __init__(self, lab: RedisLab, told: list[tuple[str, bool]]) -> None:
         super().__init__(lab.make())
@@ -430,7 +430,7 @@ class Witness(Listener):
 
 
 def come_and_go(node: Listener, channels: list[str], end: float) -> None:
-    """Subscribe and unsubscribe at random until it is time, and unsubscribe from all in the end."""
+    """Subscribe and unsubscribe at random for some time, and finally unsubscribe from all channels."""
     here: set[str] = set()
     while time.monotonic() < end:
         channel = random.choice(channels)
@@ -452,7 +452,7 @@ def come_and_go(node: Listener, channels: list[str], end: float) -> None:
 def test_reports_of_random_subscribers_on_several_nodes_are_correct(
     servers: list[RedisServer], monkeypatch: pytest.MonkeyPatch, nothing_left_behind: None, faults: bool
 ) -> None:
-    """Whoever crosses whom, what is told ends with what is true, and alternates unless connections break."""
+    """In any order of events, the last report is true, and reports alternate unless connections are lost."""
     lab = RedisLab(servers)
     lab.hurry(monkeypatch)
     told: list[tuple[str, bool]] = []
@@ -483,7 +483,7 @@ def test_reports_of_random_subscribers_on_several_nodes_are_correct(
 def test_old_comparison_is_repeated_before_the_report(
     lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when this process stood still between the two."""
+    """For example if the process was suspended between comparison and report."""
     monkeypatch.setattr(occupancy, "LEASE_MARGIN", -1)
     node = lab.listen(1)
     node.engine.subscribe("news")

@@ -1,4 +1,4 @@
-"""One shard while its server, its subscriptions or its user do not work."""
+"""One shard with failures of its server, its subscriptions or its user."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TIMEOUTS = Timeouts(connect=0.2, read=0.5, write=0.2)
 
 
 class Handler(Bus):
-    """Keeps control messages; the first of them fails."""
+    """A handler that records control messages, and fails for the first one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ def test_wait_for_an_echo_ends_when_the_connection_breaks(shard: Shard) -> None:
 
 
 class TestPassedHistory:
-    """The history of a channel, when this node has handled all of it."""
+    """Reading a history after this node has handled all its publications."""
 
     def test_history_is_refused_while_redis_is_unreachable(self, shard: Shard, server: RedisServer) -> None:
         shard.subscribe("news")

@@ -1,4 +1,4 @@
-"""A reply of Redis about a stream counts as complete only if every entry says so itself."""
+"""A reply of Redis about a stream is complete only if every entry has the expected position."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_batch_has_positions_also_when_redis_has_forgotten_the_scripts(
 
 
 def test_a_publication_is_kept_as_it_is_sent(lab: RedisLab) -> None:
-    """So a late delivery from the history is the same as a live one."""
+    """So a publication from the history is the same as a live one."""
     listener = lab.listen()
     listener.engine.subscribe("news")
     tagged = message()._replace(tags={"a": "b"})

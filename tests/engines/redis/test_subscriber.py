@@ -1,4 +1,4 @@
-"""Subscriptions go together, come back together, and a gap is told."""
+"""Subscriptions are sent and restored together, and a gap is reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["nothing_left_behind"]
 
 
 class Reader:
-    """Keeps what the subscriber tells."""
+    """A handler that records the calls of the subscriber."""
 
     def __init__(self) -> None:
         self.told: list[object] = []

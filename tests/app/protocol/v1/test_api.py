@@ -1,4 +1,4 @@
-"""Behaviour of the commands of backends: every method, every error, and what a request did before it was refused."""
+"""Behaviour of the commands of backends: every method, every error, and effects of a request that is refused later."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ METHODS = ["publish", "broadcast", "unsubscribe", "disconnect", "presence", "his
 
 @pytest.fixture(params=[False, True], ids=["one by one", "in batches"])
 def engine(request: pytest.FixtureRequest) -> FailingEngine:
-    """Backends must not see whether an engine likes publications together."""
+    """Run tests with and without batches of the engine, which backends must not notice."""
     engine = FailingEngine()
     engine.batches = request.param
     return engine
@@ -71,7 +71,7 @@ def call(api: Api, method: str, **params: Any) -> dict[str, Any]:
 
 
 def refused(api: Api, request: bytes) -> str:
-    """Why the request as a whole is refused."""
+    """The reason for which the whole request is refused."""
     with pytest.raises(BadRequest) as error:
         api.process(request)
     return str(error.value)

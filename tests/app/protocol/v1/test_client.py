@@ -1,4 +1,4 @@
-"""Behaviour of a client's connection, protocol version 1: every command, every error, every way it ends."""
+"""Behaviour of a client's connection, protocol version 1: every command, every error, and every reason for its end."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def client(node: Node) -> LocalClient:
 
 
 def lifetime_ending_in(delay: float) -> tuple[int, float]:
-    """A timestamp for credentials, and the connection_lifetime with which they run out `delay` seconds from now."""
+    """A timestamp for credentials, and the connection_lifetime with which they expire `delay` seconds from now."""
     timestamp = int(time.time())
     return timestamp, time.time() - timestamp + delay
 
@@ -461,7 +461,7 @@ def test_refreshing_with_a_wrong_token_closes(client: LocalClient) -> None:
 
 
 def test_refreshing_with_a_token_of_another_user_closes(start: StartNode) -> None:
-    """It would prolong the connection, and show others the info of somebody else."""
+    """Such a token would extend the connection, and show other clients the info of another user."""
     client = LocalClient.connected(start(connection_lifetime=60))
     client.send({"method": "refresh", "params": connect_params("bob", info='"Bob"')})
     assert client.close_reason == closed("invalid token")
@@ -675,7 +675,7 @@ def history(node: Node) -> None:
 
 
 def recovery(body: dict[str, Any]) -> tuple[Any, Any, Any]:
-    """The last uid, the uids of the messages, and whether they are all that was missed."""
+    """The last uid, the uids of the messages, and whether the recovery is complete."""
     messages = body["messages"]
     return body["last"], messages and [message["uid"] for message in messages], body["recovered"]
 
@@ -1058,7 +1058,7 @@ def test_an_array_of_a_client_that_is_closed_meanwhile_is_not_carried_out(
 
 
 def test_the_last_words_to_a_slow_client_are_not_dropped(start: StartNode) -> None:
-    """The close frame itself may be what goes over the limit."""
+    """The close frame itself may exceed the limit."""
     client = LocalClient.connected(start())
     client.connection.close(CLOSE_SHUTDOWN)
     client.connection.close_slow()  # in a greenlet of its own, that is after what follows
@@ -1164,7 +1164,7 @@ def test_unsubscribe_succeeds_although_the_engine_fails(
 
 
 def subscribe_slowly(client: LocalClient, engine: FailingEngine, call: str) -> Any:
-    """Begin to subscribe on "rich:news" and get stuck in the engine; the gate that frees it."""
+    """Begin to subscribe to "rich:news", which waits in the engine; returns the gate that lets it continue."""
     gate = engine.close_gate(call)
     gevent.spawn(client.send, {"uid": "s", "method": "subscribe", "params": {"channel": "rich:news"}})
     eventually(lambda: engine.calls[call])
@@ -1324,7 +1324,7 @@ def test_commands_of_clients_are_counted(client: LocalClient, node: Node) -> Non
 
 
 def test_without_secret_private_channels_are_refused(start: StartNode) -> None:
-    """With --insecure there may be no secret; what is signed with an empty key is signed by anybody."""
+    """With --insecure there may be no secret, and anyone can create signatures with an empty key."""
     client = LocalClient.connected(start(secret="", insecure=True))
     reply = client.call("subscribe", channel="$room", client=client.uid, sign=sign(client.uid, "$room", secret=""))
     assert reply["error"] == "permission denied"
@@ -1337,7 +1337,7 @@ def test_without_secret_refresh_is_refused(start: StartNode) -> None:
 
 
 def test_the_end_of_a_user_id_does_not_pass_for_the_beginning_of_a_time(start: StartNode) -> None:
-    """Token parts are joined without a separator: user 42 would else be user 4, at a time far ahead."""
+    """The parts of a token are joined without a separator, so user 42 could be read as user 4 and a future time."""
     client = LocalClient(start(connection_lifetime=60))
     params = connect_params("42")
     client.send({"method": "connect", "params": params | {"user": "4", "timestamp": f"2{params['timestamp']}"}})

@@ -1,4 +1,4 @@
-"""What hooks decide about a client's connection, and what they are told of it."""
+"""Decisions of hooks about the connection of a client, and the events that they receive."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def start(nothing_left_behind: None) -> Any:
 
 
 class KeepingEngine(MemoryEngine):
-    """Keeps what it was given to publish before it was stopped."""
+    """An engine that records the publications before its stop."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class KeepingEngine(MemoryEngine):
 
 
 class Recorder:
-    """A hook that keeps what it was given."""
+    """A hook that records the contexts of its calls."""
 
     def __init__(self) -> None:
         self.seen: list[Context] = []

@@ -1,4 +1,4 @@
-"""Behaviour of a client's connection, protocol version 2: frames, connect, refresh, and every way it ends."""
+"""Behaviour of a client's connection, protocol version 2: frames, connect, refresh, and every reason for its end."""
 
 from __future__ import annotations
 

@@ -30,12 +30,12 @@ OTHER = RawClientInfo("bob", "another connection", b"", b"")
 
 
 def names(messages: list[Any]) -> list[str]:
-    """The replies and pushes in order, each as the keys that say what it is."""
+    """The replies and pushes in order, each as its keys."""
     return [next(iter(message.get("push", message).keys() - {"id", "channel"})) for message in messages]
 
 
 def connecting(node: Node, *channels: str) -> tuple[LocalClientV2, gevent.Greenlet[..., None]]:
-    """A client whose connect waits for the engine, and the greenlet in which it does."""
+    """A client whose `connect` waits for the engine, and the greenlet that runs it."""
     client = LocalClientV2(node)
     command = {"id": 1, "connect": {"token": connection_token(KEY, "alice", channels=list(channels))}}
     greenlet = gevent.spawn(client.send, command)
@@ -188,7 +188,7 @@ class SlowKeys(TokenVerifier):
 
 @pytest.fixture
 def keys(node: Node, client: LocalClientV2) -> SlowKeys:
-    """The keys of the client; at first they are being fetched."""
+    """The token verifier of the client, which first waits for its keys."""
     client.connection.tokens = keys = SlowKeys(node)
     return keys
 

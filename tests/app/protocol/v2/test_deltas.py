@@ -52,7 +52,7 @@ def node(start: StartNode) -> Node:
 
 
 def document(number: int) -> bytes:
-    """A payload of which a small part changes."""
+    """A payload that differs from the previous one in a small part."""
     return json.dumps({"title": "Zürich → Genève", "stops": list(range(60)), "number": number}).encode()
 
 
@@ -62,7 +62,7 @@ def publish(node: Node, *numbers: int) -> None:
 
 
 class Reader:
-    """What an application receives of publications with deltas: `kinds` says which were patches."""
+    """Decodes publications with deltas like a client library: `kinds` records which of them were patches."""
 
     def __init__(self) -> None:
         self.last = b""

@@ -1,4 +1,4 @@
-"""The ids of events: what they say, how they follow the channels of a client, and what a client recovers with one."""
+"""The ids of events: their content, how they change with the channels of a client, and recovery with an id."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_further_channels_are_left_out_of_an_id() -> None:
 
 
 class Listener(LocalClientV2):
-    """A one-way client whose messages have ids, and which comes back with one."""
+    """A one-way client whose messages have ids, and which reconnects with an id."""
 
     def __init__(self, node: Node, *channels: str, last: str = "", subs: dict[str, Any] | None = None) -> None:
         super().__init__(node, session="secret", has_ids=True, last_event=LastEvent(last) if last else None)
@@ -107,7 +107,7 @@ class Listener(LocalClientV2):
         self.subs = self.opened["connect"]["subs"]
 
     def events(self) -> list[Any]:
-        """What came since the last call; `last` is the id of the last message that had one."""
+        """The events since the last call; `last` is the id of the last message that had one."""
         settle()
         found = []
         messages = self.transport.messages()
@@ -119,7 +119,7 @@ class Listener(LocalClientV2):
         return found
 
     def data(self) -> list[Any]:
-        """The data of the publications that came since the last call."""
+        """The data of the publications since the last call."""
         return [event["pub"]["data"] for event in self.events() if "pub" in event]
 
 

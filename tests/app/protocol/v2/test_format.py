@@ -1,4 +1,4 @@
-"""What both formats do in the same way, with messages of every kind."""
+"""Common behaviour of both formats, with messages of every kind."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_the_fast_push_is_the_same_message(
 
 
 def read_by_the_official_library(frame: bytes) -> Any:
-    """A frame with one reply as that library sees it."""
+    """Decode a frame with one reply with the official library."""
     skipped = next(index for index, byte in enumerate(frame) if byte < 128) + 1
     return client_pb2.Reply.FromString(frame[skipped:])
 

@@ -27,7 +27,7 @@ def number(digits: bytes) -> int:
 
 
 def apply(source: bytes, patch: bytes) -> bytes:
-    """What a client does with a patch. Fails for one that is not valid."""
+    """Apply a patch like a client. Fails for an invalid patch."""
     result, position, size = b"", 0, -1
     while True:
         found = COMMAND.match(patch, position)

@@ -1,4 +1,4 @@
-"""What is particular to JSON: lines, null, payloads that are no JSON."""
+"""Behaviour of the format JSON alone: lines, null, and payloads that are not JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The declared messages: that they agree with those of the official client libraries, and what they offer."""
+"""The declared messages: they match those of the official client libraries, and have helper methods."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ NEWER = {("Publication", "epoch"), ("SubscribeRequest", "type")}
 
 
 def official(type_: type[Message]) -> Any:
-    """The same message in the official definitions."""
+    """The message of this type in the official definitions."""
     return client_pb2.DESCRIPTOR.message_types_by_name[OFFICIAL_NAMES.get(type_.__name__, type_.__name__)]
 
 
 def as_declared(field: Any) -> tuple[int, Kind, Cardinality, str]:
-    """A field of the official definitions in our terms."""
+    """Convert a field of the official definitions to the form of declared fields."""
     is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
     value = field.message_type.fields_by_name["value"] if is_map else field
     shape = Cardinality.MAP if is_map else Cardinality.LIST if field.is_repeated else Cardinality.ONE
@@ -53,7 +53,7 @@ def as_declared(field: Any) -> tuple[int, Kind, Cardinality, str]:
 
 
 def ours(field: Field) -> tuple[int, Kind, Cardinality, str]:
-    """A declared field, to be compared."""
+    """Convert a declared field for the comparison."""
     return field.number, field.kind, field.shape, field.message.__name__ if field.message else ""
 
 

@@ -15,7 +15,7 @@ OPTIONS = SimpleNamespace(ping_interval=0.05, client_pong_timeout=0.02)
 
 
 class Pinged:
-    """A client with pings; it counts what happens to it."""
+    """A client with pings, which counts sent pings and closes."""
 
     def __init__(self, timers: Timers, awaits_answers: bool = True) -> None:
         self.sent = self.checked_while_busy = self.closed = 0

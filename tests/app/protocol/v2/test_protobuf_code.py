@@ -1,4 +1,4 @@
-"""The functions that are made from declarations: details of Protobuf that the samples do not show."""
+"""The generated encoders and decoders: details of Protobuf that the samples do not contain."""
 
 from __future__ import annotations
 

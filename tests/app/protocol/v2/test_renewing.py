@@ -1,4 +1,4 @@
-"""What becomes of connections and subscriptions that change while a backend is asked about their expiry."""
+"""Connections and subscriptions that change while a backend decides about their expiry."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RENEWED = Namespace(name="renewed", allow_subscribe_for_client=True, proxy_sub_r
 
 @pytest.fixture
 def ask(start_node: StartNode) -> Any:
-    """A client whose backend is a function of this process, which gets the client."""
+    """A client whose backend is a function in this process, which is called with the client."""
 
     def made(event: str, answer: Answer) -> LocalClientV2:
         client: LocalClientV2

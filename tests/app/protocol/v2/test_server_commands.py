@@ -1,4 +1,4 @@
-"""Behaviour of what backends do to connections of protocol version 2 that belongs to no channel."""
+"""Behaviour of commands of backends for connections of protocol version 2."""
 
 from __future__ import annotations
 

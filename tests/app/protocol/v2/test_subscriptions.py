@@ -1,4 +1,4 @@
-"""Positions and recovery of clients of protocol version 2: nothing twice, nothing missing without a word."""
+"""Positions and recovery of clients of protocol version 2: no publication is delivered twice or is missing silently."""
 
 from __future__ import annotations
 

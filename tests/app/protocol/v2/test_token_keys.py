@@ -1,4 +1,4 @@
-"""Which keys the configuration gives, and which algorithms each of them checks."""
+"""The keys in the configuration, and the algorithms that each of them verifies."""
 
 from __future__ import annotations
 

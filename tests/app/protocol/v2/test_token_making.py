@@ -1,4 +1,4 @@
-"""Tokens that this server makes: what they say, and that others can read them."""
+"""Tokens that this server creates: their claims, and that other libraries accept them."""
 
 from __future__ import annotations
 

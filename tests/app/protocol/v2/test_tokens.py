@@ -1,4 +1,4 @@
-"""Which tokens are valid: algorithms, keys, times, audiences, and what attackers try."""
+"""Valid and invalid tokens: algorithms, keys, times, audiences, and attacks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ANN = {"sub": "ann"}
 
 
 def verifier(config: Config = HMAC) -> TokenVerifier:
-    """A verifier whose clock stands still."""
+    """A verifier with a fixed time."""
     return TokenVerifier(config, now=lambda: NOW)
 
 
