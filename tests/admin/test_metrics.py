@@ -85,7 +85,7 @@ def test_the_memory_engine_is_always_up(server: Server) -> None:
     assert "gentrifugo_engine_server_up" not in found
 
 
-def test_both_sets_of_names_can_be_asked_for(server: Server) -> None:
+def test_both_sets_of_metric_names_can_be_requested(server: Server) -> None:
     answer = ApiClient(server.host, server.port).request("GET", "/metrics?names=gentrifugo&names=centrifugo")
     names = {line.split()[2] for line in answer.body.decode().splitlines() if line.startswith("# TYPE")}
     assert {"gentrifugo_node_num_clients", "centrifugo_node_num_clients", "process_open_fds"} <= names

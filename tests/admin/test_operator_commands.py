@@ -166,7 +166,7 @@ class TestNodes:
         assert all(value.startswith("secret, mark ") for value in different["secret"].values())
         assert "first secret" not in str(different)
 
-    def test_one_node_differs_from_nobody(self) -> None:
+    def test_single_node_has_no_differing_options(self) -> None:
         assert different_options([]) == {}
 
 
@@ -208,7 +208,7 @@ class TestWatching:
     def test_an_unknown_namespace_is_refused(self, node: Node) -> None:
         assert reply(node, "watch_namespace", namespace="nowhere")["error"] == "namespace not found"
 
-    def test_the_time_is_limited(self, node: Node) -> None:
+    def test_time_of_watching_is_limited(self, node: Node) -> None:
         with pytest.raises(InvalidJSON):
             reply(node, "watch_namespace", namespace="plain", seconds=86400)
 
@@ -233,6 +233,6 @@ class TestOneConnection:
         data(node, "close_connection", user="", client=client.uid)
         assert eventually(lambda: client.close_reason)["reason"] == "disconnect"
 
-    def test_the_client_must_be_named(self, node: Node) -> None:
+    def test_closing_a_connection_requires_a_client_id(self, node: Node) -> None:
         with pytest.raises(InvalidJSON):
             reply(node, "close_connection", user="alice", client="")

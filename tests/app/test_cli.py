@@ -89,7 +89,7 @@ class TestStart:
 
 
 class TestCheckconfig:
-    def test_a_good_file_is_ok(self, directory: Path) -> None:
+    def test_checkconfig_reports_ok_for_a_valid_file(self, directory: Path) -> None:
         (directory / "config.json").write_text('{"secret": "secret"}')
         result = run("checkconfig")
         assert (result.returncode, result.stdout, result.stderr) == (0, "config.json: ok\n", "")
@@ -199,7 +199,7 @@ class TestHelp:
             assert (result.returncode, result.stdout) == (0, f"Gentrifugo v{gentrifugo.__version__}\n")
 
     @pytest.mark.parametrize("flag", ["-h", "--help"])
-    def test_the_flags_of_every_day_are_listed_with_their_short_forms(self, flag: str) -> None:
+    def test_help_lists_common_flags_with_their_short_forms(self, flag: str) -> None:
         text = run(flag).stdout
         for option in options_of(Config):
             assert (f"{option.flag} " in text or f"{option.flag}\n" in text) == option.facts.flag, option.name

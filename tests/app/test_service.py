@@ -110,7 +110,7 @@ def test_a_service_builds_the_engine_it_is_configured_for() -> None:
     assert isinstance(build_engine(config(engine="memory")), MemoryEngine)
 
 
-def test_a_service_with_the_redis_engine_may_have_others_beside_it() -> None:
+def test_service_with_the_redis_engine_is_not_single() -> None:
     engine = build_engine(config(engine="redis"))
     assert engine.name == "redis"
     assert engine.joins_nodes
@@ -169,7 +169,7 @@ def test_a_second_stop_of_a_service_does_nothing(service: Service) -> None:
         assert (service.node.stopping, service.node.has_pending_notifications) == (True, False)
 
 
-def test_a_reload_is_seen_at_once(service: Service) -> None:
+def test_reload_applies_immediately(service: Service) -> None:
     service.node.configure(replace(service.config, secret="new"))
     assert service.config.secret == "new"
     assert service.http_api.answer(sign(CHANNELS.decode(), secret="new"), CHANNELS).status == 200
@@ -230,7 +230,7 @@ def test_a_request_over_the_size_limit_gets_an_error(start_service: Callable[...
     clients.end()
 
 
-def test_a_disconnected_client_leaves_nothing_behind(clients: Clients, service: Service) -> None:
+def test_disconnected_client_releases_all_resources(clients: Clients, service: Service) -> None:
     client = clients.connected()
     client.call("subscribe", channel="news")
     assert service.open_websockets == 1

@@ -83,12 +83,12 @@ def server(start_server: Callable[..., Server]) -> Server:
     return start_server(ping_interval=1)
 
 
-def test_every_mode_is_tried() -> None:
+def test_every_mode_has_a_test() -> None:
     assert SMALL.keys() == MEASURED.keys() == MODES.keys()
 
 
 @pytest.mark.parametrize("mode", [name for name, mode in MODES.items() if not mode.is_for_v2])
-def test_a_mode_measures_what_it_promises(mode: str, server: Server) -> None:
+def test_mode_reports_its_figures(mode: str, server: Server) -> None:
     done = bench(server, mode, *SMALL[mode], "--pid", str(server.pid))
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     lines = done.stdout.splitlines()
@@ -207,7 +207,7 @@ def test_a_command_that_fails_is_reported() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_wrong_secret_is_said_to_be_wrong(mode: str, server: Server) -> None:
+def test_wrong_secret_is_reported(mode: str, server: Server) -> None:
     server.options["secret"] = "wrong"
     key = ("--protocol", "v2", "--api-key", "wrong") if MODES[mode].is_for_v2 else ()
     done = bench(server, mode, *SMALL[mode], *key, "--pid", str(server.pid))
@@ -216,7 +216,7 @@ def test_a_wrong_secret_is_said_to_be_wrong(mode: str, server: Server) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_messages_that_were_lost_are_found_out(start_server: Callable[..., Server]) -> None:
+def test_lost_messages_are_detected(start_server: Callable[..., Server]) -> None:
     server = start_server(client_queue_max_size=5000)
     done = bench(server, "fanout", *SMALL["fanout"], "--channels", "1", "--batch", "100")
     assert done.returncode == 1

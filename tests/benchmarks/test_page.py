@@ -98,7 +98,7 @@ def test_every_result_has_its_place() -> None:
     assert [row for row in rows if f"{row}\n" not in page] == []
 
 
-def test_tables_are_whole() -> None:
+def test_table_rows_have_all_columns() -> None:
     for section in sections(suite(), [("Processor", "one core")]):
         widths = {line.count("|") for line in section.splitlines() if line.startswith("|")}
         assert len(widths) <= 1, section

@@ -58,7 +58,7 @@ def test_a_message_is_shown_once(tmp_path: Path) -> None:
     assert shown == ["news:sport a", "news:sport b", "news:sport c"]
 
 
-def test_ones_own_messages_are_skipped(tmp_path: Path) -> None:
+def test_own_messages_of_a_client_are_skipped(tmp_path: Path) -> None:
     around = """
         const show = (data) => console.log(data);
         const centrifuge = {getClientId: () => 'me'};

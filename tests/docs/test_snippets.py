@@ -48,7 +48,7 @@ def _is_read_by(block: Block) -> bool:
     return bool(block.language) and runner.is_file() and block.page.name in runner.read_text(encoding="utf-8")
 
 
-def test_the_marks_that_writers_are_shown_are_marks() -> None:
+def test_documented_marks_are_valid() -> None:
     shown = [line for line in read(DOCS / "development.md").commands if line.startswith("<!--")]
     marks = [line.removeprefix("<!-- ").removesuffix(" -->") for line in shown]
     assert marks

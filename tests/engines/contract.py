@@ -274,7 +274,7 @@ class EngineContract:
             engine.unsubscribe(channel)
         assert engine.channels() == []
 
-    def test_history_and_presence_make_no_channel(self, engine: Engine) -> None:
+    def test_history_and_presence_do_not_create_a_channel(self, engine: Engine) -> None:
         engine.publish(message(), kept())
         engine.add_presence("news", "c1", ALICE, LONG)
         assert engine.channels() == []
@@ -327,7 +327,7 @@ class EngineContract:
         lab.pass_time(SHORT)
         assert engine.presence("news") == {"c1": ALICE}
 
-    def test_the_last_lifetime_counts(self, engine: Engine, lab: Lab) -> None:
+    def test_last_lifetime_of_presence_applies(self, engine: Engine, lab: Lab) -> None:
         engine.add_presence("news", "c1", ALICE, LONG)
         engine.add_presence("news", "c1", ALICE, SHORT)
         lab.pass_time(SHORT)
@@ -351,7 +351,7 @@ class EngineContract:
         engine.publish(message("u2", "chat"), kept())
         assert unplaced(engine.history("news")) == [message("u1")]
 
-    def test_history_holds_its_size_and_no_more(self, engine: Engine) -> None:
+    def test_history_stores_at_most_its_size(self, engine: Engine) -> None:
         for number in range(5):
             engine.publish(message(str(number)), kept(size=3))
         assert uids(engine) == ["4", "3", "2"]
@@ -427,7 +427,7 @@ class EngineContract:
         assert listener.positions("news") == returned
         assert [publication.offset for publication in listener.engine.history("news")] == [4, 3]
 
-    def test_every_channel_counts_by_itself(self, engine: Engine) -> None:
+    def test_every_channel_has_its_own_offsets(self, engine: Engine) -> None:
         for channel in CHANNELS:
             position = engine.publish(message(channel=channel), kept())
             assert position is not None
@@ -462,7 +462,7 @@ class EngineContract:
         top = engine.stream("news", HistoryFilter(), LONG).top
         assert outcomes == [top._replace(offset=1), None, top, top]
 
-    def test_a_stream_begins_when_it_is_asked_for(self, engine: Engine) -> None:
+    def test_stream_begins_with_the_first_query(self, engine: Engine) -> None:
         """A subscriber uses this position as the start of its stream."""
         top = engine.stream("news", HistoryFilter(), LONG).top
         assert top.offset == 0
@@ -479,7 +479,7 @@ class EngineContract:
         assert recovered(engine, position._replace(offset=0)) is None
         assert publish(engine, kept()) == position._replace(offset=2)
 
-    def test_a_stream_whose_top_has_expired_begins_anew_in_another_epoch(self, engine: Engine, lab: Lab) -> None:
+    def test_stream_with_an_expired_top_restarts_in_another_epoch(self, engine: Engine, lab: Lab) -> None:
         position = publish(engine, kept(lifetime=SHORT))
         lab.pass_time(SHORT)
         again = publish(engine, kept())
@@ -488,7 +488,7 @@ class EngineContract:
         assert recovered(engine, position) is None
         assert recovered(engine, position._replace(offset=0)) is None
 
-    def test_asking_for_a_stream_keeps_its_top(self, engine: Engine, lab: Lab) -> None:
+    def test_query_of_a_stream_extends_the_lifetime_of_its_top(self, engine: Engine, lab: Lab) -> None:
         position = publish(engine, kept(lifetime=SHORT))
         assert engine.stream("news", HistoryFilter(), LONG).top == position
         lab.pass_time(SHORT)
@@ -505,7 +505,7 @@ class EngineContract:
         assert uids(engine) == []
         assert recovered(engine, position) is None
 
-    def test_in_an_inactive_channel_without_a_stream_none_begins(self, engine: Engine) -> None:
+    def test_dropped_publication_does_not_create_a_stream(self, engine: Engine) -> None:
         assert engine.publish(message(), kept(drop_inactive=True)) is None
         assert engine.stream("news", HistoryFilter(), LONG).top.offset == 0
 
@@ -549,7 +549,7 @@ class EngineContract:
             (2, 99, True, [6, 5]),
         ],
     )
-    def test_a_filter_selects(
+    def test_filter_selects_publications(
         self, engine: Engine, limit: int, since: int | None, reverse: bool, expected: list[int]
     ) -> None:
         for number in range(1, 7):
@@ -669,7 +669,7 @@ class EngineContract:
 
     # -- control
 
-    def test_control_messages_come_back_to_their_sender_in_order(self, listener: Listener) -> None:
+    def test_control_messages_reach_their_sender_in_order(self, listener: Listener) -> None:
         messages = [b'{"n":%d}' % number for number in range(50)] + ["\0é\r\n".encode()]
         for sent in messages:
             listener.engine.publish_control(sent)
@@ -762,7 +762,7 @@ class EngineContract:
         lab.close()
 
     @pytest.mark.usefixtures("quick")
-    def test_a_handler_that_is_ended_does_not_end_the_telling(self, lab: Lab) -> None:
+    def test_killed_handler_does_not_stop_further_reports(self, lab: Lab) -> None:
         """A hook may end its own greenlet; later changes are still reported."""
         node = lab.listen(longest=0.2)
         node.ends = True

@@ -278,7 +278,7 @@ def _check_recoveries(engine: Engine, name: str, published: list[StreamPosition]
             assert later <= {publication.offset for publication in found.publications}
 
 
-def test_publications_arrive_in_both(subjects: tuple[Subject, Subject]) -> None:
+def test_publications_arrive_in_both_engines(subjects: tuple[Subject, Subject]) -> None:
     for subject in subjects:
         subject.begin()
         subject.carry_out(Subscribe(0, True))

@@ -54,7 +54,7 @@ def engine(clock: FakeClock) -> MemoryEngine:
 # -- nothing held
 
 
-def test_a_new_engine_holds_nothing(engine: MemoryEngine) -> None:
+def test_new_engine_stores_no_data(engine: MemoryEngine) -> None:
     assert contents(engine) == []
 
 
@@ -206,7 +206,7 @@ def test_history_renewed_after_a_sweep_was_due_survives_it(engine: MemoryEngine,
     assert [publication.uid for publication in engine.history("news")] == ["u2"]
 
 
-def test_a_channel_is_on_the_agenda_once(engine: MemoryEngine) -> None:
+def test_channel_has_one_entry_in_the_expiry_queue(engine: MemoryEngine) -> None:
     """A busy channel must not make the sweep's heap grow with each message."""
     engine.publish(message("first"), HistoryOptions(1, LONG))
     held = len(contents(engine))

@@ -72,7 +72,7 @@ def violations(page: Browser) -> list[str]:
 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_on_any_page(
+def test_axe_reports_no_violations_on_any_page(
     chromium: Browser, server: Server, ann: ProtocolClient, scheme: str, width: int
 ) -> None:
     look: dict[str, Any] = {
@@ -149,7 +149,7 @@ def test_the_keyboard_alone_logs_in_publishes_and_disconnects(
         assert zoe.wait_closed().advice["reason"] == "disconnect"
 
 
-def test_tabs_take_arrow_keys(chromium: Browser, server: Server, ann: ProtocolClient) -> None:
+def test_tabs_are_controlled_with_arrow_keys(chromium: Browser, server: Server, ann: ProtocolClient) -> None:
     chromium.log_in(server.url, "channel/rich:room")
     chromium.wait_for("[role=tab]")
     Keyboard(chromium).go_to("[role=tab][aria-selected=true]")
@@ -167,9 +167,7 @@ def test_tabs_take_arrow_keys(chromium: Browser, server: Server, ann: ProtocolCl
 
 
 @pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
-def test_nothing_moves_for_those_who_want_no_motion(
-    chromium: Browser, server: Server, motion: str, moves: bool
-) -> None:
+def test_animations_are_off_with_reduced_motion(chromium: Browser, server: Server, motion: str, moves: bool) -> None:
     chromium.log_in(server.url, reducedMotion=motion)
     chromium.evaluate("document.getElementById('state').className = 'state lost'")
     assert (chromium.evaluate("getComputedStyle(document.querySelector('.dot')).animationName") != "none") is moves

@@ -96,7 +96,7 @@ class Flood(threading.Thread):
             self.sent += 100
 
 
-def test_the_page_stays_alive(chromium: Browser, start_server: Callable[..., Server]) -> None:
+def test_page_stays_responsive_during_a_flood(chromium: Browser, start_server: Callable[..., Server]) -> None:
     server = start_server(**OPTIONS, web=True, watch=True)
     chromium.log_in(server.url, "messages")
     chromium.evaluate(

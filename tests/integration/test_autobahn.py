@@ -68,7 +68,7 @@ def verdicts(echo_server: str, tmp_path_factory: pytest.TempPathFactory) -> Verd
     return dict(cases)
 
 
-def test_every_case_is_run(verdicts: Verdicts) -> None:
+def test_every_autobahn_case_is_run(verdicts: Verdicts) -> None:
     assert len(verdicts) == (NUM_CASES if IS_WHOLE else NUM_CASES - NUM_LONG)
 
 

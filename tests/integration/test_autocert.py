@@ -72,7 +72,9 @@ def is_pebbles(port: int, name: str | None = NAME) -> bool:
 
 
 @pytest.mark.parametrize("over_http", [False, True], ids=["tls-alpn-01", "http-01"])
-def test_names_get_certificates_and_keep_them(setting: Setting, start_server: StartServer, over_http: bool) -> None:
+def test_certificates_are_obtained_and_stored_for_all_names(
+    setting: Setting, start_server: StartServer, over_http: bool
+) -> None:
     setting.acme.start()
     server = start_server(port=setting.port, **setting.options, ssl_autocert_http=over_http)
     for name in (NAME, "other.example.com"):

@@ -222,7 +222,7 @@ def test_client_library_requests_signatures_together(server: Server, start_clien
         assert application.requests["auth"] == [{"client": client_id, "channels": channels}]
 
 
-def test_private_channel_with_a_wrong_sign(server: Server, start_client: Start) -> None:
+def test_private_channel_with_a_wrong_signature_is_refused(server: Server, start_client: Start) -> None:
     with Application(auth=lambda request: (200, {"$one": {"sign": "wrong", "info": ""}})) as application:
         client = start_client(server.port, authEndpoint=application.url("auth"))
         connected(client)

@@ -134,7 +134,7 @@ def test_the_options_of_each_node_are_options(name: str, tmp_path: Path) -> None
     assert [text for text in loaded.warnings if "not found" not in text] == []
 
 
-def test_the_nodes_believe_the_proxy_alone() -> None:
+def test_nodes_trust_only_the_proxy() -> None:
     (config,) = COMPOSE["networks"]["default"]["ipam"]["config"]
     address = COMPOSE["services"]["proxy"]["networks"]["default"]["ipv4_address"]
     assert ip_address(address) in ip_network(config["subnet"])

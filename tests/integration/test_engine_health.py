@@ -72,7 +72,7 @@ def test_health_reports_a_redis_that_is_not_reachable(
     operator.socket.close()
 
 
-def test_one_shard_of_two_is_away(redis: RedisServer, start_server: Callable[..., Server], tmp_path: Path) -> None:
+def test_unreachable_shard_is_reported(redis: RedisServer, start_server: Callable[..., Server], tmp_path: Path) -> None:
     with redis_server(tmp_path) as other:
         node = start_server(**OPTIONS, **MORE, engine="redis", redis_url=f"{redis_url(redis)},{redis_url(other)}")
         operator = AdminClient.connected(node.host, node.port)

@@ -47,7 +47,7 @@ def flood(sock: socket.socket, data: bytes) -> Iterator[threading.Event]:
             thread.join()
 
 
-def test_a_client_that_floods_leaves_turns_to_backends_and_to_other_clients(start_server: StartServer) -> None:
+def test_flooding_client_does_not_block_backends_and_other_clients(start_server: StartServer) -> None:
     server = start_server()
     api = ApiClient(server.host, server.port)
     with ProtocolClient(server, "loud") as loud, ProtocolClient(server, "quiet") as quiet:

@@ -36,7 +36,7 @@ def api(server: Gunicorn) -> ApiClient:
 
 
 @WORKERS
-def test_every_conversation_goes_as_with_the_command(server: Gunicorn) -> None:
+def test_every_conversation_has_the_same_result_under_gunicorn(server: Gunicorn) -> None:
     conversations = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(CONVERSATIONS.rglob("*.json"))]
     steps = [conversation["steps"] for conversation in conversations if "options" not in conversation]
     # Most are about channels of their own and can go on side by side; these are about all that a user has.

@@ -52,7 +52,7 @@ def reply(client: WebSocketClient) -> Any:
     return client.recv_json(seconds(20))
 
 
-def test_five_hundred_clients_are_asked_about_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hooks_of_five_hundred_clients_run_concurrently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with site(tmp_path / "site.log", monkeypatch, TOGETHER) as connect:
         clients = [connect(str(number)) for number in range(TOGETHER)]
         for client in clients:

@@ -255,7 +255,7 @@ def shard(server: RedisServer) -> ShardSettings:
     return ShardSettings(ServerAddress("127.0.0.1", server.port))
 
 
-def test_a_restart_with_all_data(tmp_path: Path, begin: Callable[..., Trial]) -> None:
+def test_clients_recover_after_a_restart_with_all_data(tmp_path: Path, begin: Callable[..., Trial]) -> None:
     with redis_server(tmp_path, "--appendonly", "yes") as redis:
         trial = begin(shard(redis))
         for _ in range(3):
@@ -265,7 +265,7 @@ def test_a_restart_with_all_data(tmp_path: Path, begin: Callable[..., Trial]) ->
         trial.end("restarted with all data")
 
 
-def test_a_restart_with_old_data(tmp_path: Path, begin: Callable[..., Trial]) -> None:
+def test_clients_recover_after_a_restart_with_old_data(tmp_path: Path, begin: Callable[..., Trial]) -> None:
     """The last messages are lost, and the server does not report it."""
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
@@ -278,7 +278,7 @@ def test_a_restart_with_old_data(tmp_path: Path, begin: Callable[..., Trial]) ->
         trial.end("restarted with old data")
 
 
-def test_a_restart_without_data(tmp_path: Path, begin: Callable[..., Trial]) -> None:
+def test_clients_recover_after_a_restart_without_data(tmp_path: Path, begin: Callable[..., Trial]) -> None:
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for _ in range(3):

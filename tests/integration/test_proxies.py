@@ -90,7 +90,7 @@ def nginx_conf(port: int, server: Server) -> str:
     )
 
 
-def test_nginx_on_a_domain_of_its_own(tmp_path: Path, start_server: StartServer) -> None:
+def test_clients_connect_through_nginx_on_a_separate_domain(tmp_path: Path, start_server: StartServer) -> None:
     server = start_server(log_level="debug", health=True, **OPERATORS_OPTIONS)
     port = free_port()
     with (
@@ -115,7 +115,7 @@ def test_nginx_keeps_connections_to_the_server_open(tmp_path: Path, start_server
         assert len([one for one in connections if one.status == psutil.CONN_ESTABLISHED]) == 1
 
 
-def test_nginx_asks_another_node_while_one_is_being_stopped(tmp_path: Path, start_server: StartServer) -> None:
+def test_nginx_uses_another_node_while_one_is_stopping(tmp_path: Path, start_server: StartServer) -> None:
     leaving, staying = (start_server(shutdown_timeout=5) for _ in range(2))
     port = free_port()
     text = nginx_conf(port, leaving).replace("ip_hash;", "")  # in turns: one address of ours would get one node

@@ -168,7 +168,7 @@ def test_clients_connect_once_a_backend_is_there(start_server: StartServer, conn
     assert server.log.count("status 503") == 1
 
 
-def test_a_backend_decides_how_long_connections_go_on(start_server: StartServer, connect: Connect) -> None:
+def test_backend_decides_how_long_connections_continue(start_server: StartServer, connect: Connect) -> None:
     def answer(asked: dict[str, Any]) -> tuple[int, Any]:
         soon = int(time.time()) + 1
         if "user" not in asked:
@@ -187,7 +187,7 @@ def test_a_backend_decides_how_long_connections_go_on(start_server: StartServer,
 
 
 @pytest.mark.parametrize("name", ["uni_sse", "uni_http_stream"])
-def test_one_way_connections_are_asked_about(start_server: StartServer, name: str) -> None:
+def test_backend_receives_requests_for_one_way_connections(start_server: StartServer, name: str) -> None:
     with hook_backend() as backend:
         backend.answer = lambda asked: (200, {"result": {"user": "ann", "channels": ["open:a"], "data": 7}})
         server = start_server(**options(backend.url.partition("/hooks")[0]), **{name: True})
@@ -198,7 +198,7 @@ def test_one_way_connections_are_asked_about(start_server: StartServer, name: st
 
 
 @pytest.mark.parametrize("name", ["http_stream", "sse"])
-def test_streams_are_asked_about(start_server: StartServer, name: str) -> None:
+def test_backend_receives_requests_for_streams(start_server: StartServer, name: str) -> None:
     with hook_backend() as backend:
         backend.answer = lambda asked: (200, {"result": {"user": "ann"}})
         server = start_server(**options(backend.url.partition("/hooks")[0]))

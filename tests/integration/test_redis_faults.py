@@ -224,7 +224,9 @@ def test_node_recovers_after_redis_was_killed_and_restarted_empty(
     audience.check_recovery(nodes[0])
 
 
-def test_redis_restarts_at_once(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
+def test_node_recovers_after_an_immediate_redis_restart(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
     nodes = start_node(redis), start_node(redis)
     audience = watch(*nodes)
     suffer(audience, "restarted at once", redis.restart, lambda: None)
@@ -258,8 +260,10 @@ def test_node_recovers_after_redis_was_frozen_for_long(
     assert "(subscriptions): connection lost, reconnecting: read timeout" in nodes[0].log
 
 
-def test_the_scripts_are_forgotten(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
-    """This happens also after a SCRIPT FLUSH."""
+def test_node_recovers_after_script_flush(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
+    """Redis loses its scripts also when it restarts."""
     audience = watch(start_node(redis))
     suffer(audience, "SCRIPT FLUSH", lambda: redis.ask("SCRIPT", "FLUSH"), lambda: None)
     assert audience.refused == {"kept:news": [], "live": []}
@@ -280,7 +284,9 @@ def test_node_recovers_after_flushall(
 # -- the network
 
 
-def test_the_network_of_a_node_drops(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
+def test_node_recovers_after_its_network_dropped_data(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
     """The other node continues to publish; publications in the history are delivered later."""
     with TcpProxy("127.0.0.1", redis.port) as network:
         near, far = start_node(redis), start_node(network)
@@ -292,7 +298,7 @@ def test_the_network_of_a_node_drops(redis: RedisServer, start_node: StartNode, 
         audience.check_recovery(far)
 
 
-def test_the_network_of_the_publishing_node_drops(
+def test_publishing_node_recovers_after_its_network_dropped_data(
     redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
 ) -> None:
     with TcpProxy("127.0.0.1", redis.port) as network:
@@ -349,7 +355,7 @@ def replication(server: RedisServer) -> str:
     return str(server.ask("INFO", "replication").decode())
 
 
-def test_a_shard_fails_and_the_other_goes_on(
+def test_other_shard_continues_while_one_fails(
     tmp_path: Path, redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
 ) -> None:
     with redis_server(tmp_path) as other:

@@ -112,7 +112,7 @@ def connected(client: object, url: str) -> None:
 
 
 class TestReload:
-    def test_a_change_keeps_the_port_and_clients_come_back(self, directory: Path) -> None:
+    def test_reload_keeps_the_port_and_clients_reconnect(self, directory: Path) -> None:
         with serving(directory, "--app=shop", "--reload") as (url, log, _):
             assert get(f"{url}/")[1] == "first"
             before = get(f"{url}/process")[1]

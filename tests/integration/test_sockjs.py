@@ -303,7 +303,7 @@ def test_a_body_that_is_too_large_closes_the_session(start: Start) -> None:
         assert poll.answer().text == closed("limit exceeded", False) + "\n"
 
 
-def test_over_a_websocket_too_a_message_that_is_too_large_closes(start_command: Start) -> None:
+def test_too_large_message_over_websocket_closes_the_session(start_command: Start) -> None:
     server = start_command(client_request_max_size=1000)
     service = Service(server.host, server.port, "/connection")
     try:
@@ -338,7 +338,7 @@ def test_a_huge_body_is_not_read(start: Start, chunked: bool) -> None:
         assert connection.answer().status == 413
 
 
-def test_a_half_sent_body_does_not_hold_a_greenlet(start: Start) -> None:
+def test_incomplete_body_does_not_occupy_a_greenlet(start: Start) -> None:
     server = start(http_header_timeout=0.5)
     with Connection(server.host, server.port) as connection:
         connection.sock.sendall(

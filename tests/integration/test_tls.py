@@ -75,7 +75,9 @@ def test_clients_and_backends_connect_to_every_listener(start_server: StartServe
 
 
 @pytest.mark.parametrize("size", [100, 20_000, 3_000_000])
-def test_messages_of_every_size_come_whole(start_server: StartServer, certificate: Certificate, size: int) -> None:
+def test_messages_of_every_size_arrive_completely(
+    start_server: StartServer, certificate: Certificate, size: int
+) -> None:
     server = start_server(**certificate.options)
     context = certificate.trusting()
     with connected(server.port, context) as client:
@@ -228,7 +230,7 @@ def test_a_silent_connection_does_not_delay_others(start_server: StartServer, ce
             sock.close()
 
 
-def test_a_refusal_ends_as_tls_does(server: Server, certificate: Certificate) -> None:
+def test_refused_request_ends_with_close_notify(server: Server, certificate: Certificate) -> None:
     """Otherwise a client could not distinguish the end from a truncated response."""
     context = certificate.trusting()
     with (
@@ -259,7 +261,7 @@ def test_a_slow_handshake_does_not_extend_the_timeout(start_server: StartServer,
 
 
 @pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["ours", "stock"])
-def test_under_gunicorn_with_its_own_options(tmp_path: Path, certificate: Certificate, worker: str) -> None:
+def test_gunicorn_serves_tls_with_its_own_options(tmp_path: Path, certificate: Certificate, worker: str) -> None:
     with gunicorn_with_tls(tmp_path, worker, certificate) as port:
         context = certificate.trusting()
         with connected(port, context) as client:

@@ -280,7 +280,7 @@ def test_presence_and_presence_stats_are_read(server: Server, start_client: Star
     assert result(ben, "presence_stats", channel=channel) == {"num_clients": 2, "num_users": 2}
 
 
-def test_presence_that_is_not_kept_fails(server: Server, start_client: Start) -> None:
+def test_presence_without_the_option_fails(server: Server, start_client: Start) -> None:
     channel = fresh("news")
     client = start_client(server.port)
     connected(client)
@@ -393,7 +393,7 @@ def test_missed_messages_are_recovered_in_order(
         assert [event for event in client.seen(0.2) if event["event"] == "publication"] == []
 
 
-def test_more_missed_messages_than_are_kept_are_not_recovered(
+def test_too_many_missed_messages_are_not_recovered_in_v2(
     server: Server, api: ApiClient, library: Library, start_client: Start
 ) -> None:
     channel = fresh("news")

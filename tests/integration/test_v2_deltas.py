@@ -108,7 +108,7 @@ def test_every_payload_arrives_also_after_a_break(api: ApiClient, start_client: 
     assert stats["patches"] > 40
 
 
-def test_the_publish_method_of_todays_backends_accepts_its_delta_flag(api: ApiClient, start_client: Start) -> None:
+def test_publish_method_accepts_the_delta_flag(api: ApiClient, start_client: Start) -> None:
     client = start_client()
     subscribe(client, "delta:a", delta="fossil")
     expected = documents(3)

@@ -101,7 +101,7 @@ def test_browser_recovers_missed_publications(server: Server, start_client: Star
 
 @pytest.mark.parametrize("transport", ["http_stream", "sse"])
 @pytest.mark.parametrize("kind", ["nginx", "haproxy"])
-def test_a_browser_behind_a_proxy(
+def test_browser_uses_streams_behind_a_proxy(
     server: Server, start_client: StartClient, tmp_path: Path, transport: str, kind: str
 ) -> None:
     port = free_port()

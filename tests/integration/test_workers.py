@@ -107,7 +107,7 @@ def test_an_invalid_reload_is_reported_once_and_changes_nothing(start: StartServ
     assert workers_of(server) == before
 
 
-def test_usr2_replaces_them_one_by_one_while_requests_are_served(start: StartServer) -> None:
+def test_usr2_replaces_workers_one_by_one_while_requests_are_served(start: StartServer) -> None:
     server = start(namespaces=[{"name": "chat"}])
     before = workers_of(server)
     refused: list[OSError] = []
@@ -162,14 +162,14 @@ def shake_hands(server: Server, context: ssl.SSLContext) -> None:
         context.wrap_socket(plain, server_hostname=server.host).close()
 
 
-def test_all_of_the_log_is_json_if_that_is_asked_for(start: StartServer) -> None:
+def test_whole_log_is_json_with_the_option(start: StartServer) -> None:
     server = start(log_format="json")
     server.stop()
     lines = [json.loads(line) for line in server.log.splitlines()]
     assert lines[-1]["message"] == "all workers have stopped"
 
 
-def test_the_environment_is_enough(tmp_path: Path, redis: RedisServer) -> None:
+def test_workers_can_be_configured_by_the_environment_alone(tmp_path: Path, redis: RedisServer) -> None:
     """Workers do not require a configuration file."""
     port = free_port()
     environment = {

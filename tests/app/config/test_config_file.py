@@ -151,5 +151,5 @@ def test_a_missing_file_and_an_unreadable_file_have_different_errors(tmp_path: P
     assert directory.problem == "cannot read file: Is a directory"
 
 
-def test_a_problem_of_toml_that_names_no_place_stays_as_it_is() -> None:
+def test_toml_error_without_a_position_is_unchanged() -> None:
     assert toml_problem("something else", "a = 1") == "something else"

@@ -33,7 +33,7 @@ def problem_of(check: Callable[[Any], object] | None, value: object) -> str:
     return ""
 
 
-def test_an_option_is_named_alike_everywhere() -> None:
+def test_option_has_consistent_names_in_all_sources() -> None:
     assert OPTIONS["redis_host"].flag == "--redis_host"
     assert OPTIONS["redis_host"].variable == "CENTRIFUGO_REDIS_HOST"
 

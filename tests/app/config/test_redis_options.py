@@ -48,7 +48,7 @@ def test_every_option_has_its_place() -> None:
     assert made == RedisSettings((shard,), "p", Timeouts(0.5, 5, 2), True, 3)
 
 
-def test_a_list_makes_shards_and_a_single_value_holds_for_all() -> None:
+def test_list_defines_shards_and_single_values_apply_to_all() -> None:
     made = settings(redis_port="6379, 6380", redis_password="pass")
     assert [(str(shard.address), shard.password) for shard in made.shards] == [
         ("127.0.0.1:6379", "pass"),
@@ -76,14 +76,14 @@ def test_url_sets_address_database_and_credentials(url: str, shard: ShardSetting
     assert settings(redis_url=url, redis_host="a,b,c", redis_password="x", redis_db="9").shards == (shard,)
 
 
-def test_sentinels_watch_each_shard() -> None:
+def test_sentinels_monitor_each_shard() -> None:
     made = settings(redis_master_name="one,two", redis_sentinels=":26380,s.example,[::1]:1", redis_password="pass")
     addresses = (ServerAddress("127.0.0.1", 26380), ServerAddress("s.example", 26379), ServerAddress("::1", 1))
     assert [shard.sentinels for shard in made.shards] == [Sentinels("one", addresses), Sentinels("two", addresses)]
     assert {shard.password for shard in made.shards} == {"pass"}
 
 
-def test_the_name_of_a_shard_holds_no_secret() -> None:
+def test_shard_name_contains_no_secret() -> None:
     (shard,) = settings(redis_url="redis://ann:hush@h:1").shards
     assert "hush" not in shard.name + repr(shard)
 

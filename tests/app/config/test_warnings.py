@@ -16,7 +16,7 @@ def warnings_of(**options: Any) -> list[str]:
     return from_mapping({"secret": "secret", **options}).warnings
 
 
-def test_the_defaults_give_no_warning() -> None:
+def test_default_options_cause_no_warning() -> None:
     assert list(config_warnings(Config(secret="secret"))) == []
 
 

@@ -81,7 +81,7 @@ def test_a_descriptor_of_something_else_is_refused_and_closed(tmp_path: Path) ->
         assert os.listdir("/proc/self/fd") == before
 
 
-def test_only_one_descriptor_is_taken(tmp_path: Path) -> None:
+def test_only_one_descriptor_is_received(tmp_path: Path) -> None:
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with one, other:
         before = len(os.listdir("/proc/self/fd"))

@@ -76,7 +76,7 @@ def test_a_request_is_answered(endpoint: SockJS, connection: Any) -> None:
     assert (response.status, response.body) == ("200 OK", b"Welcome to SockJS!\n")
 
 
-def test_a_server_that_does_not_show_its_socket_is_named(endpoint: SockJS) -> None:
+def test_server_without_access_to_its_socket_is_named_in_the_error(endpoint: SockJS) -> None:
     response = Response()
     (body,) = serve_wsgi(endpoint, "", {**REQUEST, "wsgi.input": io.BytesIO()}, response)
     assert response.status == "501 Refused"

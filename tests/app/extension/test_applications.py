@@ -87,7 +87,7 @@ class TestLifetime:
         gc.collect()
         assert gone() is None
 
-    def test_last_living_application_is_the_only_one(self, applications: Applications) -> None:
+    def test_last_remaining_application_is_used_without_a_context(self, applications: Applications) -> None:
         first, second = Flask("first"), Flask("second")
         applications.add(first)
         applications.add(second)
@@ -97,7 +97,7 @@ class TestLifetime:
         assert list(applications) == [second]
 
 
-def test_outside_of_a_context_the_newest_server_of_a_test_is_meant() -> None:
+def test_without_a_context_the_newest_test_server_is_used() -> None:
     rt = Gentrifugo()
     first, second = site(TESTING=True), site(TESTING=True)
     for app in (first, second):

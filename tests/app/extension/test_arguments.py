@@ -110,18 +110,18 @@ class TestPrefix:
             Gentrifugo(url_prefix=prefix)
 
     @pytest.mark.parametrize("prefix", [7, b"/rt", ["/rt"], False], ids=repr)
-    def test_prefix_is_a_text(self, prefix: Any) -> None:
+    def test_prefix_that_is_not_a_string_is_refused(self, prefix: Any) -> None:
         with pytest.raises(TypeError, match=f"url_prefix: expected a path .*{type(prefix).__name__}"):
             Gentrifugo(url_prefix=prefix)
 
 
 class TestEndpoints:
     @pytest.mark.parametrize("endpoints", [("client",), {"client"}, frozenset({"client"}), {"client": True}], ids=repr)
-    def test_endpoints_are_any_collection(self, endpoints: Any) -> None:
+    def test_endpoints_may_be_any_collection(self, endpoints: Any) -> None:
         assert check_arguments(None, None, endpoints).endpoints == frozenset({"client"})
 
     @pytest.mark.parametrize("endpoints", ["client", b"client", 7, True], ids=repr)
-    def test_endpoints_are_not_one_text(self, endpoints: Any) -> None:
+    def test_string_instead_of_a_list_of_endpoints_is_refused(self, endpoints: Any) -> None:
         with pytest.raises(TypeError, match=r'endpoints: expected a list of names, such as \["client"\], not'):
             Gentrifugo(endpoints=endpoints)
 
@@ -133,14 +133,14 @@ class TestEndpoints:
             ([7, None], "7, None"),
         ],
     )
-    def test_unknown_ones_are_named(self, endpoints: list[Any], unknown: str) -> None:
+    def test_unknown_endpoints_are_named_in_the_error(self, endpoints: list[Any], unknown: str) -> None:
         with pytest.raises(ValueError, match=f"unknown endpoints: {unknown}"):
             Gentrifugo(endpoints=endpoints)
 
 
 class TestApplication:
     @pytest.mark.parametrize("app", ["news", {"engine": "redis"}, Path("config.json"), Flask], ids=repr)
-    def test_anything_else_is_refused(self, app: Any) -> None:
+    def test_other_values_are_refused(self, app: Any) -> None:
         with pytest.raises(TypeError, match=r"app: expected a Flask application, not .*; options are given as config="):
             Gentrifugo(app)
         with pytest.raises(TypeError, match="app: expected a Flask application"):
@@ -155,7 +155,7 @@ class TestApplication:
             rt.channels()
 
 
-def test_arguments_that_are_not_given_are_those_of_the_defaults() -> None:
+def test_missing_arguments_are_taken_from_the_defaults() -> None:
     config: Mapping[str, Any] = {"ping_interval": 7}
     defaults = Arguments(config, "/rt", frozenset({"client"}))
     assert Arguments().with_defaults(defaults) == defaults

@@ -121,7 +121,7 @@ def by_session(context: Context) -> object:
 
 
 class TestSessions:
-    def test_a_session_is_all_that_a_client_needs(
+    def test_client_can_connect_with_only_a_session(
         self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve
     ) -> None:
         rt.on_connect(by_session)
@@ -140,7 +140,7 @@ class TestSessions:
         assert in_thread(client.wait_closed).advice == {"reason": "permission denied", "reconnect": False}
 
     @pytest.mark.parametrize("allowed", [None, "*"])
-    def test_pages_of_other_origins_are_kept_out_unless_an_option_lets_them_in(
+    def test_pages_of_other_origins_are_refused_unless_an_option_allows_them(
         self, app: Flask, connect: Connect, serve: Serve, allowed: str | None
     ) -> None:
         rt = Gentrifugo()
@@ -171,7 +171,7 @@ class TestSessions:
             assert "allowed_origins" in first
             assert "at the admin endpoints" in second
 
-    def test_pages_need_only_the_address(self, app: Flask, rt: Gentrifugo) -> None:
+    def test_pages_require_only_the_address(self, app: Flask, rt: Gentrifugo) -> None:
         with app.test_request_context(), pytest.raises(TypeError, match="user is required"):
             rt.connection_params()
         rt.on_connect(by_session)
@@ -206,7 +206,7 @@ class TestHooksThatAnswerAsViewsDo:
             (returning(("go away", 403)), "permission denied", False),
         ],
     )
-    def test_a_refusal_of_a_view_is_one(
+    def test_refusal_in_the_way_of_a_view_refuses_the_event(
         self,
         app: Flask,
         rt: Gentrifugo,
@@ -222,7 +222,7 @@ class TestHooksThatAnswerAsViewsDo:
         in_thread(client.send_json, {"method": "connect", "params": {}})
         assert in_thread(client.wait_closed).advice == {"reason": reason, "reconnect": reconnect}
 
-    def test_the_log_names_the_hook_itself(
+    def test_log_contains_the_name_of_a_decorated_hook(
         self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve, caplog: pytest.LogCaptureFixture
     ) -> None:
         rt.on_connect(aborting(404))
@@ -447,7 +447,7 @@ class TestSigningChannels:
         assert post(port, path, asked)[0] == 200
 
     @pytest.mark.parametrize("path", ["/centrifuge/auth/", "/centrifuge/refresh/"])
-    def test_pages_of_listed_origins_may_ask_and_read_the_answers(self, serve: Serve, path: str) -> None:
+    def test_pages_of_listed_origins_can_request_and_read_signatures(self, serve: Serve, path: str) -> None:
         """The requests of centrifuge-js in a browser, including the CORS preflight request."""
         app = site(GENTRIFUGO_ALLOWED_ORIGINS=["https://page.example", "capacitor://localhost", "null"])
         rt = Gentrifugo(app)

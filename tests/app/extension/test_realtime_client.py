@@ -65,7 +65,7 @@ class TestConnection:
             client.subscribe("news")
             assert [who.user for who in client.presence("news").values()] == ["ann"]
 
-    def test_the_context_of_an_http_client_stays_as_it_is(self) -> None:
+    def test_context_of_an_http_client_stays_unchanged(self) -> None:
         app, rt = with_sessions()
         with app.test_client() as http:
             http.get("/login/ann")
@@ -111,7 +111,7 @@ class TestConnection:
             client.subscribe("news")
             assert [who.user for who in rt.presence("news").values()] == ["42"]
 
-    def test_the_server_says_why_it_closes(self) -> None:
+    def test_client_receives_the_close_reason(self) -> None:
         _, rt = under_test()
         with rt.test_client(user=42) as client:
             rt.disconnect(42)
@@ -213,7 +213,7 @@ class TestCommands:
             assert ([message.data for message in reply.messages], reply.recovered) == ([1], True)
             assert client.history("news") == rt.history("news")
 
-    def test_the_server_says_why_it_rejects_a_command(self) -> None:
+    def test_rejected_command_has_an_error_text(self) -> None:
         _, rt = under_test()
         rt.on_subscribe(lambda context: context.channel != "closed")
         with rt.test_client(user=42) as client:
@@ -250,7 +250,7 @@ class TestPrivateChannels:
             with pytest.raises(CommandError, match=r"/centrifuge/auth/ returned no signature for \$other: status 403"):
                 client.subscribe("$other")
 
-    def test_a_view_of_the_application_signs(self) -> None:
+    def test_view_of_the_application_can_sign_channels(self) -> None:
         app, rt = under_test(secret="key")
 
         @app.post("/centrifuge/auth/")

@@ -111,7 +111,7 @@ def test_a_disconnect_has_a_reason_that_fits_a_close_frame() -> None:
         DisconnectClient(4000, "ä" * 62)
 
 
-def test_a_handler_refuses_and_views_helpers_refuse() -> None:
+def test_handler_can_refuse_like_a_view() -> None:
     app, realtime = application()
 
     @realtime.rpc("refuse")
@@ -127,7 +127,7 @@ def test_a_handler_refuses_and_views_helpers_refuse() -> None:
     assert error_of(client, "abort") == {"code": 103, "message": "permission denied"}
 
 
-def test_a_decorator_for_views_that_answers_itself_refuses() -> None:
+def test_decorator_that_returns_a_response_refuses_the_call() -> None:
     app, realtime = application()
 
     def members_only(view: Any) -> Any:

@@ -113,12 +113,12 @@ def test_malformed_size_of_a_chunk_is_refused(line: bytes) -> None:
         b"",
     ],
 )
-def test_a_line_without_its_proper_end(data: bytes) -> None:
+def test_line_without_crlf_is_refused(data: bytes) -> None:
     assert bad(data) == "a line between chunks does not end with CR LF, or is too long"
 
 
 @pytest.mark.parametrize("after", [b"", b"\n", b"\r", b"\rx", b"xx", b"\n\r"])
-def test_a_chunk_without_its_proper_end(after: bytes) -> None:
+def test_chunk_without_crlf_is_refused(after: bytes) -> None:
     assert bad(b"5\r\nhello" + after + b"0\r\n\r\n") == "a chunk is longer than its size"
 
 
@@ -165,7 +165,7 @@ def test_any_chunking_is_decoded(chunks: list[bytes], size: int) -> None:
 
 
 @given(st.lists(st.sampled_from([b"5", b"0", b"\r\n", b"\n", b"\r", b"hello", b";x", b"X: y"]), max_size=12))
-def test_bytes_of_any_kind_are_a_body_or_refused(parts: list[bytes]) -> None:
+def test_arbitrary_bytes_are_a_valid_body_or_are_refused(parts: list[bytes]) -> None:
     chunked = body(b"".join(parts))
     try:
         chunked.read()

@@ -167,7 +167,7 @@ def test_recv_waits_again_after_a_spurious_readiness(pair: tuple[socket, socket]
     assert DirectSocket(ours, Raw(ours, BlockingIOError())).recv(100) == b"hello"
 
 
-def test_a_connection_that_the_kernel_gives_up_is_not_the_end_of_the_wait(
+def test_etimedout_of_the_kernel_is_not_a_read_timeout(
     pair: tuple[socket, socket],
 ) -> None:
     ours, peer = pair

@@ -66,13 +66,13 @@ def test_reading_waits_for_data(pair: Pair) -> None:
     assert reading.get(timeout=seconds(5)) == b"late"
 
 
-def test_reading_within_a_time(pair: Pair) -> None:
+def test_recv_within_times_out_over_tls(pair: Pair) -> None:
     with pytest.raises(TimeoutError):
         direct(pair.ours).recv_within(100, 0.02)
 
 
 @pytest.mark.parametrize("says_goodbye", [True, False])
-def test_the_end_is_the_end(pair: Pair, says_goodbye: bool) -> None:
+def test_end_of_stream_stays_at_the_end(pair: Pair, says_goodbye: bool) -> None:
     if says_goodbye:
         direct(pair.peer).send_close_notify()
     with suppress(TimeoutError):  # session tickets that are not read would reset the connection
@@ -173,7 +173,7 @@ def read(peer: SSLSocket, size: int) -> bytes:
     return data
 
 
-def test_a_plain_socket_stays_one() -> None:
+def test_plain_socket_is_read_directly_without_tls() -> None:
     one, other = socketpair()
     try:
         assert raw_of(one) is one._sock  # type: ignore[attr-defined]

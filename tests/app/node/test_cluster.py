@@ -52,9 +52,7 @@ def test_invalid_control_message_is_skipped(node: Node, caplog: pytest.LogCaptur
     assert "skipping invalid control message" in caplog.text
 
 
-def test_many_messages_that_cannot_be_read_take_one_line_of_the_log(
-    node: Node, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_many_unreadable_messages_cause_one_log_line(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(100):
         node.handle_control(b"garbage %d" % number)
     assert len(caplog.records) == 1
@@ -214,7 +212,7 @@ def test_a_defect_does_not_end_the_pings(
     assert caplog.records[0].exc_info is not None
 
 
-def test_a_new_interval_holds_from_the_next_round_on(start_node: StartNode, engine: FailingEngine) -> None:
+def test_changed_interval_applies_after_the_next_round(start_node: StartNode, engine: FailingEngine) -> None:
     node = start_node(engine, node_ping_interval=0.01)
     eventually(lambda: engine.calls["publish_control"] > 1)
     node.configure(replace(node.config, node_ping_interval=3600))

@@ -49,13 +49,13 @@ def test_the_anonymous_user_is_a_user(bench: Bench) -> None:
     assert bench.hub.user_connections("") == [anonymous]
 
 
-def test_counts_of_connections_and_users(bench: Bench) -> None:
+def test_connections_and_users_are_counted(bench: Bench) -> None:
     for uid, user in (("c1", "alice"), ("c2", "alice"), ("c3", "bob")):
         bench.connection(uid, user)
     assert (bench.hub.num_connections, bench.hub.num_users) == (3, 2)
 
 
-def test_a_removed_connection_is_forgotten(bench: Bench) -> None:
+def test_removed_connection_is_not_found(bench: Bench) -> None:
     first, second = bench.connection("c1"), bench.connection("c2")
     bench.hub.remove(first)
     bench.hub.remove(first)
@@ -305,7 +305,7 @@ def test_muting_a_channel_without_subscribers_has_no_effect(bench: Bench) -> Non
 # -- filters, encodings that change, and events that cannot be sent
 
 
-def test_a_filter_is_asked_once_and_the_frame_is_shared(bench: Bench) -> None:
+def test_filter_is_evaluated_once_and_the_frame_is_shared(bench: Bench) -> None:
     asked: list[str] = []
 
     def filter_of(name: str, verdict: bool) -> Callable[[Event], bool]:

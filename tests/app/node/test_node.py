@@ -62,7 +62,7 @@ def test_engine_is_subscribed_while_a_channel_has_subscribers(node: Node, engine
     assert engine.channels() == []
 
 
-def test_a_failed_subscription_leaves_nothing_behind(node: Node, engine: FailingEngine) -> None:
+def test_failed_subscription_is_removed_completely(node: Node, engine: FailingEngine) -> None:
     engine.failing.add("subscribe")
     connection = connect(node)
     assert refusal(node.add_subscription, "news", connection) == INTERNAL_ERROR
@@ -104,7 +104,7 @@ def test_a_first_subscriber_waits_for_the_last_one_to_have_left(node: Node, engi
     assert len(received(coming)) == 1
 
 
-def test_a_second_subscriber_waits_for_the_first_ones_engine_call(node: Node, engine: FailingEngine) -> None:
+def test_second_subscriber_waits_for_the_engine_call_of_the_first(node: Node, engine: FailingEngine) -> None:
     gate = engine.close_gate("subscribe")
     first = gevent.spawn(connect, node, "c1", "alice", "news")
     settle()
@@ -156,7 +156,7 @@ def test_a_failed_removal_of_presence_is_only_logged(
 # -- configuration
 
 
-def test_a_new_configuration_holds_at_once(node: Node) -> None:
+def test_new_configuration_applies_immediately(node: Node) -> None:
     node.configure(replace(node.config, presence=True, namespaces=()))
     assert node.presence("news") == {}
     assert refusal(node.publish, "rich:news", b"1") == NAMESPACE_NOT_FOUND

@@ -31,7 +31,7 @@ def test_a_publication_is_compared_with_the_position_before_it(offset: int, epoc
     assert positions.advance(publication(offset, epoch)) is expected
 
 
-def test_after_a_gap_the_stream_is_followed_from_its_other_side() -> None:
+def test_after_a_gap_the_stream_is_followed_from_the_new_position() -> None:
     positions = LivePositions()
     positions.follow("news", START)
     positions.advance(publication(7, "new"))
@@ -39,7 +39,7 @@ def test_after_a_gap_the_stream_is_followed_from_its_other_side() -> None:
     assert positions.advance(publication(8, "new")) is Step.NEXT
 
 
-def test_a_channel_is_followed_until_it_is_forgotten() -> None:
+def test_channel_is_followed_until_it_is_removed() -> None:
     positions = LivePositions()
     positions.follow("news", START)
     assert "news" in positions

@@ -107,7 +107,7 @@ def test_a_time_in_which_the_process_did_not_run_stays_a_gap(bench: Bench) -> No
     assert bench.figure("published", 22) == [None, 1, 1, *[None] * 5, None, 1, 1]
 
 
-def test_after_a_pause_longer_than_a_ring_it_holds_nothing_old(bench: Bench) -> None:
+def test_pause_longer_than_a_ring_clears_the_ring(bench: Bench) -> None:
     bench.run(900, lambda _: 7)
     bench.clock.advance(3600)
     bench.run(2, lambda _: 8)
@@ -135,21 +135,21 @@ def test_only_samples_after_a_time_are_given(bench: Bench) -> None:
     assert bench.samples.window(20, since=bench.clock.now + 100).count == 0
 
 
-def test_a_clock_that_is_set_back_begins_anew(bench: Bench) -> None:
+def test_clock_set_back_restarts_the_samples(bench: Bench) -> None:
     bench.run(20, lambda _: 7)
     bench.clock.advance(-3600)
     bench.run(6, lambda _: 8)
     assert bench.figure("clients", 10) == [None, None, 8, 8, 8]
 
 
-def test_a_clock_that_is_adjusted_a_little_loses_nothing(bench: Bench) -> None:
+def test_small_clock_adjustment_loses_no_samples(bench: Bench) -> None:
     bench.run(10, lambda _: 7)
     bench.clock.advance(-2)
     bench.run(4, lambda _: 8)
     assert bench.figure("clients", 12) == [7] * 5 + [8]
 
 
-def test_memory_has_a_limit(bench: Bench) -> None:
+def test_memory_of_samples_is_limited(bench: Bench) -> None:
     bench.run(MAX_WINDOW, published=4, step=max(STEPS))
     bench.run(62)
     names = set(bench.samples.read(bench.samples.window(60)))

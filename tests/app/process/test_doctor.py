@@ -55,7 +55,7 @@ def about(found: list[Finding], subject: str) -> Finding:
     return finding
 
 
-def test_a_port_that_only_root_may_have_says_how_to_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_privileged_port_is_reported_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "socket", PrivilegedSocket)
     finding = about(findings(port=80), "port 80")
     assert finding.state == PROBLEM
@@ -86,7 +86,7 @@ def certificate(tmp_path: Path) -> Certificate:
     return make_certificate(tmp_path, days=30)
 
 
-def test_without_a_library_for_dates_a_certificate_is_good_as_it_is(
+def test_expiry_is_not_checked_without_the_library_cryptography(
     monkeypatch: pytest.MonkeyPatch, certificate: Certificate
 ) -> None:
     monkeypatch.delattr(tls, "certificate_dates", raising=False)

@@ -41,7 +41,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pat
 
 
 class TestModules:
-    def test_a_module_that_is_written_anew_is_a_change(self, load: Callable[[str], Path]) -> None:
+    def test_rewritten_module_is_a_change(self, load: Callable[[str], Path]) -> None:
         file = load("written_site")
         watch = FileWatch(no_folders)
         assert watch.changed() is None

@@ -83,7 +83,7 @@ def test_data_that_arrived_during_a_suspension_is_in_time() -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_waiting_ends_with_the_time_and_begins_with_a_look() -> None:
+def test_wait_checks_first_and_ends_at_the_time_limit() -> None:
     event = Event()
     assert not wait_for(event, 0.01)
     assert not wait_for(event, 0)
@@ -111,7 +111,7 @@ def test_a_time_limit_does_not_count_a_suspended_process() -> None:
 
 
 @pytest.mark.usefixtures("nothing_left_behind")
-def test_the_clock_of_the_process_is_one_of_these() -> None:
+def test_running_time_is_a_running_clock() -> None:
     assert isinstance(running_clock.running_time, RunningClock)
     assert running_time() <= running_time()
 

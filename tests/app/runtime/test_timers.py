@@ -76,7 +76,7 @@ def test_cancelling_after_the_call_does_nothing(timers: Timers) -> None:
     assert calls == ["called"]
 
 
-def test_a_cancelled_timer_holds_nothing(timers: Timers) -> None:
+def test_cancelled_timer_releases_its_callback(timers: Timers) -> None:
     class Held:
         def call(self) -> None: ...
 
@@ -122,7 +122,7 @@ def test_a_timer_far_ahead_is_called_when_it_is_due(clock: FakeClock, clocked: T
     assert calls == ["called"]
 
 
-def test_a_cancelled_timer_far_ahead_is_forgotten_soon(clock: FakeClock, clocked: Timers) -> None:
+def test_cancelled_timer_far_ahead_is_removed_soon(clock: FakeClock, clocked: Timers) -> None:
     timer = clocked.after(10 * MAX_WAIT, lambda: None)
     kept = sys.getrefcount(timer)
     timer.cancel()

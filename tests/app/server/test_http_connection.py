@@ -188,7 +188,7 @@ def slow_peer(start_server: Callable[..., Server]) -> Peer:
 
 
 @pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
-def test_a_stream_of_requests(peer: Peer, path: Path) -> None:
+def test_streams_of_requests_have_the_expected_responses(peer: Peer, path: Path) -> None:
     stream = json.loads(path.read_text(encoding="utf-8"))
     check_stream(peer, "".join(stream["request"]).encode("latin-1"), stream["answers"], stream["stays"])
 
@@ -233,7 +233,7 @@ def test_sizes_of_head_and_body_are_limited(peer: Peer, request_: bytes, answer:
 
 
 @pytest.mark.parametrize("body", [COMMAND, b'{"method":"unknown"}', b"{", b"[]", b"{" + b" " * MAX_BODY])
-def test_json_without_its_content_type_is_answered_byte_for_byte_as_with_it(server: Server, body: bytes) -> None:
+def test_json_without_content_type_has_the_same_response(server: Server, body: bytes) -> None:
     answers = []
     for headers in (JSON, b"", FORM, b"Content-Type: text/plain\r\n"):
         peer = server.connect()
@@ -280,7 +280,7 @@ def test_commands_with_a_key_get_a_line_each(start_server: Callable[..., Server]
     assert peer.response().body == b'{"result":{"channels":{}}}\n{"result":{"channels":{}}}'
 
 
-def test_a_request_after_the_answer_to_another(peer: Peer) -> None:
+def test_second_request_on_a_connection_is_answered(peer: Peer) -> None:
     for _ in range(3):
         peer.send(post())
         assert peer.response().status == 200
@@ -399,7 +399,7 @@ def test_an_incomplete_form_ends_with_a_timeout(slow_peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("headers", [JSON, FORM])
-def test_a_body_of_which_always_the_next_byte_comes(slow_peer: Peer, headers: bytes) -> None:
+def test_slowly_arriving_body_ends_with_a_timeout(slow_peer: Peer, headers: bytes) -> None:
     slow_peer.send(post(b"", headers, length=MAX_BODY))
     sender = gevent.spawn(trickle, slow_peer)
     assert slow_peer.response().status == 408
@@ -437,7 +437,7 @@ def test_late_body_data_is_not_read_as_a_request(slow_peer: Peer) -> None:
     assert slow_peer.has_ended()
 
 
-def test_a_peer_without_a_request_is_closed(slow_peer: Peer) -> None:
+def test_peer_that_sends_no_request_is_closed(slow_peer: Peer) -> None:
     assert slow_peer.has_ended()
 
 
@@ -491,7 +491,7 @@ def test_a_peer_that_does_not_read_the_response_is_closed(
     eventually(lambda: server.num_greenlets == 0)
 
 
-def test_a_refusal_reaches_a_peer_that_sends_on(peer: Peer) -> None:
+def test_error_response_reaches_a_peer_that_continues_to_send(peer: Peer) -> None:
     body = b"x" * 5_000_000
     peer.send(post(body))
     assert peer.response().status == 413
@@ -649,7 +649,7 @@ def test_failure_of_a_websocket_handler_is_logged_and_closes(
     assert "internal error in a WebSocket handler of the application, closing connection" in caplog.text
 
 
-def test_an_application_that_fails_is_answered_for(
+def test_failing_application_has_a_response_with_status_500(
     start_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
@@ -663,7 +663,7 @@ def test_an_application_that_fails_is_answered_for(
     assert [str(failure) for failure in failures] == ["a defect of the application"]
 
 
-def test_a_defect_costs_one_connection(
+def test_unexpected_exception_closes_one_connection(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*arguments: Any, **named: Any) -> None:

@@ -191,7 +191,7 @@ class TestWhoReachesASession:
         assert "another client" in caplog.text
         assert browser.to(key, "xhr_send", body=CONNECT) == 204
 
-    def test_a_stranger_is_answered_as_if_there_were_no_session(self, browser: Browser) -> None:
+    def test_request_of_another_browser_is_answered_like_an_unknown_session(self, browser: Browser) -> None:
         key, stranger = new_key(), browser.stranger()
         assert browser.to(key, "xhr_streaming") == 200
         refused, absent = (
@@ -202,7 +202,7 @@ class TestWhoReachesASession:
             del answer.headers["date"]
         assert refused == absent
 
-    def test_a_stranger_cannot_end_a_session_with_a_request_that_is_too_large(self, browser: Browser) -> None:
+    def test_too_large_request_of_another_browser_does_not_end_a_session(self, browser: Browser) -> None:
         key, stranger = new_key(), browser.stranger()
         assert browser.to(key, "xhr_streaming") == 200
         assert stranger.to(key, "xhr_send", body=b"x" * 200_000) == 413
@@ -250,7 +250,7 @@ class TestIframePage:
             (GOOD, f"'self' {GOOD}"),
         ],
     )
-    def test_other_origins_cannot_contain_that_of_an_application(
+    def test_iframe_page_of_an_application_cannot_be_embedded_by_other_origins(
         self, serve: Callable[[Flask], int], allowed: str, ancestors: str
     ) -> None:
         app = site(GENTRIFUGO_SOCKJS_IFRAME=True, GENTRIFUGO_ALLOWED_ORIGINS=allowed)
@@ -259,7 +259,7 @@ class TestIframePage:
         assert page.status == 200
         assert page.headers["content-security-policy"] == f"frame-ancestors {ancestors}"
 
-    def test_an_application_does_not_have_it_unless_an_option_asks_for_it(self, browser: Browser) -> None:
+    def test_application_serves_the_iframe_page_only_with_the_option(self, browser: Browser) -> None:
         for name in ("iframe.html", "iframe-1.6.1.html"):
             assert browser.request("GET", f"/realtime/connection/{name}", {"If-None-Match": "*"}).status == 404
 

@@ -556,7 +556,7 @@ def test_jsonp_sending_empty_frame(echo: Service) -> None:
     assert echo.get(f"{url}/jsonp?c=x").text == '/**/x("a[\\"x\\"]");\r\n'
 
 
-def test_jsonp_cannot_be_made_to_say_anything_else(echo: Service) -> None:
+def test_jsonp_response_cannot_be_manipulated(echo: Service) -> None:
     url = echo.session().url
     answer = echo.get(f"{url}/jsonp?c=x")
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -701,7 +701,7 @@ def test_abort_xhr_polling(echo: Service) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_synchronous(echo: Service, version: str) -> None:
+def test_xhr_requests_on_one_connection_are_answered_in_order(echo: Service, version: str) -> None:
     connection = echo.connect()
     for _ in range(2):
         connection.send("GET", echo.prefix, {"Connection": "Keep-Alive"}, version=version)

@@ -187,7 +187,7 @@ def test_a_stream_ends_with_the_close_frame(start: Callable[..., Bench]) -> None
 
 
 @pytest.mark.parametrize("make", [poll, stream])
-def test_a_request_that_waits_costs_its_greenlet_alone(
+def test_waiting_request_uses_only_its_greenlet(
     start: Callable[..., Bench], make: Callable[[Exchange], WaitingRequest]
 ) -> None:
     greenlets = alive()

@@ -146,7 +146,7 @@ def test_last_process_removes_the_directory(parent: Path) -> None:
     assert list(parent.iterdir()) == []
 
 
-def test_groups_do_not_know_of_each_other(parent: Path) -> None:
+def test_groups_are_independent(parent: Path) -> None:
     one, other = Process(parent), Process(parent, "other group")
     one.directory.claim("key")
     assert other.directory.claim("key")
@@ -191,7 +191,7 @@ def test_other_requests_are_served_during_a_wait_for_a_sibling(parent: Path) -> 
     one.leave()
 
 
-def test_a_sibling_that_is_frozen_with_the_lock_is_not_waited_for_without_end(
+def test_wait_for_a_suspended_process_with_the_lock_has_a_timeout(
     parent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_directory, "LOCK_TIMEOUT", 0.05)

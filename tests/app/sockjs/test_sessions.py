@@ -119,7 +119,7 @@ def test_connections_have_heartbeats_too(bench: Bench) -> None:
     eventually(lambda: bench.sessions._timer is None)
 
 
-def test_one_timer_serves_all(bench: Bench) -> None:
+def test_one_timer_serves_all_sessions(bench: Bench) -> None:
     bench.session("one")
     timer = bench.sessions._timer
     bench.session("two")

@@ -38,7 +38,7 @@ def test_a_compressed_body_is_the_same_body(framing: Framing, is_chunked: bool) 
     assert inflater.decompress(body) == framing.frame(is_chunked=False)(message)
 
 
-def test_an_event_with_an_id() -> None:
+def test_event_with_an_id_has_an_id_line() -> None:
     assert EVENTS_WITH_IDS.frame(is_chunked=False)(b'abc7\n{"a":1}') == b'id: abc7\ndata: {"a":1}\n\n'
     assert EVENTS_WITH_IDS.frame(is_chunked=False)(b'{"a":1}') == b'data: {"a":1}\n\n'
 

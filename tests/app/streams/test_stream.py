@@ -110,7 +110,7 @@ def test_a_client_that_does_not_read_is_reported_as_slow(bench: Bench) -> None:
     assert bench.owner.heard == ["slow"]
 
 
-def test_a_client_that_does_not_read_the_end_is_cut_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_does_not_read_the_end_is_disconnected(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_module, "CLOSE_TIMEOUT", 0.01)
     bench.stream.outbox.append(b"x" * 5_000_000)
     bench.stream.close(3001, "shutdown")

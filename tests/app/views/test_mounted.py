@@ -13,7 +13,7 @@ from gentrifugo.app.views.mounted import attach_service, endpoints_of, service_o
 OPTIONS = {"secret": "s"}
 
 
-def test_an_application_carries_a_service_and_its_endpoints() -> None:
+def test_application_has_a_service_and_its_endpoints() -> None:
     app, service = Flask("site"), Service(from_mapping(OPTIONS).config)
     attach_service(app, service, ["client"])
     assert service_of(app) is service

@@ -138,7 +138,7 @@ def test_commands_with_a_key_are_those_of_later_versions(api: FlaskClient, heade
     assert (response.status_code, response.data) == (200, b'{"result":{"channels":{}}}')
 
 
-def test_a_signature_counts_more_than_a_key(api: FlaskClient) -> None:
+def test_signature_takes_precedence_over_an_api_key(api: FlaskClient) -> None:
     bearer = {"Authorization": "Bearer x"}
     response = api.post("/api/", data=BODY, content_type="application/json", headers=bearer)
     assert response.text == 'missing signature (X-API-Sign header or form field "sign")\n'

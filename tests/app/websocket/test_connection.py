@@ -161,7 +161,7 @@ def test_close_frame_of_the_peer_is_answered_with_its_code_and_reason(line: Line
     assert line.ended()
 
 
-def test_a_peer_that_gives_no_code_gets_none_back(line: Line) -> None:
+def test_close_frame_without_a_code_is_answered_without_a_code(line: Line) -> None:
     line.peer.send_frame(CLOSE)
     assert line.peer.recv_frame() == Frame(CLOSE, b"")
     assert line.ended()
@@ -298,7 +298,9 @@ def test_peer_that_keeps_sending_can_read_the_close_frame(line: Line) -> None:
     assert line.ended()
 
 
-def test_a_peer_that_does_not_go_is_left(open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_of_a_peer_that_does_not_close_is_closed(
+    open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(linger, "LINGER_TIMEOUT", 0.05)
     line = open_line()
     line.peer.send_frame(3)
@@ -318,7 +320,7 @@ BEGUN = [
 
 
 @pytest.mark.parametrize(("begin", "piece"), BEGUN, ids=["fragments", "bytes", "nothing"])
-def test_a_message_of_which_always_a_little_comes(
+def test_slowly_arriving_message_ends_with_a_timeout(
     open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch, begin: bytes, piece: bytes
 ) -> None:
     monkeypatch.setattr(websocket_module, "MESSAGE_TIME", 0.05)

@@ -109,7 +109,7 @@ def test_gap_without_missed_publications_delivers_none(desk: Desk) -> None:
     eventually(lambda: desk.numbers() == [1, 2])
 
 
-def test_a_history_that_was_empty_may_have_been_filled(desk: Desk) -> None:
+def test_publications_of_a_previously_empty_history_are_delivered(desk: Desk) -> None:
     desk.gate.set()
     desk.catch_up.note_newest("news", "")
     desk.remembers(1, 2)
@@ -117,9 +117,7 @@ def test_a_history_that_was_empty_may_have_been_filled(desk: Desk) -> None:
     eventually(lambda: desk.numbers() == [1, 2])
 
 
-def test_of_a_history_that_does_not_reach_back_all_that_is_newer_comes(
-    desk: Desk, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_all_publications_of_a_too_short_history_are_delivered(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.gate.set()
     desk.catch_up.handle("news", kept(1))
     desk.remembers(7, 8, 9, complete=2)  # 7 is of an epoch before

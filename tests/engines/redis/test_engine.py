@@ -179,7 +179,7 @@ def test_publications_beyond_an_unreadable_entry_are_not_recovered(lab: RedisLab
         assert not engine.recover_since("news", top._replace(offset=offset), ALL, 60).recovered
 
 
-def test_across_the_life_of_a_server_recovery_is_never_complete(lab: RedisLab, servers: list[RedisServer]) -> None:
+def test_recovery_across_a_server_restart_is_never_complete(lab: RedisLab, servers: list[RedisServer]) -> None:
     """Another server has taken over with the data of the previous one, of which the newest may be missing."""
     engine = lab.listen().engine
     for uid in ("1", "2"):
@@ -303,7 +303,7 @@ def test_batch_returns_an_outcome_for_each_publication(lab: RedisLab, servers: l
     assert uids(engine) == ["4", "1"]
 
 
-def test_nodes_with_other_prefixes_or_databases_keep_to_themselves(servers: list[RedisServer]) -> None:
+def test_nodes_with_other_prefixes_or_databases_are_independent(servers: list[RedisServer]) -> None:
     here, there = RedisLab(servers[:1]), RedisLab(servers[:1])
     try:
         near, far = here.listen(), there.listen()

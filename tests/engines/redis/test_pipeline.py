@@ -144,7 +144,7 @@ def test_every_call_has_a_timeout(pipeline: Pipeline, dial: Dialled) -> None:
     assert outcome(asking[0]) == b"3"
 
 
-def test_a_time_limit_of_the_caller_is_the_callers(pipeline: Pipeline, dial: Dialled) -> None:
+def test_timeout_of_the_caller_is_raised_unchanged(pipeline: Pipeline, dial: Dialled) -> None:
     """A hook that exceeds its own timeout must not receive an error about Redis. Its command is not sent any more."""
     (first,) = ask_in_greenlets(pipeline, "a")
     with pytest.raises(gevent.Timeout) as caught, gevent.Timeout(0.01) as limit:

@@ -58,7 +58,7 @@ def publish(shard: Shard, uid: str) -> None:
     shard.pipeline.ask(*commands.publish(shard.keys, Publication(uid, "news", b"{}"), KEPT))
 
 
-def test_a_message_that_its_handler_fails_with_costs_no_other(shard: Shard, caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_handler_does_not_prevent_further_messages(shard: Shard, caplog: pytest.LogCaptureFixture) -> None:
     handler = shard._handler
     assert isinstance(handler, Handler)
     for message in (b"first", b"second"):

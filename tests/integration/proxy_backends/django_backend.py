@@ -55,7 +55,7 @@ def rpc(request: HttpRequest) -> JsonResponse:
 
 
 def protected(request: HttpRequest) -> JsonResponse:
-    """Handle requests that the CSRF protection refuses before."""
+    """Return an empty result, unless the CSRF protection refuses the request."""
     return JsonResponse({"result": {}})
 
 

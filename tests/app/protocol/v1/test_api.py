@@ -188,7 +188,7 @@ def test_request_that_is_not_json_carries_out_no_command(api: Api, client: Local
     assert client.received() == []
 
 
-def test_a_request_goes_on_after_an_error(api: Api, client: LocalClient) -> None:
+def test_request_continues_after_an_error(api: Api, client: LocalClient) -> None:
     replies = run(api, publish("unknown:news"), publish("news", "after"))
     assert [reply["error"] for reply in replies] == ["namespace not found", None]
     assert [push["body"]["data"] for push in client.received()] == ["after"]
@@ -284,7 +284,7 @@ def test_publish_reaches_subscribers(api: Api, client: LocalClient) -> None:
     assert push.endswith(f'"channel":"news","data":{data}}}}}'.encode())
 
 
-def test_publish_may_name_a_client_and_a_uid(api: Api, client: LocalClient) -> None:
+def test_publish_may_contain_client_and_uid(api: Api, client: LocalClient) -> None:
     call(api, "publish", channel="news", data=None, client="c9", uid="u9")
     assert client.received()[0]["body"] == {"uid": "u9", "client": "c9", "channel": "news", "data": None}
 
@@ -308,7 +308,7 @@ def test_publish_requires_channel_and_data(api: Api, params: dict[str, Any]) -> 
     assert refused(api, request) == "publish: channel and data are required"
 
 
-def test_publish_into_an_unknown_namespace(api: Api) -> None:
+def test_publish_into_an_unknown_namespace_is_an_error(api: Api) -> None:
     assert call(api, "publish", channel="unknown:news", data=1) == {
         "error": "namespace not found",
         "advice": "fix",
@@ -392,7 +392,7 @@ def test_disconnect_of_a_user_without_connections_is_not_an_error(api: Api) -> N
 
 @pytest.mark.parametrize("method", ["unsubscribe", "disconnect"])
 @pytest.mark.parametrize("params", [{}, {"user": ""}, {"user": None}])
-def test_a_user_is_needed(api: Api, method: str, params: dict[str, Any]) -> None:
+def test_commands_for_users_require_a_user(api: Api, method: str, params: dict[str, Any]) -> None:
     assert call(api, method, **params) == {"error": "invalid message", "body": None}
 
 

@@ -111,7 +111,7 @@ class TestConnect:
         assert client.close_reason == closed("invalid token")
         assert (hook.seen[0].user, hook.seen[0].info) == (None, None)
 
-    def test_a_wrong_token_is_refused_before(self, start: Start) -> None:
+    def test_wrong_token_is_refused_before_the_connect_hook(self, start: Start) -> None:
         hook = Recorder()
         client = LocalClient(start({hooks.CONNECT: hook}))
         client.send({"method": "connect", "params": {**connect_params("42"), "token": "0" * 64}})
@@ -273,7 +273,7 @@ class TestPublish:
     @pytest.mark.parametrize(
         "data", ["123456789012345678901234567890", '"\\ud800"', '{"\\ud800": ["\\udc00"]}', "null"]
     )
-    def test_all_that_json_says_comes_through(self, start: Start, data: str) -> None:
+    def test_hook_receives_all_json_values(self, start: Start, data: str) -> None:
         client = LocalClient.connected(start({hooks.PUBLISH: lambda context: None}))
         client.subscribe("news")
         client.received()
@@ -319,7 +319,7 @@ class TestRefresh:
         assert client.close_reason == closed("permission denied")
 
     @pytest.mark.parametrize(("named", "is_closed"), [("alice", False), ("42", False), ("bob", True)])
-    def test_a_token_names_the_user_of_the_connection_or_of_its_first_token(
+    def test_refresh_requires_a_token_of_the_same_user_or_the_first_token(
         self, start: Start, named: str, is_closed: bool
     ) -> None:
         client = LocalClient.connected(start({hooks.CONNECT: identified}, connection_lifetime=60), "alice")

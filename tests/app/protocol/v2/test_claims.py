@@ -29,7 +29,7 @@ def subscription(**claims: Any) -> SubscriptionToken:
     return read_subscription(json.dumps({"channel": "news", **claims}).encode())
 
 
-def test_a_token_may_say_nothing() -> None:
+def test_token_without_claims_has_defaults() -> None:
     assert connection() == ConnectionToken("")
     assert connection(sub=None, exp=None, info=None, channels=None, subs=None, meta=None) == ConnectionToken("")
     assert connection(unknown={"a": [1]}) == ConnectionToken("")

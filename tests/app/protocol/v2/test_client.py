@@ -240,7 +240,7 @@ def test_a_command_before_connect_closes_the_connection(node: Node) -> None:
     assert client.close == BAD_REQUEST
 
 
-def test_the_commands_of_a_frame_before_a_bad_one_are_carried_out(client: LocalClientV2) -> None:
+def test_commands_before_an_invalid_command_of_a_frame_are_carried_out(client: LocalClientV2) -> None:
     client.received()
     client.send({"id": 2, "subscribe": {"channel": "open:a"}}, b"hello")
     assert client.received() == [{"id": 2, "subscribe": {}}]
@@ -305,7 +305,7 @@ def test_reasons_of_the_node_become_close_codes(
     assert client.close == close
 
 
-def test_a_closed_connection_leaves_nothing_behind(node: Node, client: LocalClientV2) -> None:
+def test_closed_connection_releases_all_resources(node: Node, client: LocalClientV2) -> None:
     client.subscribe("rich:a")
     client.connection.close()
     assert (node.hub.num_connections, node.hub.num_channels, node.hub.open) == (0, 0, set())

@@ -177,7 +177,7 @@ def outcome(format_: Format, frame: bytes) -> str:
     return "read"
 
 
-def test_the_corpus_has_300_cases() -> None:
+def test_corpus_of_hostile_frames_has_300_cases() -> None:
     assert len(CORPUS) >= 300
     assert len({(format_.name, frame) for format_, frame in CORPUS}) > 280
 

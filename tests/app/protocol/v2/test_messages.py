@@ -67,7 +67,7 @@ def test_messages_agree_with_the_official_definitions(type_: type[Message]) -> N
 
 
 @pytest.mark.parametrize("sample", COMMANDS, ids=lambda sample: sample.json)
-def test_the_official_library_reads_our_bytes(sample: Any) -> None:
+def test_official_library_decodes_our_messages(sample: Any) -> None:
     theirs = client_pb2.Command.FromString(bytes.fromhex(sample.protobuf))
     assert theirs.id == sample.message.id
     assert [name for name in CLIENT_METHODS if theirs.HasField(name)] == (

@@ -77,7 +77,7 @@ def test_a_backend_can_switch_joins_and_leaves_off_for_one_subscription(node: No
     assert client.pushes() == []
 
 
-def test_a_subscription_whose_history_cannot_be_read_is_not_made(
+def test_subscription_fails_if_its_history_cannot_be_read(
     client: LocalClientV2, engine: FailingEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.failing.add("recover_since")

@@ -170,7 +170,7 @@ def test_in_cache_mode_an_empty_history_recovers_nothing(client: LocalClientV2) 
     assert "recovered" not in result
 
 
-def test_a_subscription_ends_although_a_reload_removed_its_namespace(node: Node, client: LocalClientV2) -> None:
+def test_subscription_can_end_after_a_reload_removed_its_namespace(node: Node, client: LocalClientV2) -> None:
     client.subscribe("rich:a")
     node.configure(replace(node.config, namespaces=()))
     client.call("unsubscribe", channel="rich:a")

@@ -36,7 +36,7 @@ def test_server_accepts_the_tokens() -> None:
     assert (subscription.options.info, subscription.expires_at) == (b'{"x":1}', 0)
 
 
-def test_a_token_says_no_more_than_it_must() -> None:
+def test_token_contains_only_required_claims() -> None:
     assert jwt.decode(connection_token(HMAC_KEY, ""), HMAC_KEY, ["HS256"]).keys() == {"sub", "iat"}
 
 
@@ -72,7 +72,7 @@ def test_a_lifetime_is_positive_and_ends(expires: float) -> None:
         connection_token(HMAC_KEY, "ann", expires=expires)
 
 
-def test_info_is_something_that_json_can_express() -> None:
+def test_info_must_be_encodable_as_json() -> None:
     with pytest.raises(TypeError):
         connection_token(HMAC_KEY, "ann", object())
     deep: list[Any] = []
