@@ -1,4 +1,4 @@
-"""The arguments that say which servers are measured, and checks of arguments that only fit some of them."""
+"""The arguments about the measured servers, and checks that they can be combined."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OF_STARTED_SERVERS = ("nodes", "options")
 
 
 def add_servers(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments about servers."""
+    """Add the arguments about the measured servers."""
     add = parser.add_argument_group("server").add_argument
     add("--url", help=f"URL of the server, or comma-separated URLs of its nodes ({DEFAULT_URL})")
     add("--protocol", choices=PROTOCOLS, default="v1", help="protocol of the clients: %(choices)s (%(default)s)")
@@ -76,7 +76,7 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
 
 
 def check_servers(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """End the program with a sentence when arguments about servers do not fit together."""
+    """Exit with an error message if arguments about servers cannot be combined."""
     given = [name for name, value in vars(arguments).items() if value is not None]
     for name in given:
         flag = f"--{name.replace('_', '-')}"
@@ -102,7 +102,7 @@ def _check_command(parser: argparse.ArgumentParser, arguments: argparse.Namespac
 
 
 def positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a function that reads a number greater than 0, as a type of argparse."""
+    """Return a function that parses a number greater than 0, for the parameter `type` of argparse."""
 
     def parse_number(text: str) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks MODE ...`, for a server that runs, or two that are compared."""
+"""The command line: `python -m benchmarks MODE ...`, for a running server, or for the comparison of two servers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ With protocol v2, the channels must have allow_subscribe_for_client.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; the exit status is 1 when something went wrong, 2 for a wrong call."""
+    """Run the requested modes. Returns the exit status: 1 for a failure, 2 for an invalid command line."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
     try:
         return _run(arguments)
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Return the arguments, checked as far as they can be without a server. Exits with a sentence for what is wrong."""
+    """Parse and check the arguments, without a server. Exits with an error message for invalid ones."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     for name in _given_numbers(arguments):
@@ -87,7 +87,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _run_mode(arguments: argparse.Namespace, mode: Mode, load: Load) -> bool:
-    """Run a mode on a server that runs, and print the result; whether there were no problems."""
+    """Run a mode on a running server, and print the result. Returns whether there were no problems."""
     target = running_target(arguments)
     rounds = (arguments.rounds or 1) if mode.repeatable else 1
     result = combine([mode.run(target, load) for _ in range(rounds)])
@@ -96,7 +96,7 @@ def _run_mode(arguments: argparse.Namespace, mode: Mode, load: Load) -> bool:
 
 
 def _compare_mode(arguments: argparse.Namespace, mode: Mode, load: Load) -> bool:
-    """Run a mode on two servers in turn, and print the comparison; whether all rounds could be measured."""
+    """Run a mode on two servers in turn, and print the comparison. Returns whether all rounds could be measured."""
     rounds = arguments.rounds or ROUNDS
     if arguments.beside is not None:
         servers = beside_servers(arguments, mode, load)
@@ -115,7 +115,7 @@ def _load(mode: Mode, arguments: argparse.Namespace) -> Load:
 
 
 def _given_numbers(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the numbers of the load that the command line names."""
+    """Return the parameters of the load that are set on the command line."""
     return {name: value for name, value in vars(arguments).items() if name in Load.__dataclass_fields__}
 
 

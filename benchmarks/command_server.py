@@ -1,4 +1,4 @@
-"""Any server that a command line starts, for the length of a benchmark: one process or several nodes."""
+"""Runs any server with a command line during a benchmark: one process or several nodes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STABLE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class ServerCommand:
-    """A command line that starts a server, and what the load generator must know of the server."""
+    """A command line that starts a server, and the credentials and protocol of the server."""
 
     arguments: tuple[str, ...]
     secret: str
@@ -41,7 +41,7 @@ class ServerCommand:
 
     @classmethod
     def parse(cls, text: str, secret: str, protocol: Protocol = PROTOCOLS["v1"], api_key: str = "") -> ServerCommand:
-        """Split a command line as a shell does. Raises BenchmarkError when it cannot be one."""
+        """Split a command line like a shell. Raises BenchmarkError if it is incomplete or does not contain PORT."""
         try:
             arguments = tuple(shlex.split(text))
         except ValueError as error:
@@ -52,11 +52,11 @@ class ServerCommand:
 
     @property
     def wants_redis(self) -> bool:
-        """Whether the command line names the port of a Redis server."""
+        """Whether the command line contains the placeholder for the port of a Redis server."""
         return any(REDIS_PORT in argument for argument in self.arguments)
 
     def with_ports(self, port: int, redis: RedisProcess | None) -> list[str]:
-        """Return the arguments with ports in the place of their placeholders."""
+        """Return the arguments with the placeholders replaced by ports."""
         redis_port = str(redis.port) if redis is not None else ""
         return [argument.replace(PORT, str(port)).replace(REDIS_PORT, redis_port) for argument in self.arguments]
 

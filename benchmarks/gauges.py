@@ -1,4 +1,4 @@
-"""What the server says of itself through the command `node` of the v1 API."""
+"""Reads gauges of the server with the command `node` of the v1 API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server of this repository for the length of a benchmark, with limits that no benchmark reaches."""
+"""Runs a server of this repository during a benchmark, with limits that no benchmark reaches."""
 
 from __future__ import annotations
 

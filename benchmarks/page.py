@@ -1,4 +1,4 @@
-"""`python -m benchmarks.page` measures this repository's server and writes docs/benchmarks.md and its pictures."""
+"""`python -m benchmarks.page` measures the server of this repository and writes docs/benchmarks.md and its plots."""
 
 from __future__ import annotations
 
@@ -311,7 +311,7 @@ def _protocol_rows(suite: Suite) -> Iterator[list[str]]:
 
 
 def _comparison_rows(columns: Mapping[str, object], *rows: tuple[str, str, str]) -> Iterator[list[str]]:
-    """Return one figure a row, given by its title, the part of the results and its name; one column per result."""
+    """Return rows of figures, each given by title, part of the results and name, with one column per result."""
     for title, part, name in rows:
         yield [title, *(getattr(results, part).text(name) for results in columns.values())]
 

@@ -1,4 +1,4 @@
-"""One subscriber over SockJS polling: a session, connect, subscribe; from then on one poll after another."""
+"""One subscriber over SockJS polling: it opens a session, connects, subscribes, and then polls."""
 
 from __future__ import annotations
 

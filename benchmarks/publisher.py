@@ -17,7 +17,7 @@ RECV_SIZE = 65536
 
 
 class Publisher:
-    """Publishes to the channels in turn. Raises BenchmarkError out of the event loop when the server refuses."""
+    """Publishes to the channels in turn. If the server refuses, BenchmarkError is raised in the event loop."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class Publisher:
 
     @property
     def busy(self) -> bool:
-        """Whether a response is outstanding."""
+        """Whether a response has not arrived yet."""
         return self._in_flight > 0
 
     def publish(self, times: Sequence[int]) -> None:
-        """Publish one message for each of `times`, which are their times of sending, in one request.
+        """Publish one message for each of `times`, the times of sending, in one request.
 
-        Only after the request before that has been answered.
+        The response to the previous request must have arrived.
         """
         commands = [self._next_command(sent) for sent in times]
         self._in_flight = len(commands)
@@ -61,7 +61,7 @@ class Publisher:
         self._send()
 
     def published_in(self, channel: int) -> int:
-        """Return how many of the accepted messages went to a channel, given by its position."""
+        """Return the number of accepted messages in a channel, given by its position."""
         rounds, rest = divmod(self.published, len(self._commands))
         return rounds + (channel < rest)
 

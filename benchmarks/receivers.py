@@ -1,7 +1,7 @@
-"""What becomes of the bytes a subscriber gets: most subscribers count messages, a sample looks at every one.
+"""Processes the data of subscribers: most subscribers count messages, and a sample of them checks every message.
 
-All messages of a run make frames of the same size, so a plain division counts them. Looking at each takes ten times
-as long, and would measure us in place of the server.
+All messages of a run have frames of the same size, so a division counts them. Checking each message takes ten times
+as long, and would measure the load generator instead of the server.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Deliveries:
 
 
 def is_control(frame: Frame, protocol: Protocol) -> bool:
-    """Return whether a frame holds no messages: pings of the protocol count as control frames too."""
+    """Return whether a frame contains no messages; pings of the protocol count as control frames, too."""
     return bool(frame.opcode & CONTROL) or frame.payload == protocol.ping
 
 
@@ -69,7 +69,7 @@ class CountingReceiver:
         return ()
 
     def count(self) -> None:
-        """Count a message that came in another way than in frames."""
+        """Count a message that was not received in a frame."""
         self.messages += 1
         self._deliveries.count += 1
 
@@ -84,10 +84,10 @@ class CountingReceiver:
 
 
 class CheckingReceiver:
-    """Looks at every message: its channel, its data, that none is missing, doubled or out of order.
+    """Checks every message: its channel, its data, and that none is missing, duplicate or out of order.
 
-    Raises BenchmarkError when something is wrong. With `constant`, all frames must be of one size, as
-    counters need it.
+    Raises BenchmarkError for an error. With `constant`, all frames must have the same size, which a
+    CountingReceiver requires.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class CheckingReceiver:
         self.check(self._protocol.publications(frame.message), received)
 
     def check(self, publications: Iterable[Published], received: int) -> None:
-        """Check what arrived at one time."""
+        """Check publications that were received at the time `received`."""
         for published in publications:
             self._check(published, received)
 

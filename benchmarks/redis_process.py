@@ -1,4 +1,4 @@
-"""A Redis server for the length of a benchmark: on the loopback interface, empty, with nothing on disk."""
+"""Runs a Redis server during a benchmark: on the loopback interface, empty, without files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMEOUT = 1.0
 
 
 class RedisProcess(NamedTuple):
-    """A Redis server that runs: its port, and its process for measurements."""
+    """A running Redis server: its port, and its process for measurements."""
 
     port: int
     processes: Processes

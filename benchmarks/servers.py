@@ -1,4 +1,4 @@
-"""The servers that a command line names: one that runs, two that run, or two that are started for each round."""
+"""The servers to measure: one running server, two running servers, or two servers that are started for each round."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ THIS = "this"
 
 
 def running_target(arguments: argparse.Namespace) -> Target:
-    """Return the server at --url. Raises BenchmarkError, also when its processes are not there."""
+    """Return the server at --url. Raises BenchmarkError, also if its processes do not exist."""
     processes = Processes(arguments.pid) if arguments.pid else None
     protocol = PROTOCOLS[arguments.protocol]
     return Target.of(arguments.url or DEFAULT_URL, arguments.secret, processes, protocol, arguments.api_key or "")
@@ -64,7 +64,7 @@ def beside_servers(arguments: argparse.Namespace, mode: Mode, load: Load) -> tup
 
 
 def _against_target(arguments: argparse.Namespace) -> Target:
-    """Return the second server; what is not named for it is as for the first."""
+    """Return the second server; values without arguments for it are those of the first server."""
     processes = Processes(arguments.against_pid) if arguments.against_pid else None
     protocol = PROTOCOLS[arguments.against_protocol or arguments.protocol]
     secret = arguments.secret if arguments.against_secret is None else arguments.against_secret

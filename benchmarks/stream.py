@@ -1,4 +1,4 @@
-"""One subscriber over HTTP streaming: connect and subscribe in one request, whose response has all that follows."""
+"""One subscriber over HTTP streaming: connects and subscribes with one request, whose response has all messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_PING_SIZE = 16
 class Stream(Subscriber):
     """A subscriber that answers no pings, so that the server closes it after half a minute.
 
-    The server sends each message as a chunk. Those of a CountingReceiver are only counted.
+    The server sends each message as a chunk. With a CountingReceiver, messages are only counted.
     """
 
     coding = ""
@@ -127,6 +127,6 @@ class Stream(Subscriber):
 
 
 class CompressedStream(Stream):
-    """A stream that asks for compression, and fails if the server does not support it."""
+    """A stream that requests compression, and fails if the server does not support it."""
 
     coding = "gzip"

@@ -1,4 +1,4 @@
-"""Connecting and disconnecting: whether the server keeps anything of clients that have disconnected."""
+"""Connecting and disconnecting: checks that the server releases all resources of disconnected clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ResourceUsage(NamedTuple):
 
     @classmethod
     def of(cls, target: Target) -> ResourceUsage:
-        """Return what it holds now; 0 for what its processes would tell, when they are not known."""
+        """Measure the current usage; files and memory are 0 if the processes of the server are not known."""
         processes = target.processes
         files, memory = (processes.open_files(), processes.memory()) if processes is not None else (0, 0)
         return cls(gauges(target), files, memory)
@@ -55,7 +55,7 @@ class ResourceUsage(NamedTuple):
 
 
 def run(target: Target, load: Load) -> Result:
-    """Let clients connect, subscribe and go, half of them without a close frame, again and again."""
+    """Let clients connect, subscribe and disconnect in cycles, half of them without a close frame."""
     before = ResourceUsage.of(target)
     span = Span(target)
     halfway = before

@@ -1,4 +1,4 @@
-"""Memory: what a subscribed connection holds while nothing happens."""
+"""Memory: the memory of a subscribed connection while nothing happens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.target import Target
 
 
 def run(target: Target, load: Load) -> Result:
-    """Open connections, let them rest, and share the growth of the server's memory among them."""
+    """Open connections, wait, and divide the growth of the server's memory by their number."""
     if target.processes is None:
         raise BenchmarkError("mode idle measures memory and requires --pid, the process ID of the server")
     loop = EventLoop()

@@ -1,4 +1,4 @@
-"""The protocol of today's Centrifugo (version 2) in JSON, with its HTTP API."""
+"""Protocol version 2 in JSON, with the HTTP API of Centrifugo v4 and later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOKEN_LIFETIME = 3600
 
 
 class V2(Protocol):
-    """Commands with ids, one a line.
+    """JSON commands with ids, one per line.
 
     Clients have a token signed with the option `token_hmac_secret_key`, backends the option `api_key`. Channels must
     have `allow_subscribe_for_client`.

@@ -1,4 +1,4 @@
-"""The protocol of today's Centrifugo (version 2) in Protobuf, as far as it is needed here; backends send JSON."""
+"""Protocol version 2 in Protobuf, as far as a benchmark needs it; backends send JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATA = 4
 
 
 class V2Protobuf(V2):
-    """Messages with their length before them."""
+    """Protobuf messages with their length in front."""
 
     name = "v2-protobuf"
     subprotocol = "centrifuge-protobuf"
