@@ -21,7 +21,7 @@ class Message(NamedTuple):
     number: int
     """Counted by each publisher in each channel, from 0."""
     sent: int
-    """Return the monotonic time in microseconds."""
+    """The time of sending, in microseconds of the monotonic clock."""
 
 
 def now() -> int:
