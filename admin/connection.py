@@ -70,7 +70,7 @@ class SubscribersParams(msgspec.Struct):
 
 
 class SamplesParams(msgspec.Struct):
-    """Params of the command `samples`: the last `window` seconds, of which only what is newer than `since`."""
+    """Params of the command `samples`: the last `window` seconds, but only samples newer than `since`."""
 
     window: Annotated[float, msgspec.Meta(gt=0, le=MAX_WINDOW)] = 900.0
     since: Annotated[float, msgspec.Meta(ge=0)] = 0.0

@@ -46,7 +46,7 @@ class Publishers(ABC):
         self._begin(start)
         self._loop.run_for(self._load.seconds)
         if not self._loop.run_until(self._is_idle, RESPONSE_TIMEOUT):
-            raise BenchmarkError(f"the API did not answer within {RESPONSE_TIMEOUT:g} s")
+            raise BenchmarkError(f"timeout: no response of the API within {RESPONSE_TIMEOUT:g} s")
 
     def close(self) -> None:
         """Close the connections to the server."""

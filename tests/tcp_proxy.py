@@ -38,7 +38,7 @@ class TcpProxy:
         self._drops_data = True
 
     def restore(self) -> None:
-        """Let new connections through."""
+        """Forward data and accept new connections again."""
         self._is_broken = False
 
     def __enter__(self) -> TcpProxy:

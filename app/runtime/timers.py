@@ -115,6 +115,6 @@ class Timers:
             try:
                 callback()
             except Exception:
-                log.exception("unexpected exception in a timer callback")
+                log.exception("internal error in a timer callback")
         # Many timers in one bucket may take long: let other greenlets run before the next bucket.
         gevent.sleep(0)

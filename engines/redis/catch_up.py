@@ -221,7 +221,7 @@ class CatchUp:
                 log.debug("%s: cannot read histories, retrying: %s", self._name, error)
                 gevent.sleep(backoff.next_delay())
             except Exception:  # a bug must not hold back new publications
-                log.exception("%s: cannot read histories: unexpected exception", self._name)
+                log.exception("%s: cannot read histories: internal error", self._name)
                 break
         return [None] * len(channels)
 

@@ -131,9 +131,9 @@ class Link(ABC):
                 self._note_failure(str(error))
                 self._server_return.wait(backoff.next_delay())
             except Exception:
-                self._note_error("unexpected exception")
-                log.exception("%s: unexpected exception; reconnecting in %g s", self._name, ERROR_RETRY_DELAY)
-                self._give_up(f"{self._name}: unexpected exception")
+                self._note_error("internal error")
+                log.exception("%s: internal error; reconnecting in %g s", self._name, ERROR_RETRY_DELAY)
+                self._give_up(f"{self._name}: internal error")
                 gevent.sleep(ERROR_RETRY_DELAY)
 
     def _serve_once(self) -> None:

@@ -280,7 +280,7 @@ class Shard:
         except Unreadable as error:
             self._skipped.warn("a channel", error)
         except Exception:  # a bug must lose only this message, not the subscriptions
-            log.exception("%s: cannot handle a message: unexpected exception", self.name)
+            log.exception("%s: cannot handle a message: internal error", self.name)
 
     def handle_gap(self, names: list[bytes]) -> None:
         """Record a gap in all channels after the connection broke."""

@@ -133,7 +133,7 @@ class TestClients:
         assert found["libraries"] == {"": 2}
         assert (found["waiting"], found["last_closed"], found["closed"]) == ([], [], {})
 
-    def test_closed_clients_come_with_their_reason_and_node(self, nodes: tuple[Node, Node]) -> None:
+    def test_closed_clients_are_listed_with_reason_and_node(self, nodes: tuple[Node, Node]) -> None:
         LocalClient.connected(nodes[1], "bob")
         nodes[1].disconnect_user("bob")
         LocalClient.connected(nodes[0], "alice").connection.close()
@@ -179,7 +179,7 @@ class TestChannel:
         assert (found["namespace"], found["rate"], found["watched_for"]) == ("plain", None, None)
         assert data(nodes[0], "channel", channel="plain:news")["rate"] == 0
 
-    def test_history_comes_with_offsets_and_the_position(self, node: Node) -> None:
+    def test_history_contains_offsets_and_the_position(self, node: Node) -> None:
         for payload in (b"1", b"2", b"\0\xff\xfe", b"4"):
             node.publish("kept:a", payload)
         found = data(node, "stream", channel="kept:a")
@@ -192,7 +192,7 @@ class TestChannel:
     def test_a_channel_without_history_is_refused(self, node: Node) -> None:
         assert reply(node, "stream", channel="plain:a")["error"] == "not available"
 
-    def test_the_defaults_of_channel_options_are_known(self, node: Node) -> None:
+    def test_defaults_of_channel_options_are_returned(self, node: Node) -> None:
         assert data(node, "channel_defaults")["watch"] is False
 
 

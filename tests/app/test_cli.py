@@ -100,7 +100,7 @@ class TestCheckconfig:
         assert (result.returncode, result.stdout) == (0, "c.toml: ok\n")
         assert result.stderr == "gentrifugo: warning: c.toml: unknown option prot; did you mean port?\n"
 
-    def test_the_command_may_stand_after_flags(self, directory: Path) -> None:
+    def test_command_may_follow_flags(self, directory: Path) -> None:
         (directory / "c.yaml").write_text("secret: secret\n")
         assert run("-d", "-c", "c.yaml", "checkconfig").stdout == "c.yaml: ok\n"
 
@@ -153,7 +153,7 @@ class TestTokens:
         claims = json.loads(run("checktoken", token).stdout)
         assert (claims["token"], claims["user"], claims["channel"]) == ("subscription", "42", "news")
 
-    def test_a_refused_token_says_why(self) -> None:
+    def test_refusal_of_a_token_has_a_reason(self) -> None:
         token = run("gentoken", "--user=42").stdout.strip()
         (problem,) = refused("checktoken", token, CENTRIFUGO_TOKEN_HMAC_SECRET_KEY="another")
         assert problem == "checktoken: the server refuses this token: invalid signature"
@@ -206,7 +206,7 @@ class TestHelp:
         for name in ("-a, --address", "-c, --config", "-d, --debug", "-n, --name", "-p, --port", "-w, --web"):
             assert name in text
 
-    def test_every_command_is_listed_with_its_sentence(self) -> None:
+    def test_every_command_is_listed_with_its_description(self) -> None:
         lines = run("--help").stdout.splitlines()
         for name, command in SUBCOMMANDS.items():
             assert any(line.startswith(f"  {name} ") and line.endswith(f"  {command.about}") for line in lines), name

@@ -212,7 +212,7 @@ def test_protocol_errors_are_reported_in_the_close_frame(clients: Clients) -> No
     assert (closed.code, closed.advice) == (3000, {"reason": "unauthorized", "reconnect": False})
 
 
-def test_replies_come_before_the_close(clients: Clients) -> None:
+def test_replies_are_sent_before_the_close(clients: Clients) -> None:
     client = clients.connected()
     client.websocket.send_json({"method": "ping"})
     client.websocket.send_json({"method": "unknown"})

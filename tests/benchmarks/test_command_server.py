@@ -116,7 +116,7 @@ def test_a_command_that_never_listens_is_given_up_and_stopped(monkeypatch: pytes
     assert not any(b"sleep\x00987." in each for each in _command_lines())
 
 
-def test_a_process_tree_holds_children_of_children() -> None:
+def test_process_tree_contains_all_descendants() -> None:
     assert process_tree(os.getppid())[0] == os.getppid()
     assert os.getpid() in process_tree(os.getppid())
 

@@ -57,6 +57,6 @@ def test_nodes_with_redis_pass_messages_to_each_other() -> None:
         assert MODES["paced"].run(target, load).problems == []
 
 
-def test_a_server_that_does_not_start_says_why() -> None:
+def test_server_that_does_not_start_is_reported_with_its_output() -> None:
     with pytest.raises(BenchmarkError, match="client_write_delay"), running_server(client_write_delay=-1):
         pass

@@ -171,7 +171,7 @@ def other_server(tmp_path: Path) -> str:
     return f"{Path(sys.executable).with_name('gentrifugo')} {shlex.quote(f'--config={config}')} --port={{port}}"
 
 
-def test_a_server_is_started_beside_this_one(other_server: str) -> None:
+def test_second_server_is_started_for_a_comparison(other_server: str) -> None:
     flags = ("--secret", "x", "--max-others", "1000", "--rounds", "2", "--namespace", "history:")
     done = run("api", "--seconds", "0.2", "--beside", other_server, *flags)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout

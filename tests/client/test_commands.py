@@ -88,13 +88,13 @@ def public_methods(type_: type) -> set[str]:
     return {name for name in vars(type_) if not name.startswith("_")}
 
 
-def test_there_is_a_function_for_each_method_of_the_api() -> None:
+def test_each_method_of_the_api_has_a_function() -> None:
     assert sorted(makers(commands)) == sorted(method.name for method in COMMANDS)
     assert sorted(makers(commands_v1)) == sorted(api.API_COMMANDS)
 
 
 @pytest.mark.parametrize("client", [Client, AsyncClient])
-def test_clients_have_each_method_and_a_way_to_close(client: type) -> None:
+def test_clients_have_each_method_and_close(client: type) -> None:
     assert public_methods(client) == {method.name for method in METHODS} | {"close"}
 
 
@@ -163,7 +163,7 @@ def test_one_text_in_place_of_a_list_is_refused(make: Callable[..., object]) -> 
         make("news", 1)
 
 
-def test_data_that_json_cannot_hold_is_refused_where_the_command_is_made() -> None:
+def test_data_that_is_not_encodable_as_json_is_refused_when_the_command_is_created() -> None:
     with pytest.raises(TypeError):
         commands.publish("news", object())
     nested: list[Any] = []

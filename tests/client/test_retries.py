@@ -68,7 +68,7 @@ class TestPublications:
         with Client(server.url, api_key=API_KEY) as client:
             assert [one.data for one in client.history(channel, limit=-1).publications] == ["hello"]
 
-    def test_a_reply_that_does_not_come_is_a_timeout_and_a_retry(self, server: Server, channel: str) -> None:
+    def test_missing_reply_causes_a_timeout_and_a_retry(self, server: Server, channel: str) -> None:
         sent = attempts(server, [SILENT], lambda client: client.publish(channel, "hello"), timeout=SHORT)
         assert len(sent) == 2
         with Client(server.url, api_key=API_KEY) as client:

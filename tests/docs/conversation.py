@@ -11,7 +11,7 @@
     <!-- backend receives -->           its answer; `backend receives 400` for another status, with the text of the body
     <!-- run -->                        a program, in the language of the block
     <!-- run where php is installed --> the same, if there is that program
-    <!-- run until it says TEXT -->     the same, but it goes on in the background once it has printed that
+    <!-- run until it says TEXT -->     the same, but it continues in the background after it has printed this text
     <!-- prints -->                     what each program since the last such mark has printed
     <!-- prints at last -->             what the one in the background has printed when it ends
     <!-- run by tests/FILE.py -->       nothing here: that test reads the page and runs the block

@@ -69,7 +69,7 @@ def test_own_messages_of_a_client_are_skipped(tmp_path: Path) -> None:
     assert printed(tmp_path, around, snippet("clients.md", "room.on")) == ["message of you", "message of undefined"]
 
 
-def test_functions_take_the_place_of_requests(start_server: Callable[..., Server], tmp_path: Path) -> None:
+def test_functions_replace_credential_requests(start_server: Callable[..., Server], tmp_path: Path) -> None:
     # Timestamps are whole seconds: of a lifetime of one, nothing might be left at the connect.
     server = start_server(connection_lifetime=2, expired_connection_close_delay=2)
     options = {"url": f"ws://{server.host}:{server.port}/connection/websocket", **connect_params("42")}

@@ -118,7 +118,7 @@ def test_room_snippet_runs(built: Path, server: Server, token: str) -> None:
     ) == ["hello", "disconnected: 0 disconnect called", "POST /token"]
 
 
-def test_a_page_without_a_session_gives_up(built: Path, server: Server) -> None:
+def test_page_without_a_session_stops_connecting(built: Path, server: Server) -> None:
     assert printed(
         built,
         f"""

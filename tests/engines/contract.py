@@ -356,14 +356,14 @@ class EngineContract:
             engine.publish(message(str(number)), kept(size=3))
         assert uids(engine) == ["4", "3", "2"]
 
-    def test_a_smaller_size_holds_from_the_next_publication_on(self, engine: Engine) -> None:
+    def test_smaller_size_applies_to_the_next_publication(self, engine: Engine) -> None:
         for number in range(3):
             engine.publish(message(str(number)), kept(size=3))
         engine.publish(message("3"), kept(size=1))
         assert uids(engine) == ["3"]
 
     @pytest.mark.parametrize(("limit", "expected"), [(0, ["2", "1", "0"]), (1, ["2"]), (2, ["2", "1"]), (9, "210")])
-    def test_a_limit_takes_the_newest(self, engine: Engine, limit: int, expected: list[str]) -> None:
+    def test_limit_selects_the_newest_publications(self, engine: Engine, limit: int, expected: list[str]) -> None:
         for number in range(3):
             engine.publish(message(str(number)), kept())
         assert uids(engine, limit) == list(expected)

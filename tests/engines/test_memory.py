@@ -100,7 +100,9 @@ def test_a_stream_is_freed_after_its_top_has_expired(engine: MemoryEngine, clock
     assert contents(engine) == []
 
 
-def test_publications_are_freed_also_if_the_stream_was_asked_for_before(engine: MemoryEngine, clock: FakeClock) -> None:
+def test_publications_are_freed_also_after_an_earlier_query_of_the_stream(
+    engine: MemoryEngine, clock: FakeClock
+) -> None:
     engine.stream("news", HistoryFilter(), LONG)
     engine.free_expired()
     engine.publish(message(), kept(lifetime=SHORT))

@@ -108,7 +108,7 @@ class TestPlots:
         status.click(key)
         status.wait_until(f"document.querySelector('{key}').getAttribute('aria-pressed') === 'true'")
 
-    def test_the_values_are_there_as_text(self, status: Browser) -> None:
+    def test_plot_values_are_available_as_text(self, status: Browser) -> None:
         assert "lowest" in status.evaluate("document.querySelector('.plot').getAttribute('aria-label')")
         status.click(".values summary")
         status.wait_for(".values[open] th")

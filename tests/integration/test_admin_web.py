@@ -507,7 +507,7 @@ class TestInterfaceOfV1:
         assert page.problems == []
 
 
-def test_everything_comes_from_the_server_itself() -> None:
+def test_pages_load_files_only_from_the_server_itself() -> None:
     sources = [path for path in (ROOT / "admin" / "web").rglob("*.*") if LIBRARIES not in path.parents]
     addresses = [match for path in sources for match in re.findall(r"https?://[\w./-]+", path.read_text())]
     assert set(addresses) <= {"http://www.w3.org/2000/svg"}

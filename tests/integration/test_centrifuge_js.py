@@ -177,7 +177,7 @@ def test_client_library_sends_batched_commands(server: Server, start_client: Sta
     assert [client.wait_for("subscribe")["channel"] for _ in channels] == channels
 
 
-def test_wrong_token_ends_the_connection_for_good(server: Server, start_client: Start) -> None:
+def test_client_does_not_reconnect_after_a_wrong_token(server: Server, start_client: Start) -> None:
     client = start_client(server.port, token="0" * 64)
     client.send(do="connect")
     assert client.wait_for("closed")["code"] == 3000
@@ -309,7 +309,7 @@ def test_too_many_missed_messages_are_not_recovered(server: Server, api: ApiClie
         assert [client.wait_for("message")["data"] for _ in range(10)] == list(range(3, 13))
 
 
-def test_disconnected_user_does_not_come_back(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_disconnected_user_does_not_reconnect(server: Server, api: ApiClient, start_client: Start) -> None:
     client = start_client(server.port, user="banned")
     connected(client)
     assert api.call("disconnect", user="banned") == {"method": "disconnect", "error": None, "body": None}
@@ -330,7 +330,7 @@ def test_unsubscribed_user_gets_the_unsubscribe_event(server: Server, api: ApiCl
     assert client.seen(0.2) == []
 
 
-def test_clients_come_back_after_a_restart(start_server: Callable[..., Server], start_client: Start) -> None:
+def test_clients_reconnect_after_a_restart(start_server: Callable[..., Server], start_client: Start) -> None:
     server = start_server(namespaces=NAMESPACES)
     client = start_client(server.port)
     connected(client)

@@ -103,7 +103,7 @@ def test_an_operator_gets_the_figures_of_the_own_node_at_once_while_redis_is_fro
     operator.socket.close()
 
 
-def test_the_page_says_which_redis_is_away_and_of_which_node_the_figures_are(
+def test_page_names_the_unreachable_redis_and_the_node_of_the_figures(
     redis: RedisServer, start_server: Callable[..., Server]
 ) -> None:
     node = start_server(**OPTIONS, **MORE, **redis.options, name="node-1")

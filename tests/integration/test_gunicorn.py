@@ -167,7 +167,7 @@ def knows_namespace(server: Gunicorn, channel: str) -> bool:
 
 
 @pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER], ids=["our worker"])
-def test_an_idle_backend_connection_does_not_hold_up_the_end(server: Gunicorn) -> None:
+def test_idle_backend_connection_does_not_delay_the_shutdown(server: Gunicorn) -> None:
     with socket.create_connection((server.host, server.port)):
         server.process.terminate()
         assert server.process.wait(seconds(5)) == 0

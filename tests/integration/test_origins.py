@@ -61,7 +61,7 @@ def test_origins_of_sockjs_requests_are_checked(server: Server, method: str, pat
         assert service.get(path, headers={"Origin": GOOD}).status == 200
 
 
-def test_pages_without_an_origin_are_known_by_their_address(server: Server) -> None:
+def test_pages_without_an_origin_are_identified_by_their_referer(server: Server) -> None:
     service = Service(server.host, server.port, "/connection")
     path = f"{SESSION}/jsonp?c=f"
     assert service.get(path, headers={"Referer": f"{EVIL}/page"}).status == 403

@@ -322,7 +322,7 @@ def test_clients_recover_after_redis_connections_were_killed(tmp_path: Path, beg
         trial.end("CLIENT KILL")
 
 
-def test_sentinel_promotes_a_replica_that_lacks_the_last_messages(tmp_path: Path, begin: Callable[..., Trial]) -> None:
+def test_sentinel_promotes_a_replica_without_the_last_messages(tmp_path: Path, begin: Callable[..., Trial]) -> None:
     master = RedisServer(tmp_path)
     replica = RedisServer(tmp_path, "--replicaof", "127.0.0.1", str(master.port))
     sentinel = Sentinel(tmp_path, {"main": master})

@@ -157,7 +157,7 @@ def test_other_clients_are_served_while_a_backend_hangs(start_server: StartServe
     assert server.log.count("timeout: no response") == 1
 
 
-def test_clients_connect_once_a_backend_is_there(start_server: StartServer, connect: Connect) -> None:
+def test_clients_connect_as_soon_as_a_backend_is_available(start_server: StartServer, connect: Connect) -> None:
     with hook_backend() as backend:
         url = backend.url.partition("/hooks")[0]
         backend.answer = lambda asked: (503 if len(backend.events) < 3 else 200, {"result": {"user": "ann"}})

@@ -348,7 +348,7 @@ def test_incomplete_body_does_not_occupy_a_greenlet(start: Start) -> None:
         assert connection.answer().status == 408
 
 
-def test_the_prefix_stands_before_the_endpoint(start: Start) -> None:
+def test_prefix_applies_to_the_sockjs_endpoint(start: Start) -> None:
     server = start(http_prefix="/rt")
     service = Service(server.host, server.port, "/rt/connection")
     assert service.session().opened().send("{}").status == 204

@@ -1,4 +1,4 @@
-"""SockJS sessions that hooks opened by cookies: in Chromium on a page of the site, and over several workers."""
+"""SockJS sessions of users that hooks identify by cookies: in Chromium on a page of the site, with several workers."""
 
 from __future__ import annotations
 

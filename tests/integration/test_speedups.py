@@ -29,7 +29,7 @@ def speedups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return used
 
 
-def test_messages_arrive_once_and_in_order_while_connections_come_and_go(
+def test_messages_arrive_once_and_in_order_while_clients_connect_and_disconnect(
     speedups: str, start_server: Callable[..., Server]
 ) -> None:
     server = start_server()

@@ -204,7 +204,7 @@ def logged(log: Path, text: str) -> dict[str, Any]:
 # -- platforms
 
 
-def test_the_procfile_serves_where_the_platform_says(tmp_path: Path) -> None:
+def test_procfile_serves_on_the_port_of_the_platform(tmp_path: Path) -> None:
     (line,) = (ROOT / "Procfile").read_text().splitlines()
     kind, _, command = line.partition(": ")
     assert kind == "web"

@@ -29,7 +29,7 @@ def write_site(directory: Path, conftest: str = "") -> None:
         "news.py": block("def create_app"),
         "conftest.py": conftest + block("pytest_plugins"),
         "test_published.py": block("def test_a_message_is_published"),
-        "test_arrives.py": block("def test_page_receives_a_published_message(app, realtime_client)"),
+        "test_arrives.py": block("def test_a_message_arrives(app, realtime_client)"),
         "test_sessions.py": block("def test_the_session_says_who_connects"),
         "test_v2.py": block("def test_a_client_of_protocol_v2"),
         "test_cases.py": block("class NewsTest"),

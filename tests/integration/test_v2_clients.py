@@ -147,7 +147,7 @@ def test_an_anonymous_user_may_not_subscribe(server: Server, start_client: Start
     assert (event["code"], event["reason"]) == (103, "permission denied")
 
 
-def test_a_wrong_token_ends_the_connection_for_good(server: Server, start_client: Start) -> None:
+def test_client_of_v2_does_not_reconnect_after_a_wrong_token(server: Server, start_client: Start) -> None:
     client = start_client(server.port, token=jwt("another key", sub="42"))
     client.send(do="connect")
     event = client.wait_for("disconnected")
@@ -434,7 +434,7 @@ def test_messages_of_a_server_side_subscription_are_recovered(
         assert [client.wait_for("server_publication")["data"] for _ in range(3)] == [2, 3, 4]
 
 
-def test_a_client_subscribes_again_when_the_history_has_begun_anew(
+def test_client_resubscribes_after_a_new_epoch(
     start_server: Callable[..., Server], library: Library, start_client: Start
 ) -> None:
     brief = {"name": "brief", "allow_subscribe_for_client": True, "history_size": 10, "recover": True}
@@ -505,7 +505,7 @@ def test_a_client_whose_subscription_was_ended_does_not_subscribe_again(
     assert [event for event in client.seen(0.2) if event["event"] in ("publication", "subscribed")] == []
 
 
-def test_a_disconnected_user_does_not_come_back(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_disconnected_user_of_v2_does_not_reconnect(server: Server, api: ApiClient, start_client: Start) -> None:
     client = start_client(server.port, user="ann")
     connected(client)
     api.call_v4("disconnect", user="ann")
@@ -537,7 +537,7 @@ def test_a_backend_subscribes_a_client(server: Server, api: ApiClient, start_cli
     client.wait_for("server_unsubscribed", channel=channel)
 
 
-def test_clients_come_back_after_a_restart(start_server: Callable[..., Server], start_client: Start) -> None:
+def test_clients_reconnect_after_a_restart(start_server: Callable[..., Server], start_client: Start) -> None:
     server = start_server(**OPTIONS)
     client = start_client(server.port)
     connected(client)

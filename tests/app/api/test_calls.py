@@ -70,7 +70,9 @@ def test_base64_that_contains_json_is_published_as_json(calls: MethodCalls, clie
     assert data_of(client) == [{"x": 1}]
 
 
-def test_other_bytes_reach_clients_of_v1_and_histories_as_base64(calls: MethodCalls, client: LocalClient) -> None:
+def test_payload_that_is_not_json_reaches_clients_of_v1_and_histories_as_base64(
+    calls: MethodCalls, client: LocalClient
+) -> None:
     text = base64.b64encode(b"\x00\x01\xff").decode()
     call(calls, "publish", channel="kept:news", b64data=text)
     assert data_of(client) == [text]

@@ -97,7 +97,7 @@ def test_options_of_a_namespace_are_explained_among_those_of_a_namespace() -> No
     assert {option.name for option in options_of(ChannelOptions)} < names
 
 
-def test_options_of_backends_are_not_taken_for_others() -> None:
+def test_options_of_backends_are_not_explained_as_other_options() -> None:
     names = {f"proxy_{event}_endpoint" for event in ("connect", "refresh", "subscribe", "sub_refresh")}
     assert names <= OPTIONS
     assert [renamed(name) or explanation(name) for name in names] == [""] * 4

@@ -96,7 +96,7 @@ class TestSecret:
     def test_option_takes_precedence_over_the_derived_key(self) -> None:
         assert configured({"config": {"secret": "mine"}}).secret == "mine"
 
-    def test_error_without_any_key_says_which_option_to_set(self) -> None:
+    def test_error_without_any_key_names_the_option_to_set(self) -> None:
         with pytest.raises(ConfigError, match=r'secret: not set in .*; set app\.config\["SECRET_KEY"\] before'):
             configured(SECRET_KEY=None)
 

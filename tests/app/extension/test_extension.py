@@ -37,7 +37,7 @@ class TestInitialization:
         assert (service_in(app), list(app.url_map.iter_rules())) == before
         assert app.extensions["gentrifugo"] is rt
 
-    def test_an_application_that_has_served_already_is_refused_and_stays_as_it_is(self) -> None:
+    def test_application_that_has_handled_requests_is_refused_and_unchanged(self) -> None:
         app = site()
         app.test_client().get("/")
         with pytest.raises(AssertionError, match="can no longer be called on the application"):

@@ -181,7 +181,7 @@ def test_a_handler_that_fails_is_a_temporary_error_and_one_line_in_the_log(caplo
     assert client.close is None
 
 
-def test_a_result_that_json_cannot_hold_is_a_temporary_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_result_that_is_not_encodable_as_json_is_a_temporary_error(caplog: pytest.LogCaptureFixture) -> None:
     app, realtime = application()
     realtime.rpc("get")(lambda context, data: object())
     assert error_of(connected(app), "get") == INTERNAL

@@ -53,7 +53,7 @@ def request_(open_request: Callable[..., Request]) -> Request:
     return open_request()
 
 
-def test_a_body_of_known_length_is_read_to_the_byte(request_: Request) -> None:
+def test_body_of_known_length_is_read_exactly(request_: Request) -> None:
     assert request_.read(b"0123456789next", {"content-length": "10"}) == b"0123456789"
     assert request_.reader.peek() == b"next"
     assert request_.sent == []

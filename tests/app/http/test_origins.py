@@ -117,7 +117,7 @@ def names_no_allowed_page(may_be_unnamed: bool, allowed: str = LISTED, **headers
 
 
 @pytest.mark.parametrize("may_be_unnamed", [True, False])
-def test_a_request_is_judged_by_its_origin_or_else_by_its_referer(may_be_unnamed: bool) -> None:
+def test_request_is_checked_by_origin_or_referer(may_be_unnamed: bool) -> None:
     refused = partial(names_no_allowed_page, may_be_unnamed)
     assert not refused(origin="https://good.example", referer="https://evil.example/")
     assert not refused(referer="https://good.example/page?a=b", sec_fetch_site="cross-site")

@@ -95,7 +95,7 @@ def test_any_json_survives_byte_for_byte(value: Any, ascii_only: bool, indent: A
 
 
 @given(any_text)
-def test_a_decoded_text_has_replacement_characters_where_surrogates_stood_alone(text: str) -> None:
+def test_lone_surrogates_in_decoded_text_become_replacement_characters(text: str) -> None:
     decoded = decode(PARCEL, b'{"name":%b}' % json.dumps(text).encode()).name
     assert decoded == text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

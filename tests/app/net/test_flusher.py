@@ -178,7 +178,7 @@ def test_the_flusher_counts_frames_and_bytes(flusher: Flusher) -> None:
     assert (flusher.frames_queued, flusher.frames_sent, flusher.bytes_sent) == (3, 3, 9)
 
 
-def test_a_dead_socket_does_not_hold_up_the_others(flusher: Flusher) -> None:
+def test_broken_socket_does_not_delay_others(flusher: Flusher) -> None:
     dead, alive = FakeTransport(flusher), FakeTransport(flusher)
     dead.socket.broken = True
     flusher.fan_out([dead.outbox, alive.outbox], b"a")
@@ -263,7 +263,7 @@ def test_a_message_for_a_few_does_not_wait_for_a_round_of_many(flusher: Flusher)
 
 
 @pytest.mark.usefixtures("short_slices")
-def test_many_messages_for_a_few_do_not_hold_up_a_round_of_many(flusher: Flusher) -> None:
+def test_many_messages_for_few_connections_do_not_delay_a_round_for_many(flusher: Flusher) -> None:
     few = [FakeTransport(flusher) for _ in range(50)]
     crowd = [FakeTransport(flusher) for _ in range(3)]
     for transport in few:

@@ -58,7 +58,7 @@ def test_many_unreadable_messages_cause_one_log_line(node: Node, caplog: pytest.
     assert len(caplog.records) == 1
 
 
-def test_control_messages_do_not_hold_up_the_engine(node: Node) -> None:
+def test_control_messages_do_not_block_the_engine(node: Node) -> None:
     """Control messages are handled in separate greenlets, because closing a connection may call the engine."""
     connection = connect(node)
     node.handle_control(control.encode("another", control.DisconnectUser("alice")))

@@ -63,7 +63,7 @@ def test_removed_connection_is_not_found(bench: Bench) -> None:
     assert (bench.hub.num_connections, bench.hub.num_users) == (1, 1)
 
 
-def test_removing_a_connection_that_was_never_there_does_nothing(bench: Bench) -> None:
+def test_removing_an_unknown_connection_does_nothing(bench: Bench) -> None:
     bench.hub.remove(FakeConnection(bench.flusher, "c1"))
     assert bench.hub.num_connections == 0
 
@@ -103,7 +103,7 @@ def test_subscribing_twice_is_subscribing_once(bench: Bench) -> None:
     assert len(connection.transport.messages()) == 1
 
 
-def test_removing_a_subscription_that_is_not_there_does_nothing(bench: Bench) -> None:
+def test_removing_an_unknown_subscription_does_nothing(bench: Bench) -> None:
     first, second = bench.connection("c1"), bench.connection("c2", encoding=other_encoding())
     assert not bench.hub.remove_subscription("news", first)
     bench.hub.add_subscription("news", first)

@@ -171,7 +171,7 @@ def test_percentiles_are_those_of_the_step_alone(bench: Bench) -> None:
     assert set(bench.figure("client_api_99%ile", 8)) == {0}
 
 
-def test_samples_do_not_take_durations_from_the_histograms_of_stats(bench: Bench) -> None:
+def test_samples_do_not_change_the_histograms_of_stats(bench: Bench) -> None:
     latency = bench.metrics.http_api
     latency.record(0.001)
     assert latency.values()["http_api_1_count"] == 1
@@ -202,7 +202,7 @@ def test_a_gap_is_null_in_json(bench: Bench) -> None:
     assert json.loads(encoded)["clients"] == [None, 0]
 
 
-def test_a_step_that_this_release_does_not_have_gives_nothing(bench: Bench) -> None:
+def test_unknown_step_returns_no_samples(bench: Bench) -> None:
     bench.run(10)
     assert bench.samples.read(SamplesWanted(7, 1, 10)) == {}
 

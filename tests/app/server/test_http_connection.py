@@ -339,7 +339,7 @@ def test_the_answer_to_head_has_no_body(peer: Peer, path: bytes, status: int) ->
     assert peer.is_in_step()
 
 
-def test_the_refusal_of_a_bad_head_request_has_no_body(peer: Peer) -> None:
+def test_error_response_to_a_head_request_has_no_body(peer: Peer) -> None:
     peer.send(b"HEAD /api/ HTTP/1.1\r\nno header\r\n\r\n")
     response = peer.response(head_only=True)
     assert response.status == 400
@@ -359,7 +359,7 @@ def test_options_request_returns_allowed_methods(peer: Peer) -> None:
     assert (response.status, response.headers["allow"]) == (405, "GET")
 
 
-def test_a_prefix_stands_before_every_endpoint(start_server: Callable[..., Server]) -> None:
+def test_prefix_applies_to_every_endpoint(start_server: Callable[..., Server]) -> None:
     peer = start_server(http_prefix="/live").connect()
     peer.send(post() + post(path=b"/live/api/") + HANDSHAKE.replace(b"/connection", b"/live/connection"))
     assert [peer.response().status for _ in range(3)] == [404, 200, 101]

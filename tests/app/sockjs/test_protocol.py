@@ -614,7 +614,7 @@ def test_cookie_jsonp(service_at: Services) -> None:
     assert [cookie_of(answer)[:2] for answer in answers] == [["JSESSIONID=dummy", "Path=/"]] * 2
 
 
-def test_no_cookie_unless_asked_for(echo: Service) -> None:
+def test_without_the_option_no_cookie_is_set(echo: Service) -> None:
     assert "set-cookie" not in echo.post(f"{echo.session().url}/xhr").headers
 
 

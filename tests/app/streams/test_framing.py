@@ -12,7 +12,7 @@ from gentrifugo.app.streams.framing import BYTES, EVENTS, EVENTS_WITH_IDS, LINES
 @pytest.mark.parametrize(
     ("framing", "body"), [(LINES, b'{"a":1}\n'), (EVENTS, b'data: {"a":1}\n\n'), (BYTES, b'{"a":1}')]
 )
-def test_a_message_in_a_body_with_and_without_chunks(framing: Framing, body: bytes) -> None:
+def test_message_is_encoded_with_and_without_chunks(framing: Framing, body: bytes) -> None:
     assert framing.frame(is_chunked=False)(b'{"a":1}') == body
     assert framing.frame(is_chunked=True)(b'{"a":1}') == b"%x\r\n%b\r\n" % (len(body), body)
 

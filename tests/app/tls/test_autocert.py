@@ -176,7 +176,7 @@ def test_a_new_certificate_that_is_due_for_renewal_is_not_ordered_again_at_once(
             CertificateRefused("rate limited"),
             "cannot get a certificate for realtime.example.com: rate limited; retrying in",
         ),
-        (ValueError("a bug"), "cannot get a certificate for realtime.example.com: unexpected exception; retrying in"),
+        (ValueError("a bug"), "cannot get a certificate for realtime.example.com: internal error; retrying in"),
     ],
     ids=["refused", "a bug"],
 )

@@ -71,7 +71,7 @@ def test_unsupported_content_type_is_refused(api: FlaskClient, content_type: str
     ("content_type", "named"),
     [(None, "missing header Content-Type"), ("text/plain", "unsupported content type 'text/plain'")],
 )
-def test_without_a_sign_in_a_header_only_a_form_can_have_one(
+def test_without_the_signature_header_only_a_form_can_contain_a_signature(
     api: FlaskClient, content_type: str | None, named: str, body: str | bytes
 ) -> None:
     response = api.post("/api/", data=body, content_type=content_type)
@@ -159,7 +159,7 @@ def test_the_api_without_its_slash_redirects_to_an_address_that_holds_behind_eve
     assert response.headers["Location"] == f"api/{query}"
 
 
-def test_redirects_of_the_application_itself_stay_as_they_are() -> None:
+def test_redirects_of_the_application_are_unchanged() -> None:
     app = site()
     Gentrifugo(app)
     app.add_url_rule("/pages/", "pages", lambda: "")

@@ -94,7 +94,7 @@ def test_receiver_with_a_small_window_can_inflate_messages() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 99])
-def test_short_messages_stay_as_they_are(size: int) -> None:
+def test_short_messages_are_not_compressed(size: int) -> None:
     assert agreed("permessage-deflate", min_size=100).frame(b"x" * size) == text_frame(b"x" * size)
 
 

@@ -125,7 +125,7 @@ def close_payload(code: int, reason: str = "") -> bytes:
 # -- messages
 
 
-def test_messages_come_in_as_they_were_sent(line: Line) -> None:
+def test_messages_are_received_unchanged(line: Line) -> None:
     line.peer.send_frame(TEXT, b"a")
     line.peer.send_frame(BINARY, b"\xff")
     line.peer.send_frame(TEXT, b"b", fin=False)
@@ -437,7 +437,7 @@ def test_disconnected_peer_is_noticed_when_writing(line: Line) -> None:
     assert [told.partition(":")[0] for told in line.owner.told] in (["failed"], [])
 
 
-def test_a_message_is_received_with_its_kind(timers: Timers) -> None:
+def test_received_message_has_its_opcode(timers: Timers) -> None:
     server_end, client_end = socketpair()
     websocket = WebSocket(server_end, server_end.recv, Flusher(0), timers, Limits(), MAX_SIZE)
     peer = WebSocketClient(client_end, {}, b"")

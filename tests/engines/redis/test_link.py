@@ -74,4 +74,4 @@ def test_after_an_unexpected_exception_the_link_connects_again(
     pipeline.start()
     assert pipeline.wait_ready(5)
     pipeline.stop()
-    assert "test: unexpected exception; reconnecting in 0.01 s" in caplog.text
+    assert "test: internal error; reconnecting in 0.01 s" in caplog.text

@@ -64,7 +64,7 @@ def test_failing_handler_does_not_prevent_further_messages(shard: Shard, caplog:
     for message in (b"first", b"second"):
         shard.pipeline.ask("PUBLISH", shard.keys.control, message)
     eventually(lambda: handler.controls == [b"first", b"second"])
-    assert "cannot handle a message: unexpected exception" in caplog.text
+    assert "cannot handle a message: internal error" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 

@@ -289,7 +289,7 @@ def test_publish_may_contain_client_and_uid(api: Api, client: LocalClient) -> No
     assert client.received()[0]["body"] == {"uid": "u9", "client": "c9", "channel": "news", "data": None}
 
 
-def test_publish_makes_a_uid_where_none_is_given(api: Api, client: LocalClient) -> None:
+def test_publish_creates_a_missing_uid(api: Api, client: LocalClient) -> None:
     for uid in (None, ""):
         call(api, "publish", channel="news", data=1, uid=uid)
     assert len({push["body"]["uid"] for push in client.received()}) == 2
@@ -429,7 +429,7 @@ def test_history_lists_messages(api: Api) -> None:
     ("channel", "error"),
     [("news", "not available"), ("unknown:news", "namespace not found"), ("", "invalid message")],
 )
-def test_queries_that_are_refused_come_without_advice(api: Api, method: str, channel: str, error: str) -> None:
+def test_refused_queries_have_no_advice(api: Api, method: str, channel: str, error: str) -> None:
     assert call(api, method, channel=channel) == {"error": error, "body": {"channel": channel, "data": None}}
 
 

@@ -212,7 +212,7 @@ def test_client_connects_with_a_valid_token(node: Node) -> None:
     assert [connection.uid for connection in node.hub.user_connections("alice")] == [client.uid]
 
 
-def test_clients_have_ids_of_their_own(node: Node) -> None:
+def test_clients_have_different_ids(node: Node) -> None:
     clients = [LocalClient.connected(node) for _ in range(50)]
     assert len({client.uid for client in clients}) == 50
     assert all(len(client.uid) == 36 for client in clients)
@@ -326,7 +326,7 @@ def test_insecure_accepts_any_credentials(start: StartNode, params: dict[str, st
     assert client.connection.user == params.get("user", "")
 
 
-def test_a_user_may_have_as_many_connections_as_the_limit_says(start: StartNode) -> None:
+def test_connections_of_a_user_are_limited_in_v1(start: StartNode) -> None:
     node = start(user_connection_limit=2)
     first, _ = LocalClient.connected(node), LocalClient.connected(node)
     third = LocalClient(node)
@@ -369,7 +369,7 @@ def test_without_stale_delay_no_client_is_closed(start: StartNode) -> None:
     assert "error" not in client.call("connect", **connect_params("alice"))
 
 
-def test_with_a_lifetime_connect_says_how_long(start: StartNode) -> None:
+def test_connect_reply_contains_the_lifetime(start: StartNode) -> None:
     client = LocalClient(start(connection_lifetime=60))
     body = client.call("connect", **connect_params("alice"))["body"]
     assert (body["expires"], body["expired"], body["ttl"]) == (True, False, 60)
@@ -568,7 +568,7 @@ def test_insecure_lets_anonymous_users_subscribe(start: StartNode) -> None:
 # -- private channels
 
 
-def test_a_private_channel_takes_the_sign_of_the_backend(client: LocalClient) -> None:
+def test_client_subscribes_to_a_private_channel_with_the_sign_of_the_backend(client: LocalClient) -> None:
     assert client.subscribe(**private_params(client.uid, "$news"))["channel"] == "$news"
 
 
@@ -953,7 +953,7 @@ def test_a_ping_is_answered(client: LocalClient, command: dict[str, Any], reply:
 # -- presence that stays
 
 
-def test_presence_is_renewed_while_the_client_is_there(start: StartNode, engine: FailingEngine) -> None:
+def test_presence_is_renewed_while_the_client_is_connected(start: StartNode, engine: FailingEngine) -> None:
     client = LocalClient.connected(start(presence_ping_interval=0.01))
     client.subscribe("rich:news")
     eventually(lambda: engine.calls["add_presence"] > 3)

@@ -406,7 +406,7 @@ class TestOccupancy:
         eventually(lambda: [context.channel for context in vacated.seen] == ["news"])
 
 
-def test_a_client_that_leaves_while_a_backend_is_asked_is_not_connected(start: Start) -> None:
+def test_client_that_disconnects_during_a_backend_request_is_not_connected(start: Start) -> None:
     def allow(context: Context) -> AllowedConnection:
         client.connection.close()
         return AllowedConnection("42")

@@ -1,4 +1,4 @@
-"""Behaviour of protocol version 1 on the wire: which text is a command, and how replies and pushes are spelt."""
+"""Behaviour of protocol version 1 on the wire: decoding commands, and encoding replies and pushes."""
 
 from __future__ import annotations
 

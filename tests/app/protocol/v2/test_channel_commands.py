@@ -223,9 +223,7 @@ def test_bytes_that_are_not_json_are_refused_where_a_hook_decides(start: StartNo
         CHANNEL_COMMANDS["publish"](client.connection, 5, PublishRequest("open:a", Raw(b"\xff")))
 
 
-def test_a_publish_that_the_engine_does_not_take_is_an_internal_error(
-    client: LocalClientV2, engine: FailingEngine
-) -> None:
+def test_publish_that_the_engine_refuses_is_an_internal_error(client: LocalClientV2, engine: FailingEngine) -> None:
     client.subscribe("open:a")
     engine.failing = {"publish"}
     error = {"code": 100, "message": "internal server error", "temporary": True}

@@ -43,7 +43,7 @@ def connecting(node: Node, *channels: str) -> tuple[LocalClientV2, gevent.Greenl
     return client, greenlet
 
 
-def test_a_subscription_that_a_backend_makes_waits_for_the_reply_to_connect(node: Node, engine: FailingEngine) -> None:
+def test_subscribe_command_of_a_backend_waits_for_the_reply_to_connect(node: Node, engine: FailingEngine) -> None:
     gate = engine.close_gate("subscribe")
     client, greenlet = connecting(node, "open:a", "open:b")
     subscribing = gevent.spawn(node.carry_out, AddSubscription("alice", channel="open:b"))

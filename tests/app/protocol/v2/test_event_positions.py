@@ -223,7 +223,7 @@ def test_a_forged_offset_recovers_nothing(node: Node) -> None:
     assert "recovered" not in client.subs["kept:a"]
 
 
-def test_more_than_the_history_holds_is_not_recovered(node: Node) -> None:
+def test_more_publications_than_the_history_contains_are_not_recovered(node: Node) -> None:
     first = Listener(node, "kept:a")
     for number in range(11):
         publish(node, a=number)

@@ -83,7 +83,7 @@ def test_keys_stay_valid_while_the_server_fails(server: KeyServer) -> None:
     assert server.requests == 2
 
 
-def test_a_failing_server_is_asked_again_after_ten_seconds(server: KeyServer) -> None:
+def test_request_to_a_failing_server_is_repeated_after_ten_seconds(server: KeyServer) -> None:
     clock = FakeClock()
     keys = KeySet(server.url, clock)
     server.status = 503

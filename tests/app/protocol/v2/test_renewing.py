@@ -61,7 +61,7 @@ def test_subscription_that_ends_meanwhile_is_not_renewed(ask: Any) -> None:
     assert not renew_subscription(client.connection, "renewed:a"), "there is none any more"
 
 
-def test_the_backend_is_asked_as_soon_as_a_connection_expires(ask: Any) -> None:
+def test_backend_receives_a_request_when_a_connection_expires(ask: Any) -> None:
     asked: list[float] = []
 
     def renew(client: LocalClientV2) -> Renewal:
@@ -74,7 +74,7 @@ def test_the_backend_is_asked_as_soon_as_a_connection_expires(ask: Any) -> None:
     assert client.close is None
 
 
-def test_a_client_that_leaves_while_a_backend_is_asked_is_not_connected(start_node: StartNode) -> None:
+def test_client_that_disconnects_during_a_backend_request_is_not_connected(start_node: StartNode) -> None:
     def leave(context: Context) -> AllowedConnection:
         client.connection.close()
         return AllowedConnection("42")

@@ -82,6 +82,6 @@ def test_info_must_be_encodable_as_json() -> None:
         connection_token(HMAC_KEY, "ann", deep)
 
 
-def test_without_a_key_no_token_is_made() -> None:
+def test_without_a_key_no_token_is_created() -> None:
     with pytest.raises(ValueError, match="token_hmac_secret_key is not set"):
         connection_token("", "ann")
