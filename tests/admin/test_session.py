@@ -132,7 +132,7 @@ class TestHeader:
     ) -> None:
         assert session(behind_proxy, password="", **headers).status_code == 400
 
-    def test_a_name_with_underscores_is_another_header(self, behind_proxy: Server) -> None:
+    def test_header_with_underscores_does_not_count_as_the_trusted_header(self, behind_proxy: Server) -> None:
         answer = requests.post(
             f"{behind_proxy.url}/auth/session",
             headers={"X_Auth_Request_Email": "eve", "Origin": behind_proxy.url},

@@ -48,7 +48,7 @@ def test_total_limit_closes_a_socket_of_the_busiest_address(sockets: Unauthentic
     assert len(sockets) == 5
 
 
-def test_removed_sockets_do_not_count(sockets: UnauthenticatedSockets) -> None:
+def test_removed_sockets_are_not_counted(sockets: UnauthenticatedSockets) -> None:
     opened = [Socket(sockets, "10.0.0.1") for _ in range(3)]
     for _ in range(2):
         sockets.remove(opened[0])

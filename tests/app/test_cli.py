@@ -62,7 +62,7 @@ class TestStart:
             "secret: not set in config.json; add one, or turn on the option insecure for experiments",
         ]
 
-    def test_unknown_flags_and_commands_name_the_nearest(self) -> None:
+    def test_errors_for_unknown_flags_and_commands_suggest_similar_names(self) -> None:
         assert refused("--prot") == ["--prot: unknown flag; did you mean --port?"]
         assert refused("chekconfig") == ["chekconfig: unknown command; did you mean checkconfig?"]
         assert refused("checkconfig", "now") == ["now: unexpected argument"]

@@ -31,7 +31,7 @@ from tests.websocket_client import BINARY, CLOSE, WebSocketClient
 CHANNELS = b'{"method":"channels","params":{}}'
 
 
-class Served:
+class ServedClient:
     """A client on one end of a socket pair whose other end the service serves."""
 
     def __init__(self, service: Service) -> None:
@@ -58,13 +58,13 @@ class Clients:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._all: list[Served] = []
+        self._all: list[ServedClient] = []
 
-    def open(self) -> Served:
-        self._all.append(Served(self._service))
+    def open(self) -> ServedClient:
+        self._all.append(ServedClient(self._service))
         return self._all[-1]
 
-    def connected(self, user: str = "alice") -> Served:
+    def connected(self, user: str = "alice") -> ServedClient:
         served = self.open()
         assert "error" not in served.call("connect", **connect_params(user))
         return served

@@ -144,7 +144,7 @@ class TestBatches:
             assert not isinstance(stats, APIError)
         assert client.history(channel, limit=0).offset == 2
 
-    def test_an_empty_batch_sends_nothing(self) -> None:
+    def test_empty_batch_sends_no_request(self) -> None:
         with Client("http://127.0.0.1:1", api_key="key") as client:
             assert client.batch([]) == []
 

@@ -34,7 +34,7 @@ def snippet(name: str, beginning: str) -> str:
     return text
 
 
-def printed(directory: Path, *parts: str) -> list[str]:
+def output_of(directory: Path, *parts: str) -> list[str]:
     """What a program in Node prints."""
     return Program("javascript", "\n".join(parts), directory).output().splitlines()
 
@@ -54,7 +54,7 @@ def test_a_message_is_shown_once(tmp_path: Path) -> None:
             for (const uid of ['a', 'b', 'a', 'c']) handler({uid, data: `${channel} ${uid}`});
         }};
     """
-    shown = printed(tmp_path, around, snippet("recovery.md", "const shown"))
+    shown = output_of(tmp_path, around, snippet("recovery.md", "const shown"))
     assert shown == ["news:sport a", "news:sport b", "news:sport c"]
 
 
@@ -66,7 +66,7 @@ def test_own_messages_of_a_client_are_skipped(tmp_path: Path) -> None:
             for (const client of ['me', 'you', undefined]) handler({client, data: `${event} of ${client}`});
         }};
     """
-    assert printed(tmp_path, around, snippet("clients.md", "room.on")) == ["message of you", "message of undefined"]
+    assert output_of(tmp_path, around, snippet("clients.md", "room.on")) == ["message of you", "message of undefined"]
 
 
 def test_functions_replace_credential_requests(start_server: Callable[..., Server], tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_functions_replace_credential_requests(start_server: Callable[..., Serve
         refreshed.then(() => {{ console.log(centrifuge.isConnected()); process.exit(); }});
         centrifuge.connect();
     """
-    said = printed(tmp_path, before, snippet("clients.md", "const functions"), after)
+    said = output_of(tmp_path, before, snippet("clients.md", "const functions"), after)
     assert [line for index, line in enumerate(said) if line not in said[:index]] == [
         "auth",
         "subscribed",

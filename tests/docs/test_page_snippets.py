@@ -77,7 +77,7 @@ def address(server: Server) -> str:
     return f"ws://{server.host}:{server.port}/connection/websocket"
 
 
-def printed(built: Path, program: str) -> list[str]:
+def output_of(built: Path, program: str) -> list[str]:
     """Return the output of a Node program that uses the translated programs."""
     before = f"global.WebSocket = require({json.dumps(str(built.parent / 'node_modules/ws'))});"
     return Program("javascript", f"{before}\n{program}", built).output().splitlines()
@@ -96,7 +96,7 @@ def test_all_blocks_are_used() -> None:
 
 
 def test_room_snippet_runs(built: Path, server: Server, token: str) -> None:
-    assert printed(
+    assert output_of(
         built,
         f"""
         const asked = [];
@@ -119,7 +119,7 @@ def test_room_snippet_runs(built: Path, server: Server, token: str) -> None:
 
 
 def test_page_without_a_session_stops_connecting(built: Path, server: Server) -> None:
-    assert printed(
+    assert output_of(
         built,
         f"""
         global.fetch = async () => ({{status: 403}});
@@ -129,7 +129,7 @@ def test_page_without_a_session_stops_connecting(built: Path, server: Server) ->
 
 
 def test_protobuf_snippet_runs(built: Path, server: Server, token: str) -> None:
-    assert printed(
+    assert output_of(
         built,
         f"""
         const {{connectWithProtobuf}} = require('./protobuf.js');
@@ -147,7 +147,7 @@ def test_protobuf_snippet_runs(built: Path, server: Server, token: str) -> None:
 
 
 def test_vue_snippet_runs(built: Path, server: Server, token: str) -> None:
-    assert printed(
+    assert output_of(
         built,
         f"""
         const {{Centrifuge}} = require({json.dumps(str(built.parent / "node_modules/centrifuge"))});

@@ -92,12 +92,12 @@ class Listener:
         """Wait until occupancy has been reported `count` times."""
         eventually(lambda: len(self.occupancy) == count, what=f"{count} changes of occupancy")
 
-    def controlled(self, *messages: bytes) -> None:
+    def expect_control_messages(self, *messages: bytes) -> None:
         """Check that exactly these control messages arrive, in this order."""
         eventually(lambda: len(self.controls) >= len(messages), what=f"{len(messages)} control messages")
         assert self.controls == list(messages)
 
-    def heard(self, *events: Event) -> None:
+    def expect_events(self, *events: Event) -> None:
         """Check that exactly these events arrive, in this order; positions may differ."""
         eventually(lambda: len(self.events) >= len(events), what=f"{len(events)} events")
         assert [without_position(event) for event in self.events] == list(events)
@@ -191,13 +191,13 @@ class EngineContract:
         publication = Publication("u1", channel, '{"b": 1e400, "a": "\\ud800 é\\n"}'.encode(), "c2", BOB)
         listener.engine.subscribe(channel)
         listener.engine.publish(publication, history)
-        listener.heard(publication)
+        listener.expect_events(publication)
 
     def test_joins_and_leaves_arrive(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         for event in (Join("news", BOB), Leave("news", BOB)):
             listener.engine.publish_event(event)
-        listener.heard(Join("news", BOB), Leave("news", BOB))
+        listener.expect_events(Join("news", BOB), Leave("news", BOB))
 
     def test_joins_and_leaves_have_arrived_when_they_are_published(self, listener: Listener) -> None:
         """A client receives its own join before the reply to its subscribe."""
@@ -221,30 +221,30 @@ class EngineContract:
         listener.engine.subscribe("news")
         for published in messages:
             listener.engine.publish(published, history)
-        listener.heard(*messages)
+        listener.expect_events(*messages)
 
     def test_a_publication_is_in_the_history_by_the_time_it_arrives(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         listener.engine.publish(message(), kept())
-        listener.heard(message())
+        listener.expect_events(message())
         assert uids(listener.engine) == ["u1"]
 
-    def test_channels_without_a_subscription_stay_silent(self, listener: Listener) -> None:
+    def test_events_of_channels_without_a_subscription_do_not_arrive(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         for channel in ("new", "newss", "News", "other"):
             listener.engine.publish(message(channel=channel), None)
         listener.engine.publish(message("last"), None)
-        listener.heard(message("last"))
+        listener.expect_events(message("last"))
 
     # -- subscribe
 
-    def test_after_unsubscribe_nothing_arrives(self, listener: Listener) -> None:
+    def test_after_unsubscribe_no_events_arrive(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         listener.engine.subscribe("chat")
         listener.engine.unsubscribe("news")
         listener.engine.publish(message(), None)
         listener.engine.publish(message("last", "chat"), None)
-        listener.heard(message("last", "chat"))
+        listener.expect_events(message("last", "chat"))
 
     def test_subscribing_again_works(self, listener: Listener) -> None:
         for _ in range(2):
@@ -252,7 +252,7 @@ class EngineContract:
             listener.engine.unsubscribe("news")
         listener.engine.subscribe("news")
         listener.engine.publish(message(), None)
-        listener.heard(message())
+        listener.expect_events(message())
 
     def test_a_channel_with_a_subscriber_never_counts_as_one_without_receivers(self, engine: Engine) -> None:
         engine.subscribe("news")
@@ -421,7 +421,7 @@ class EngineContract:
     def test_publications_that_are_kept_have_consecutive_offsets_in_one_epoch(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         returned = [publish(listener.engine, kept(size=2), str(number)) for number in range(1, 5)]
-        listener.heard(*(message(str(number)) for number in range(1, 5)))
+        listener.expect_events(*(message(str(number)) for number in range(1, 5)))
         assert [position.offset for position in returned] == [1, 2, 3, 4]
         assert len({position.epoch for position in returned}) == 1
         assert listener.positions("news") == returned
@@ -447,7 +447,7 @@ class EngineContract:
         listener.engine.subscribe("news")
         listener.engine.publish(tagged, None)
         listener.engine.publish(tagged, kept())
-        listener.heard(tagged, tagged)
+        listener.expect_events(tagged, tagged)
         assert unplaced(listener.engine.history("news")) == [tagged]
 
     def test_a_batch_returns_positions(self, engine: Engine) -> None:
@@ -631,7 +631,7 @@ class EngineContract:
         assert engine.publish(message("5"), None, PublishConditions("c")) is None
         assert engine.publish(message("6"), None, PublishConditions("c")) is None
         engine.publish(message("7"), None)
-        listener.heard(message("1"), message("2"), message("5"), message("7"))
+        listener.expect_events(message("1"), message("2"), message("5"), message("7"))
         assert uids(engine) == ["2", "1"]
 
     def test_an_idempotency_key_is_of_one_channel(self, engine: Engine) -> None:
@@ -653,7 +653,7 @@ class EngineContract:
         largest = engine.publish(message("4"), kept(), PublishConditions(version=MAX_VERSION))
         assert largest == first._replace(offset=4)
         assert engine.publish(message("old"), kept(), PublishConditions(version=MAX_VERSION - 1)) == largest
-        listener.heard(message("1"), message("2"), message("3"), message("4"))
+        listener.expect_events(message("1"), message("2"), message("3"), message("4"))
 
     def test_versions_of_other_epochs_are_not_compared(self, engine: Engine) -> None:
         for version, epoch, offset in ((5, "a", 1), (5, "a", 1), (3, "b", 2), (5, "a", 3), (2, "", 3), (6, "", 4)):
@@ -665,7 +665,7 @@ class EngineContract:
         listener.engine.subscribe("news")
         for uid in ("1", "2"):
             assert listener.engine.publish(message(uid), None, PublishConditions(version=1)) is None
-        listener.heard(message("1"), message("2"))
+        listener.expect_events(message("1"), message("2"))
 
     # -- control
 
@@ -678,7 +678,7 @@ class EngineContract:
 
     # -- life
 
-    def test_an_engine_has_a_name(self, engine: Engine) -> None:
+    def test_engine_has_a_name_for_operators(self, engine: Engine) -> None:
         assert engine.name
 
     def test_a_second_stop_does_nothing(self, listener: Listener) -> None:
@@ -799,7 +799,7 @@ class JoinedEnginesContract:
         nodes[0].engine.publish(message("u1"), kept())
         nodes[0].engine.publish(message("u2"), None)
         for node in nodes:
-            node.heard(message("u1"), message("u2"))
+            node.expect_events(message("u1"), message("u2"))
 
     def test_a_publication_reaches_no_other_node(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
@@ -807,8 +807,8 @@ class JoinedEnginesContract:
         there.engine.subscribe("chat")
         there.engine.publish(message(), None)
         there.engine.publish(message("last", "chat"), None)
-        here.heard(message())
-        there.heard(message("last", "chat"))
+        here.expect_events(message())
+        there.expect_events(message("last", "chat"))
 
     def test_stopped_node_does_not_end_the_subscription_of_another_node(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
@@ -816,7 +816,7 @@ class JoinedEnginesContract:
             node.engine.subscribe("news")
         here.engine.unsubscribe("news")
         here.engine.publish(message(), None)
-        there.heard(message())
+        there.expect_events(message())
         assert here.events == []
 
     def test_recovered_publications_have_been_delivered_before(self, nodes: tuple[Listener, Listener]) -> None:
@@ -834,14 +834,14 @@ class JoinedEnginesContract:
             assert {publication.uid for publication in recovery.publications} <= delivered
             gevent.sleep(0)
         publishing.get()
-        here.heard(*(message(f"u{number}") for number in range(300)))
+        here.expect_events(*(message(f"u{number}") for number in range(300)))
 
     def test_joins_and_leaves_reach_other_nodes(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
         there.engine.subscribe("news")
         here.engine.publish_event(Join("news", BOB))
         here.engine.publish_event(Leave("news", BOB))
-        there.heard(Join("news", BOB), Leave("news", BOB))
+        there.expect_events(Join("news", BOB), Leave("news", BOB))
 
     def test_publications_of_one_node_arrive_in_order(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
@@ -849,7 +849,7 @@ class JoinedEnginesContract:
         messages = [message(str(number)) for number in range(300)]
         for number, published in enumerate(messages):
             here.engine.publish(published, kept() if number % 2 else None)
-        there.heard(*messages)
+        there.expect_events(*messages)
 
     def test_channels_are_those_of_all_nodes(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
@@ -889,7 +889,7 @@ class JoinedEnginesContract:
         second = publish(there.engine, kept(), "u2")
         assert second == first._replace(offset=2)
         for node in nodes:
-            node.heard(message("u1"), message("u2"))
+            node.expect_events(message("u1"), message("u2"))
             assert node.positions("news") == [first, second]
             assert recovered(node.engine, first) == ["u2"]
         for node in nodes:
@@ -915,7 +915,7 @@ class JoinedEnginesContract:
             assert len(here.events) >= top.offset
             gevent.sleep(0)
         publishing.get()
-        here.heard(*(message(f"u{number}") for number in range(300)))
+        here.expect_events(*(message(f"u{number}") for number in range(300)))
 
     def test_a_subscriber_anywhere_keeps_history_that_drops_inactive(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
@@ -927,7 +927,7 @@ class JoinedEnginesContract:
         nodes[0].engine.publish_control(b"one")
         nodes[0].engine.publish_control(b"two")
         for node in nodes:
-            node.controlled(b"one", b"two")
+            node.expect_control_messages(b"one", b"two")
 
     def test_stopped_node_receives_no_messages(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
@@ -936,7 +936,7 @@ class JoinedEnginesContract:
         there.engine.stop()
         here.engine.publish(message(), None)
         here.engine.publish_control(b"one")
-        here.heard(message())
+        here.expect_events(message())
         eventually(lambda: here.controls)
         assert (there.events, there.controls) == ([], [])
 

@@ -70,7 +70,7 @@ def test_other_windows_are_refused(params: dict[str, Any], start_server: Callabl
     assert "invalid message" in operator.socket.wait_closed().reason
 
 
-def test_a_reload_loses_nothing_and_the_window_stays(start_server: Callable[..., Server]) -> None:
+def test_page_reload_keeps_the_samples_and_the_window(start_server: Callable[..., Server]) -> None:
     node = start_server(**OPTIONS, web=True, name="node-1")
     with browser() as page, ProtocolClient(node, "ann"):
         page.log_in(node.url)

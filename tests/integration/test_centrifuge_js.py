@@ -111,7 +111,7 @@ def test_publish_that_is_not_allowed_fails(server: Server, start_client: Start) 
     assert (failed["error"], failed["advice"]) == ("permission denied", "fix")
 
 
-def test_join_and_leave_of_others_are_seen(server: Server, start_client: Start) -> None:
+def test_client_receives_joins_and_leaves_of_others(server: Server, start_client: Start) -> None:
     ann = start_client(server.port, user="ann")
     connected(ann)
     subscribed(ann, "chat:1")
@@ -156,7 +156,7 @@ def test_subscribing_to_an_unknown_namespace_fails(server: Server, start_client:
     assert (failed["error"], failed["advice"]) == ("namespace not found", "fix")
 
 
-def test_unsubscribed_client_receives_nothing(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_unsubscribed_client_receives_no_events(server: Server, api: ApiClient, start_client: Start) -> None:
     client = start_client(server.port)
     connected(client)
     subscribed(client, "news:a")

@@ -70,7 +70,7 @@ def test_worker_classes_are_accepted_in_every_spelling(name: str, settings: Path
 
 
 @WORKERS
-def test_two_greenlets_that_write_at_once_lose_nothing(server: Gunicorn, api: ApiClient) -> None:
+def test_concurrent_writes_of_two_greenlets_lose_no_data(server: Gunicorn, api: ApiClient) -> None:
     with ProtocolClient(server, "ann") as client:
         client.subscribe("news")
         commands = [{"method": "publish", "params": {"channel": "news", "data": number}} for number in range(2000)]
@@ -83,7 +83,7 @@ def test_two_greenlets_that_write_at_once_lose_nothing(server: Gunicorn, api: Ap
 
 
 @WORKERS
-def test_frames_over_the_limit_and_unmasked_ones_are_refused(server: Gunicorn) -> None:
+def test_too_large_and_unmasked_frames_are_refused(server: Gunicorn) -> None:
     with WebSocketClient.connect(server.host, server.port) as unmasked:
         unmasked.send_bytes(b"\x81\x02hi")
         assert unmasked.wait_closed().code == 1002

@@ -98,7 +98,7 @@ def shown(browser: Driver) -> list[str]:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("is_answered", [False, True], ids=["by the network", "by a proxy that answers itself"])
-def test_page_misses_nothing_when_its_stream_is_cut(
+def test_page_misses_no_messages_when_its_stream_is_cut(
     server: Server, cut: TcpProxy, browser: Driver, is_answered: bool
 ) -> None:
     page = example("html").replace("`/connection", f"`http://127.0.0.1:{cut.port}/connection").replace("3000", "300")
@@ -137,7 +137,7 @@ def request_channels(server: Server) -> set[str]:
 # -- a program
 
 
-def test_program_misses_nothing_when_its_stream_is_cut(server: Server, cut: TcpProxy, tmp_path: Path) -> None:
+def test_program_misses_no_messages_when_its_stream_is_cut(server: Server, cut: TcpProxy, tmp_path: Path) -> None:
     file = tmp_path / "listen.py"
     file.write_text(example("python").replace(":8000", f":{cut.port}").replace("sleep(1)", "sleep(0.1)"))
     output = tmp_path / "output"
@@ -215,7 +215,7 @@ def test_the_parameter_counts_without_the_header(server: Server) -> None:
 
 
 @pytest.mark.parametrize("last", ["17", "../..", "x" * 20_000, "%0d%0a", "a.b.c", "é"])
-def test_an_id_of_another_server_recovers_nothing(server: Server, last: str) -> None:
+def test_id_of_another_server_recovers_no_publications(server: Server, last: str) -> None:
     with listen(server, last) as client:
         subs = client.next()["connect"]["subs"]
         assert all(sub["was_recovering"] and "recovered" not in sub for sub in subs.values())

@@ -211,7 +211,7 @@ def path_without_npm(directory: Path, others: tuple[str, ...] = ()) -> str:
 
 
 class TestLibrariesThatCannotBeHad:
-    def test_without_npm_nothing_is_built(self, tmp_path: Path) -> None:
+    def test_build_without_npm_fails(self, tmp_path: Path) -> None:
         clone = copy_of_the_repository(tmp_path)
         done = pip_wheel(clone, tmp_path / "out", path_without_npm(tmp_path))
         assert done.returncode != 0

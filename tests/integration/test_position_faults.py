@@ -83,11 +83,11 @@ class Follower:
 
     def _begin(self) -> StreamPosition:
         self.segments.append([])
-        return patiently(lambda: self._engine.stream(self._channel, HistoryFilter(), META_LIFETIME).top)
+        return retry_until_answered(lambda: self._engine.stream(self._channel, HistoryFilter(), META_LIFETIME).top)
 
     def _recover(self, position: StreamPosition) -> StreamPosition:
         self.recoveries += 1
-        found = patiently(lambda: self._engine.recover_since(self._channel, position, ALL, META_LIFETIME))
+        found = retry_until_answered(lambda: self._engine.recover_since(self._channel, position, ALL, META_LIFETIME))
         if not found.recovered:
             self.segments.append([])
         self.segments[-1] += [publication.uid for publication in found.publications]
@@ -115,7 +115,7 @@ class Node:
 T = TypeVar("T")
 
 
-def patiently(ask: Callable[[], T]) -> T:
+def retry_until_answered(ask: Callable[[], T]) -> T:
     """Call `ask` until the engine can answer, and return the result."""
     while True:
         try:
@@ -185,11 +185,11 @@ class Trial:
         if found.recovered and [uid for uid in uids if uid in set(needed)] != needed:
             self.false.append(f"{channel} from {position}: {needed} were accepted, {uids} recovered")
 
-    def go_on(self, pause: float) -> None:
+    def run_for(self, pause: float) -> None:
         """Let all greenlets run for some time."""
         gevent.sleep(pause)
 
-    def go_on_until_well(self) -> None:
+    def run_until_recovered(self) -> None:
         """Wait until both nodes can publish again, and their followers receive it."""
 
         def well() -> bool:
@@ -259,9 +259,9 @@ def test_clients_recover_after_a_restart_with_all_data(tmp_path: Path, begin: Ca
     with redis_server(tmp_path, "--appendonly", "yes") as redis:
         trial = begin(shard(redis))
         for _ in range(3):
-            trial.go_on(0.5)
+            trial.run_for(0.5)
             redis.restart()
-            trial.go_on_until_well()
+            trial.run_until_recovered()
         trial.end("restarted with all data")
 
 
@@ -270,11 +270,11 @@ def test_clients_recover_after_a_restart_with_old_data(tmp_path: Path, begin: Ca
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for _ in range(3):
-            trial.go_on(0.3)
+            trial.run_for(0.3)
             redis.ask("SAVE")
-            trial.go_on(0.3)
+            trial.run_for(0.3)
             redis.restart()
-            trial.go_on_until_well()
+            trial.run_until_recovered()
         trial.end("restarted with old data")
 
 
@@ -282,9 +282,9 @@ def test_clients_recover_after_a_restart_without_data(tmp_path: Path, begin: Cal
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for _ in range(3):
-            trial.go_on(0.5)
+            trial.run_for(0.5)
             redis.restart()
-            trial.go_on_until_well()
+            trial.run_until_recovered()
         trial.end("restarted empty")
 
 
@@ -292,9 +292,9 @@ def test_clients_recover_after_flushall(tmp_path: Path, begin: Callable[..., Tri
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for _ in range(5):
-            trial.go_on(0.3)
+            trial.run_for(0.3)
             redis.ask("FLUSHALL")
-            trial.go_on_until_well()
+            trial.run_until_recovered()
         trial.end("FLUSHALL")
 
 
@@ -303,11 +303,11 @@ def test_clients_recover_after_redis_was_frozen(tmp_path: Path, begin: Callable[
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for length in (1.5, 6.5):
-            trial.go_on(0.3)
+            trial.run_for(0.3)
             redis.freeze()
-            trial.go_on(length)
+            trial.run_for(length)
             redis.thaw()
-            trial.go_on_until_well()
+            trial.run_until_recovered()
         assert trial.refused
         trial.end("frozen")
 
@@ -317,8 +317,8 @@ def test_clients_recover_after_redis_connections_were_killed(tmp_path: Path, beg
         trial = begin(shard(redis))
         for number in range(20):
             redis.ask("CLIENT", "KILL", "TYPE", "pubsub" if number % 2 else "normal")
-            trial.go_on(0.1)
-        trial.go_on_until_well()
+            trial.run_for(0.1)
+        trial.run_until_recovered()
         trial.end("CLIENT KILL")
 
 
@@ -331,15 +331,15 @@ def test_sentinel_promotes_a_replica_without_the_last_messages(tmp_path: Path, b
         eventually(lambda: sentinel.ask("SENTINEL", "REPLICAS", "main"), within=15, what="Sentinel finds the replica")
         addresses = tuple(ServerAddress("127.0.0.1", port) for port in (free_port(), sentinel.port))
         trial = begin(ShardSettings(ServerAddress("127.0.0.1", 1), sentinels=Sentinels("main", addresses)))
-        trial.go_on(0.5)
+        trial.run_for(0.5)
         replica.freeze()
         master.ask("CLIENT", "KILL", "TYPE", "replica")  # what is published from now on is on its way to nobody
-        trial.go_on(0.4)
+        trial.run_for(0.4)
         master.kill()
         replica.thaw()
         eventually(lambda: b"role:master" in replica.ask("INFO", "replication"), within=20)
-        trial.go_on_until_well()
-        trial.go_on(seconds(0.5))
+        trial.run_until_recovered()
+        trial.run_for(seconds(0.5))
         trial.end("Sentinel failover")
     finally:
         stop([sentinel, replica, master])

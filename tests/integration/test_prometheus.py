@@ -157,7 +157,7 @@ def test_prometheus_reads_all_nodes_without_an_error(scraped: Prometheus) -> Non
 
 
 @pytest.mark.usefixtures("scraped")
-def test_promtool_finds_nothing_wrong_with_the_metrics(nodes: tuple[Server, Server]) -> None:
+def test_promtool_reports_no_errors_in_the_metrics(nodes: tuple[Server, Server]) -> None:
     for node in nodes:
         assert lint(ApiClient(node.host, node.port).request("GET", "/metrics").body) == []
 

@@ -129,7 +129,7 @@ def test_several_nodes_share_several_queues(redis: RedisServer, start_node: Star
         ann.socket.assert_quiet()
 
 
-def test_a_node_that_is_stopped_loses_nothing(redis: RedisServer, start_node: StartNode) -> None:
+def test_stopped_node_loses_no_queued_commands(redis: RedisServer, start_node: StartNode) -> None:
     """The other nodes continue where it stopped."""
     staying, leaving = start_node(), start_node()
     with ProtocolClient(staying, "ann") as ann:
@@ -165,7 +165,7 @@ def test_each_shard_has_its_own_queues(tmp_path: Path, redis: RedisServer, start
         assert ann.message() == 2
 
 
-def test_the_queue_outlives_a_redis_that_restarts(redis: RedisServer, start_node: StartNode) -> None:
+def test_queue_is_read_after_a_redis_restart(redis: RedisServer, start_node: StartNode) -> None:
     node = start_node()
     with ProtocolClient(node, "ann") as ann:
         ann.subscribe("news")

@@ -173,12 +173,12 @@ def watch() -> Iterator[Callable[..., Audience]]:
         yield make
 
 
-def suffer(audience: Audience, fault: str, break_it: Callable[[], None], mend_it: Callable[[], None]) -> None:
+def run_fault(audience: Audience, fault: str, start_fault: Callable[[], None], end_fault: Callable[[], None]) -> None:
     """Publish before, during and after a fault; no request takes too long, and no client is disconnected."""
     audience.publish_for(0.3)
-    break_it()
+    start_fault()
     audience.publish_for(seconds(1.5))
-    mend_it()
+    end_fault()
     audience.publish_until_well()
     audience.publish_for(0.3)
     audience.finish()
@@ -218,7 +218,7 @@ def test_node_recovers_after_redis_was_killed_and_restarted_empty(
 ) -> None:
     nodes = start_node(redis), start_node(redis)
     audience = watch(*nodes)
-    suffer(audience, "killed, back empty", redis.kill, redis.start)
+    run_fault(audience, "killed, back empty", redis.kill, redis.start)
     assert audience.refused["live"]
     assert audience.lost("kept:news") == []
     audience.check_recovery(nodes[0])
@@ -229,7 +229,7 @@ def test_node_recovers_after_an_immediate_redis_restart(
 ) -> None:
     nodes = start_node(redis), start_node(redis)
     audience = watch(*nodes)
-    suffer(audience, "restarted at once", redis.restart, lambda: None)
+    run_fault(audience, "restarted at once", redis.restart, lambda: None)
     assert audience.lost("kept:news") == []
     audience.check_recovery(nodes[1])
 
@@ -239,7 +239,7 @@ def test_node_recovers_after_redis_was_frozen(
 ) -> None:
     nodes = start_node(redis), start_node(redis)
     audience = watch(*nodes)
-    suffer(audience, "frozen for 1.5 s", redis.freeze, redis.thaw)
+    run_fault(audience, "frozen for 1.5 s", redis.freeze, redis.thaw)
     assert audience.refused["live"]
     assert audience.lost("kept:news") == []
 
@@ -255,7 +255,7 @@ def test_node_recovers_after_redis_was_frozen_for_long(
         redis.freeze()
         time.sleep(5)
 
-    suffer(audience, "frozen for 6.5 s", freeze, redis.thaw)
+    run_fault(audience, "frozen for 6.5 s", freeze, redis.thaw)
     assert audience.lost("kept:news") == []
     assert "(subscriptions): connection lost, reconnecting: read timeout" in nodes[0].log
 
@@ -265,7 +265,7 @@ def test_node_recovers_after_script_flush(
 ) -> None:
     """Redis loses its scripts also when it restarts."""
     audience = watch(start_node(redis))
-    suffer(audience, "SCRIPT FLUSH", lambda: redis.ask("SCRIPT", "FLUSH"), lambda: None)
+    run_fault(audience, "SCRIPT FLUSH", lambda: redis.ask("SCRIPT", "FLUSH"), lambda: None)
     assert audience.refused == {"kept:news": [], "live": []}
     assert audience.lost("kept:news") == audience.lost("live") == []
 
@@ -275,7 +275,7 @@ def test_node_recovers_after_flushall(
 ) -> None:
     node = start_node(redis)
     audience = watch(node)
-    suffer(audience, "FLUSHALL", lambda: redis.ask("FLUSHALL"), lambda: None)
+    run_fault(audience, "FLUSHALL", lambda: redis.ask("FLUSHALL"), lambda: None)
     assert audience.refused == {"kept:news": [], "live": []}
     assert audience.lost("kept:news") == audience.lost("live") == []
     audience.check_recovery(node)
@@ -291,7 +291,7 @@ def test_node_recovers_after_its_network_dropped_data(
     with TcpProxy("127.0.0.1", redis.port) as network:
         near, far = start_node(redis), start_node(network)
         audience = watch(far, near)
-        suffer(audience, "network of one node", network.break_connections, network.restore)
+        run_fault(audience, "network of one node", network.break_connections, network.restore)
         assert audience.refused == {"kept:news": [], "live": []}
         assert audience.lost("live"), "the network did not drop"
         assert audience.lost("kept:news") == []
@@ -304,7 +304,7 @@ def test_publishing_node_recovers_after_its_network_dropped_data(
     with TcpProxy("127.0.0.1", redis.port) as network:
         near, far = start_node(redis), start_node(network)
         audience = watch(near, far)
-        suffer(audience, "network of the publishing node", network.break_connections, network.restore)
+        run_fault(audience, "network of the publishing node", network.break_connections, network.restore)
         assert audience.refused["live"]
         assert audience.lost("kept:news") == []
         audience.check_recovery(near)
@@ -319,7 +319,7 @@ def test_node_recovers_after_its_connections_were_killed(
         for kind in ("normal", "pubsub"):
             redis.ask("CLIENT", "KILL", "TYPE", kind)
 
-    suffer(audience, "CLIENT KILL", kill, kill)
+    run_fault(audience, "CLIENT KILL", kill, kill)
     assert audience.lost("kept:news") == []
 
 
@@ -363,7 +363,7 @@ def test_other_shard_continues_while_one_fails(
         nodes = start_node(None, redis_port=ports), start_node(None, redis_port=ports)
         names = tuple(f"kept:{number}" for number in range(8))
         audience = watch(*nodes, channels=names)
-        suffer(audience, "one shard of two", other.kill, other.start)
+        run_fault(audience, "one shard of two", other.kill, other.start)
         stricken = [name for name in names if audience.refused[name]]
         assert 0 < len(stricken) < len(names)
         for name in names:
@@ -374,7 +374,7 @@ def test_other_shard_continues_while_one_fails(
 
 
 @pytest.mark.parametrize("count", [10_000])
-def test_thousands_of_subscriptions_are_back_within_seconds(
+def test_thousands_of_subscriptions_are_restored_within_seconds(
     count: int, redis: RedisServer, start_node: StartNode
 ) -> None:
     node = start_node(redis, client_channel_limit=count, client_request_max_size=1 << 24)

@@ -98,7 +98,7 @@ def members(port: int) -> list[StreamMember]:
     return [kinds[number % len(kinds)](f"user{number}") for number in range(CLIENTS)]
 
 
-def test_many_clients_lose_nothing_in_either_direction(cluster: Cluster) -> None:
+def test_many_clients_lose_no_messages_in_either_direction(cluster: Cluster) -> None:
     """Each command is posted to the next node, which is seldom the one that has the stream."""
     with StreamSwarm(members(cluster.port)) as swarm:
         assert swarm.wait(lambda member: member.is_subscribed.is_set(), within=30 + CLIENTS / 10) == []

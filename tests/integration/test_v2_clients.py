@@ -202,7 +202,7 @@ def test_messages_of_the_backend_arrive_in_order(server: Server, api: ApiClient,
     assert [publication["offset"] for publication in publications] == list(range(1, 21))
 
 
-def test_a_published_message_names_its_publisher(server: Server, start_client: Start) -> None:
+def test_published_message_contains_its_publisher(server: Server, start_client: Start) -> None:
     channel = fresh("chat")
     ann = start_client(server.port, token=jwt(sub="ann", info={"name": "Ann"}))
     ben = start_client(server.port, user="ben")
@@ -289,7 +289,7 @@ def test_presence_without_the_option_fails(server: Server, start_client: Start) 
     assert client.wait_for("failed", method="presence")["code"] in (103, 108)
 
 
-def test_joins_and_leaves_of_others_are_seen(server: Server, library: Library, start_client: Start) -> None:
+def test_v2_client_receives_joins_and_leaves_of_others(server: Server, library: Library, start_client: Start) -> None:
     channel = fresh("chat")
     ann = start_client(server.port, user="ann")
     connected(ann)

@@ -84,7 +84,7 @@ def documents(count: int) -> list[dict[str, Any]]:
     return made
 
 
-def test_every_payload_arrives_also_after_a_break(api: ApiClient, start_client: Start) -> None:
+def test_every_payload_arrives_also_after_a_lost_connection(api: ApiClient, start_client: Start) -> None:
     client, plain = start_client(), start_client()
     subscribe(client, "delta:a", delta="fossil")
     subscribe(plain, "delta:a")

@@ -116,7 +116,7 @@ def test_any_text_is_read_or_refused_with_an_error(name: str, text: str, tmp_pat
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n"])
-def test_an_empty_yaml_file_sets_nothing(text: str, tmp_path: Path) -> None:
+def test_empty_yaml_file_sets_no_options(text: str, tmp_path: Path) -> None:
     document = read_text(tmp_path, "c.yaml", text)
     assert (document.values, document.problem) == ({}, "")
 

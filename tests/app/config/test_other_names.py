@@ -79,7 +79,7 @@ def test_unknown_names_are_explained(name: str, text: str) -> None:
         "admin_insecur",
     ],
 )
-def test_an_insecure_mode_is_never_suggested(name: str) -> None:
+def test_insecure_modes_are_never_suggested(name: str) -> None:
     assert "did you mean" not in suggestion(name, OPTIONS)
     assert " instead" not in suggestion(name, OPTIONS)
 

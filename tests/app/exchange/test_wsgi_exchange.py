@@ -29,10 +29,10 @@ REQUEST = {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "PATH_INFO": 
 
 
 class Response:
-    """Records the response; with `has_gone` the client has disconnected."""
+    """Records the response; with `is_disconnected` the client has disconnected."""
 
-    def __init__(self, has_gone: bool = False) -> None:
-        self._has_gone = has_gone
+    def __init__(self, is_disconnected: bool = False) -> None:
+        self._has_gone = is_disconnected
         self.status = ""
         self.body = b""
 
@@ -86,7 +86,7 @@ def test_server_without_access_to_its_socket_is_named_in_the_error(endpoint: Soc
 def test_response_to_a_disconnected_client_is_ignored(
     endpoint: SockJS, connection: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert serve_wsgi(endpoint, "", on(connection), Response(has_gone=True)) == []
+    assert serve_wsgi(endpoint, "", on(connection), Response(is_disconnected=True)) == []
     assert not caplog.records
 
 

@@ -78,7 +78,7 @@ class TestDefaults:
 
 class TestConfig:
     @pytest.mark.parametrize("config", [7, True, ["ping_interval"], b"config.json"], ids=repr)
-    def test_config_is_a_mapping_or_a_path(self, config: Any) -> None:
+    def test_argument_config_may_be_a_mapping_or_a_path(self, config: Any) -> None:
         with pytest.raises(TypeError, match=f"config: expected options by name, or the path .*{type(config).__name__}"):
             Gentrifugo(config=config)
         with pytest.raises(TypeError, match="config: expected"):

@@ -129,7 +129,7 @@ class TestCalls:
         rt.disconnect("42")
         assert "disconnect" in in_thread(client.wait_closed).reason
 
-    def test_two_applications_share_nothing(self, serve: Callable[[Flask], int]) -> None:
+    def test_two_applications_are_independent(self, serve: Callable[[Flask], int]) -> None:
         rt, first, second = Gentrifugo(), site(), site()
         options = {"namespaces": [{"name": "chat", "history_size": 5, "history_lifetime": 60}]}
         for app in (first, second):

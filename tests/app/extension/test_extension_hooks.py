@@ -237,7 +237,7 @@ class TestHooksThatAnswerAsViewsDo:
 
 
 class TestContext:
-    def test_hooks_see_the_request_that_opened_the_connection(
+    def test_hooks_receive_the_request_that_opened_the_connection(
         self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve
     ) -> None:
         seen: list[object] = []

@@ -72,7 +72,7 @@ KEPT = [
 
 
 @pytest.mark.parametrize("text", KEPT)
-def test_json_is_kept_as_it_was_spelt(text: bytes) -> None:
+def test_spelling_of_json_is_preserved(text: bytes) -> None:
     assert bytes(decode(RAW, text)) == text
     assert is_json(text)
 
@@ -113,18 +113,18 @@ def test_errors_contain_reason_and_position() -> None:
         decode(PARCEL, b'{"name": 42}')
 
 
-def test_a_wrong_type_is_named_beside_a_lone_surrogate_too() -> None:
+def test_error_for_a_wrong_type_is_the_same_with_a_lone_surrogate() -> None:
     with pytest.raises(InvalidJSON, match=r"Expected `string`, got `number` - at `\$.name`"):
         decode(PARCEL, b'{"data": "\\ud800", "name": 42}')
 
 
-def test_a_lone_surrogate_in_an_unknown_field_is_stepped_over() -> None:
+def test_lone_surrogate_in_an_unknown_field_is_skipped() -> None:
     assert decode(PARCEL, b'{"\\udfff": ["\\ud800"], "name": "n"}') == Parcel("n")
 
 
 @pytest.mark.parametrize("before", [b"", b'"\\ud800",'], ids=["plain", "with a lone surrogate"])
 @pytest.mark.parametrize("depth", [MAX_NESTING + 1, sys.getrecursionlimit(), 100_000])
-def test_deep_nesting_is_refused_by_every_reader(before: bytes, depth: int) -> None:
+def test_deep_nesting_is_refused_by_every_decoder(before: bytes, depth: int) -> None:
     text = b"[" + before + b"[" * (depth - 1) + b"]" * depth
     assert not is_json(text)
     for reader in (check_nesting, decode_value):
@@ -133,7 +133,7 @@ def test_deep_nesting_is_refused_by_every_reader(before: bytes, depth: int) -> N
 
 
 @pytest.mark.parametrize("before", [b"", b'"\\ud800",'], ids=["plain", "with a lone surrogate"])
-def test_nesting_up_to_the_limit_is_read_by_every_reader(before: bytes) -> None:
+def test_nesting_up_to_the_limit_is_accepted_by_every_decoder(before: bytes) -> None:
     text = b"[" + before + b"[" * (MAX_NESTING - 1) + b"]" * MAX_NESTING
     assert is_json(text)
     assert bytes(decode(PARCEL, b'{"data":%b}' % text).data) == text

@@ -226,7 +226,7 @@ def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flusher_module, "MAX_FEW", 1)
 
 
-def soon(check: Callable[[], bool]) -> None:
+def eventually_true(check: Callable[[], bool]) -> None:
     """Let other greenlets run until `check` returns true."""
     deadline = time.monotonic() + seconds(5)
     while not check():
@@ -240,26 +240,26 @@ def test_frames_queued_during_a_round_are_collected_for_the_next() -> None:
     transports = [FakeTransport(flusher) for _ in range(4)]
     outboxes = [transport.outbox for transport in transports]
     flusher.fan_out(outboxes, b"1")
-    soon(lambda: transports[0].socket.sent == [b"1"])
+    eventually_true(lambda: transports[0].socket.sent == [b"1"])
     assert transports[3].socket.sent == []
     for frame in (b"2", b"3"):
         flusher.fan_out(outboxes, frame)
-    soon(lambda: transports[3].socket.sent == [b"123"])
+    eventually_true(lambda: transports[3].socket.sent == [b"123"])
     gevent.sleep(seconds(0.05))
     assert transports[0].socket.sent == [b"1"]
-    soon(lambda: transports[0].socket.sent == [b"1", b"23"])
+    eventually_true(lambda: transports[0].socket.sent == [b"1", b"23"])
 
 
 @pytest.mark.usefixtures("short_slices")
 def test_a_message_for_a_few_does_not_wait_for_a_round_of_many(flusher: Flusher) -> None:
     crowd = [FakeTransport(flusher) for _ in range(50)]
     flusher.fan_out([transport.outbox for transport in crowd], b"news")
-    soon(lambda: crowd[0].socket.sent == [b"news"])
+    eventually_true(lambda: crowd[0].socket.sent == [b"news"])
     lone = FakeTransport(flusher)
     lone.outbox.append(b"reply")
-    soon(lambda: lone.socket.sent == [b"reply"])
+    eventually_true(lambda: lone.socket.sent == [b"reply"])
     assert crowd[-1].socket.sent == []
-    soon(lambda: crowd[-1].socket.sent == [b"news"])
+    eventually_true(lambda: crowd[-1].socket.sent == [b"news"])
 
 
 @pytest.mark.usefixtures("short_slices")
@@ -269,9 +269,9 @@ def test_many_messages_for_few_connections_do_not_delay_a_round_for_many(flusher
     for transport in few:
         transport.outbox.append(b"reply")
     flusher.fan_out([transport.outbox for transport in crowd], b"news")
-    soon(lambda: crowd[-1].socket.sent == [b"news"])
+    eventually_true(lambda: crowd[-1].socket.sent == [b"news"])
     assert few[-1].socket.sent == []
-    soon(lambda: few[-1].socket.sent == [b"reply"])
+    eventually_true(lambda: few[-1].socket.sent == [b"reply"])
 
 
 def test_an_outbox_that_both_many_and_few_write_to_keeps_the_order(flusher: Flusher) -> None:

@@ -304,7 +304,7 @@ def test_draining_ends_when_the_outbox_is_closed(open_line: Callable[..., Line])
 # -- the end
 
 
-def test_a_closed_outbox_writes_nothing(flusher: Flusher) -> None:
+def test_closed_outbox_writes_no_data(flusher: Flusher) -> None:
     transport = FakeTransport(flusher)
     transport.outbox.append(b"a")
     transport.outbox.close()

@@ -181,7 +181,7 @@ def test_compiler_has_no_warnings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
-def test_sanitizers_find_nothing_while_sockets_are_closed_between_rounds(tmp_path: Path, sanitizer: str) -> None:
+def test_sanitizers_report_no_errors_while_sockets_are_closed_between_rounds(tmp_path: Path, sanitizer: str) -> None:
     assert compiled(tmp_path, f"-fsanitize={sanitizer}", "-g") == ""
     library = "libtsan.so" if sanitizer == "thread" else "libasan.so"
     found = subprocess.run(

@@ -221,7 +221,7 @@ def test_a_node_that_never_started_can_be_stopped(nothing_left_behind: None) -> 
     assert not node.has_pending_notifications
 
 
-def test_a_stopped_node_delivers_nothing(node: Node) -> None:
+def test_stopped_node_delivers_no_events(node: Node) -> None:
     connection = connect(node, channel="news")
     node.stop()
     node.publish("news", b"1")

@@ -137,7 +137,7 @@ def test_backend_receives_no_request_for_a_client_with_a_token(start: Start, bac
 
 
 @pytest.mark.parametrize("user", [{}, {"user": ""}, {"user": 42}])
-def test_users_may_be_anonymous_or_numbers(start: Start, backend: Backend, user: Any) -> None:
+def test_backend_may_return_an_anonymous_user_or_a_number(start: Start, backend: Backend, user: Any) -> None:
     results(backend, {"result": user})
     client = unknown(start("connect"))
     assert "error" not in client.call("connect")

@@ -87,7 +87,7 @@ def test_batches_are_bounded_in_number_and_in_size(start_node: StartNode, monkey
     assert watcher.missed == 2 * BATCH_MESSAGES + 1
 
 
-def test_all_watchers_are_shown_everything(start_node: StartNode) -> None:
+def test_all_watchers_receive_all_messages(start_node: StartNode) -> None:
     node = start_node(watch=True)
     watchers = [FakeWatcher(), FakeWatcher()]
     for watcher in watchers:

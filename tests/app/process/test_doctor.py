@@ -124,7 +124,7 @@ def test_redis_server_is_checked(make: Callable[[], FakeRedis], state: str, says
     assert about(list(doctor._server_findings("Redis", make())), says).state == state
 
 
-def test_sentinels_are_asked_for_the_master(tmp_path: Path) -> None:
+def test_sentinels_are_queried_for_the_master(tmp_path: Path) -> None:
     with redis_server(tmp_path) as server:
         sentinel = Sentinel(tmp_path, {"main": server})
         try:

@@ -414,7 +414,7 @@ def trickle(peer: Peer) -> None:
             gevent.sleep(SOON / 50)
 
 
-def test_a_request_without_a_sign_is_refused_before_its_body_comes(start_server: Callable[..., Server]) -> None:
+def test_request_without_a_sign_is_refused_before_its_body_arrives(start_server: Callable[..., Server]) -> None:
     peer = start_server(insecure_api=False, secret="secret").connect()
     peer.send(post(b"", length=MAX_BODY))
     response = peer.response()
@@ -424,7 +424,7 @@ def test_a_request_without_a_sign_is_refused_before_its_body_comes(start_server:
 
 
 @pytest.mark.parametrize("headers", [JSON, FORM, b"Content-Type: text/plain\r\n"])
-def test_a_request_that_is_too_large_is_refused_before_its_body_comes(peer: Peer, headers: bytes) -> None:
+def test_too_large_request_is_refused_before_its_body_arrives(peer: Peer, headers: bytes) -> None:
     peer.send(post(b"", headers, length=MAX_BODY + 1))
     assert peer.response().status == 413
 

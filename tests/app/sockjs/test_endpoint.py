@@ -230,7 +230,7 @@ class TestWhoReachesASession:
         browser.cookies["session"] = "renewed"
         assert [browser.to(key, "xhr_send", body=CONNECT) for key in (first, second)] == [204, 204]
 
-    def test_a_session_without_credentials_has_no_binding(self, browser: Browser) -> None:
+    def test_session_without_credentials_has_no_binding(self, browser: Browser) -> None:
         key, stranger = new_key(), browser.stranger()
         assert stranger.to(key, "xhr", {}) == 200
         assert not stranger.cookies

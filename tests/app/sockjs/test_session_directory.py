@@ -213,7 +213,7 @@ def test_running_process_protects_the_directory_from_cleanup(parent: Path) -> No
     one.leave()
 
 
-def test_a_session_is_served_also_when_it_cannot_be_announced(parent: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_session_is_served_even_if_it_cannot_be_registered(parent: Path, caplog: pytest.LogCaptureFixture) -> None:
     one = Process(parent)
     (one.directory.path / "sessions").rmdir()
     assert one.directory.claim("key")

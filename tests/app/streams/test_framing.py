@@ -43,7 +43,7 @@ def test_event_with_an_id_has_an_id_line() -> None:
     assert EVENTS_WITH_IDS.frame(is_chunked=False)(b'{"a":1}') == b'data: {"a":1}\n\n'
 
 
-def test_clients_with_different_ids_share_what_is_compressed() -> None:
+def test_clients_with_different_ids_share_compressed_data() -> None:
     frame = EVENTS_WITH_IDS.frame(is_chunked=False, is_compressed=True)
     message = b'{"a":"%b"}' % (b"long " * 100)
     first, second = frame(b"id1\n" + message), frame(b"id2\n" + message)

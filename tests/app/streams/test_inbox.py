@@ -60,7 +60,7 @@ def test_an_inbox_that_was_empty_works_again(client: SlowClient, open_inbox: Cal
     assert client.frames == [b"first", b"second"]
 
 
-def test_more_than_the_limit_is_an_overflow(
+def test_frames_over_the_limit_cause_an_overflow(
     client: SlowClient, overflows: list[None], open_inbox: Callable[[int], Inbox]
 ) -> None:
     inbox = open_inbox(10)

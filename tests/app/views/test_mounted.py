@@ -32,6 +32,6 @@ def test_an_application_without_the_extension_has_no_extension_object() -> None:
     assert "gentrifugo" not in app.extensions
 
 
-def test_an_application_has_one_server_wherever_it_comes_from() -> None:
+def test_second_server_of_any_kind_in_an_application_is_refused() -> None:
     with pytest.raises(RuntimeError, match="'gentrifugo' has a Gentrifugo server already"):
         Gentrifugo(create_app(OPTIONS))

@@ -227,7 +227,7 @@ def test_close_frame_is_sent_once(line: Line) -> None:
         line.peer.recv_frame()
 
 
-def test_after_close_no_frame_is_sent_or_received(line: Line) -> None:
+def test_no_frame_is_sent_or_received_after_close(line: Line) -> None:
     line.websocket.close(3000, "enough")
     line.websocket.send(WebSocketMessage(TEXT, b"a"))
     line.peer.send_frame(TEXT, b"b")

@@ -133,7 +133,7 @@ def test_an_unknown_version_is_skipped_with_one_warning(
     for data in (msgspec.msgpack.encode([2, "other"]), msgspec.msgpack.encode([2, "again"]), b"\xc1 garbage"):
         servers[0].ask("PUBLISH", name, data)
     listener.engine.publish(message(), None)
-    listener.heard(message())
+    listener.expect_events(message())
     warnings = [record.getMessage() for record in caplog.records if "skipping" in record.getMessage()]
     assert len(warnings) == 2
     assert "format version 2 is not supported, this release supports version 1" in warnings[0]
@@ -361,7 +361,7 @@ def works(*shards: ShardSettings) -> bool:
         listener = lab.listen()
         listener.engine.subscribe("news")
         listener.engine.publish(message(), None)
-        listener.heard(message())
+        listener.expect_events(message())
     except EngineError:
         return False
     finally:
@@ -407,7 +407,7 @@ def test_a_batch_over_two_shards_arrives_in_its_order(servers: list[RedisServer]
         outcomes = listener.engine.publish_all(batch)
         for (_, history, _), outcome in zip(batch, outcomes, strict=True):
             assert isinstance(outcome, type(None) if history is None else StreamPosition)
-        listener.heard(*(publication for publication, _, _ in batch))
+        listener.expect_events(*(publication for publication, _, _ in batch))
     finally:
         lab.close()
 

@@ -75,13 +75,13 @@ def leave(node: Listener, channel: str = "news") -> None:
         node.engine.unsubscribe(channel)
 
 
-def is_told(node: Listener, *occupied: bool, channel: str = "news") -> None:
+def check_report(node: Listener, *occupied: bool, channel: str = "news") -> None:
     """Check that this state of a channel is reported."""
     expected = [(channel, is_occupied) for is_occupied in occupied]
     eventually(lambda: [told for told in node.occupancy if told[0] == channel] == expected, within=10)
 
 
-def is_told_last(node: Listener, channel: str) -> None:
+def check_last_report(node: Listener, channel: str) -> None:
     """Check that the last report says that the channel is vacated."""
     eventually(lambda: node.occupancy[-1] == (channel, False))
 
@@ -97,8 +97,8 @@ def test_changes_refused_by_redis_are_reported_when_writes_succeed(lab: RedisLab
     gevent.sleep(0.5)
     assert ("chat", True) not in node.occupancy
     server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
-    is_told(node, True, channel="chat")
-    is_told(node, True, False)
+    check_report(node, True, channel="chat")
+    check_report(node, True, False)
 
 
 def test_comparison_interrupted_by_connection_loss_is_repeated(lab: RedisLab, server: RedisServer) -> None:
@@ -122,7 +122,7 @@ def test_reported_change_is_not_repeated_after_connection_loss(lab: RedisLab, se
     gevent.sleep(0.3)
     server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
     node.engine.unsubscribe("news")
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 def test_abandoned_unsubscribe_is_reported(lab: RedisLab, server: RedisServer) -> None:
@@ -131,19 +131,19 @@ def test_abandoned_unsubscribe_is_reported(lab: RedisLab, server: RedisServer) -
     with gevent.Timeout(0.1, False):  # type: ignore[arg-type]  # False: end the block silently
         node.engine.unsubscribe("news")
     server.thaw()
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 def test_scripts_are_loaded_again_after_redis_has_lost_them(lab: RedisLab, server: RedisServer) -> None:
     node = lab.listen(longest=1)
     server.ask("SCRIPT", "FLUSH")
     node.engine.subscribe("news")
-    is_told(node, True)
+    check_report(node, True)
     server.ask("SCRIPT", "FLUSH")
     server.ask("SADD", f"{lab.settings.prefix}.occupied", "left")
-    is_told(node, False, channel="left")
+    check_report(node, False, channel="left")
     node.engine.unsubscribe("news")
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 # -- a node that is away
@@ -201,7 +201,7 @@ def test_disconnected_node_does_not_report_its_own_channels_as_vacated(
         gevent.sleep(0.5)
     eventually(lambda: shard_of(node).subscriber.is_ready)
     node.engine.unsubscribe("news")
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 def test_local_subscribers_take_precedence_over_the_state_in_redis(lab: RedisLab, server: RedisServer) -> None:
@@ -213,7 +213,7 @@ def test_local_subscribers_take_precedence_over_the_state_in_redis(lab: RedisLab
         gevent.sleep(0.05)
         eventually(lambda: shard_of(node).subscriber.is_ready)
     node.engine.unsubscribe("news")
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 # -- a server that has forgotten
@@ -222,9 +222,9 @@ def test_local_subscribers_take_precedence_over_the_state_in_redis(lab: RedisLab
 def test_redis_restart_without_data_reports_the_current_state(lab: RedisLab, server: RedisServer) -> None:
     node = occupied(lab)
     server.restart()
-    is_told(node, True, True)
+    check_report(node, True, True)
     node.engine.unsubscribe("news")
-    is_told(node, True, True, False)
+    check_report(node, True, True, False)
 
 
 def test_unsubscribe_during_data_loss_is_reported(lab: RedisLab, server: RedisServer) -> None:
@@ -232,7 +232,7 @@ def test_unsubscribe_during_data_loss_is_reported(lab: RedisLab, server: RedisSe
     server.kill()
     leave(node)
     server.start()
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 def test_unsubscribe_during_a_report_and_data_loss_is_reported(lab: RedisLab, server: RedisServer) -> None:
@@ -244,7 +244,7 @@ def test_unsubscribe_during_a_report_and_data_loss_is_reported(lab: RedisLab, se
     leave(node)
     server.start()
     node.gate.set()
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 def test_old_data_of_a_restarted_server_is_corrected(
@@ -258,26 +258,26 @@ def test_old_data_of_a_restarted_server_is_corrected(
         node = lab.listen(longest=1)
         for channel in ("stays", "returns", "left"):
             node.engine.subscribe(channel)
-            is_told(node, True, channel=channel)
+            check_report(node, True, channel=channel)
         server.ask("SAVE")
         for channel in ("returns", "left"):
             node.engine.unsubscribe(channel)
-            is_told(node, True, False, channel=channel)
+            check_report(node, True, False, channel=channel)
         node.engine.subscribe("newest")
-        is_told(node, True, channel="newest")
+        check_report(node, True, channel="newest")
         monkeypatch.setattr(occupancy, "MIN_EMPTY_TIME", 1)
         server.kill()
         eventually(lambda: shard_of(node).subscriber.unavailable_reason)
         server.start()
         eventually(lambda: shard_of(node).subscriber.is_ready)
         node.engine.subscribe("returns")
-        is_told(node, True, False, True, channel="returns")
-        is_told(node, True, False, False, channel="left")
-        is_told(node, True, True, channel="newest")
-        is_told(node, True, channel="stays")
+        check_report(node, True, False, True, channel="returns")
+        check_report(node, True, False, False, channel="left")
+        check_report(node, True, True, channel="newest")
+        check_report(node, True, channel="stays")
         for channel in ("stays", "returns", "newest"):
             node.engine.unsubscribe(channel)
-            is_told_last(node, channel)
+            check_last_report(node, channel)
         assert not server.ask(
             "EXISTS", *(f"{lab.settings.prefix}.occupied{more}" for more in ("", ".before", ".empty"))
         )
@@ -289,17 +289,17 @@ def test_reports_stay_correct_after_several_failovers(lab: RedisLab, server: Red
     node = lab.listen(longest=1)
     for channel in ("one", "two", "three"):
         node.engine.subscribe(channel)
-        is_told(node, True, channel=channel)
+        check_report(node, True, channel=channel)
     for channel in ("one", "two"):
         server.ask("HSET", f"{lab.settings.prefix}.epoch", "id", f"after {channel}")
         node.engine.unsubscribe(channel)
-        is_told(node, True, False, channel=channel)
+        check_report(node, True, False, channel=channel)
         node.engine.subscribe(f"since {channel}")
-        is_told(node, True, channel=f"since {channel}")
+        check_report(node, True, channel=f"since {channel}")
     assert set(server.ask("SMEMBERS", f"{lab.settings.prefix}.occupied.before")) == {b"three", b"since one"}
     for channel in ("three", "since one", "since two"):
         node.engine.unsubscribe(channel)
-        is_told(node, True, False, channel=channel)
+        check_report(node, True, False, channel=channel)
     assert not server.ask("EXISTS", f"{lab.settings.prefix}.occupied.before")
 
 
@@ -307,7 +307,7 @@ def test_unsubscribe_after_data_loss_is_reported(lab: RedisLab, server: RedisSer
     node = occupied(lab)
     server.ask("FLUSHALL")
     node.engine.unsubscribe("news")
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 def test_a_replica_takes_over(tmp_path: Path, lab: RedisLab) -> None:
@@ -323,15 +323,15 @@ def test_a_replica_takes_over(tmp_path: Path, lab: RedisLab) -> None:
         )
         node = occupied(lab)
         node.engine.subscribe("left")
-        is_told(node, True, channel="left")
+        check_report(node, True, channel="left")
         eventually(lambda: replica.ask("SCARD", f"{lab.settings.prefix}.occupied") == 2)
         master.kill()
         leave(node, "left")
         eventually(lambda: shard_of(node).subscriber.unavailable_reason)
         eventually(lambda: shard_of(node).subscriber.is_ready, within=45)
-        is_told(node, True, False, channel="left")
+        check_report(node, True, False, channel="left")
         node.engine.unsubscribe("news")
-        is_told(node, True, False)
+        check_report(node, True, False)
     finally:
         lab.close()
         stop([sentinel, replica, master])
@@ -370,7 +370,7 @@ def test_report_of_a_stopped_node_is_repeated(lab: RedisLab, monkeypatch: pytest
     eventually(lambda: first.occupancy)
     second.engine.subscribe("news")
     first.engine.stop()
-    is_told(second, True)
+    check_report(second, True)
 
 
 def test_one_sweep_finds_all_overdue_reports(
@@ -395,7 +395,7 @@ def test_a_name_that_is_not_utf_8_does_not_end_the_sweeps(
     node = lab.listen(longest=LONG)
     eventually(lambda: "not UTF-8" in caplog.text, within=10)
     server.ask("SADD", names, "news")
-    is_told(node, False)
+    check_report(node, False)
 
 
 def test_many_empty_channels_are_found_in_steps(
@@ -414,7 +414,7 @@ def test_many_empty_channels_are_found_in_steps(
 # -- everything at once
 
 
-class Witness(Listener):
+class ReportRecorder(Listener):
     """A handler that records the reports of all nodes in one list, after a short delay."""
 
     def __init__(self, lab: RedisLab, told: list[tuple[str, bool]]) -> None:
@@ -429,7 +429,7 @@ class Witness(Listener):
         return super().handle_occupancy(channel, is_occupied)
 
 
-def come_and_go(node: Listener, channels: list[str], end: float) -> None:
+def subscribe_at_random(node: Listener, channels: list[str], end: float) -> None:
     """Subscribe and unsubscribe at random for some time, and finally unsubscribe from all channels."""
     here: set[str] = set()
     while time.monotonic() < end:
@@ -457,10 +457,10 @@ def test_reports_of_random_subscribers_on_several_nodes_are_correct(
     lab.hurry(monkeypatch)
     told: list[tuple[str, bool]] = []
     try:
-        nodes = [Witness(lab, told) for _ in range(3)]
+        nodes = [ReportRecorder(lab, told) for _ in range(3)]
         channels = [f"channel{number}" for number in range(4)]
         end = time.monotonic() + 1.5
-        going = [gevent.spawn(come_and_go, node, channels, end) for node in nodes]
+        going = [gevent.spawn(subscribe_at_random, node, channels, end) for node in nodes]
         while faults and time.monotonic() < end:
             gevent.sleep(0.2)
             for server in servers:
@@ -490,4 +490,4 @@ def test_old_comparison_is_repeated_before_the_report(
     eventually(lambda: not occupancy_of(node).has_pending_notifications)
     assert node.occupancy == []
     monkeypatch.setattr(occupancy, "LEASE_MARGIN", 0.1)
-    is_told(node, True)
+    check_report(node, True)

@@ -132,7 +132,7 @@ def test_stored_publication_equals_the_sent_one(lab: RedisLab) -> None:
     listener.engine.subscribe("news")
     tagged = message()._replace(tags={"a": "b"})
     position = listener.engine.publish(tagged, kept())
-    listener.heard(tagged)
+    listener.expect_events(tagged)
     assert list(listener.engine.history("news")) == listener.events
     (event,) = listener.events
     assert isinstance(event, Publication)

@@ -169,7 +169,7 @@ def test_commands_without_parameters_ignore_params(api: Api, method: str, params
         ("history", {"channel": {}}, "$.channel"),
     ],
 )
-def test_a_wrong_type_is_refused_with_its_place(api: Api, method: str, params: dict[str, Any], place: str) -> None:
+def test_wrong_type_is_refused_with_its_position(api: Api, method: str, params: dict[str, Any], place: str) -> None:
     assert place in refused(api, json.dumps({"method": method, "params": params}).encode())
 
 

@@ -412,7 +412,7 @@ def test_client_with_expired_credentials_is_closed(start: StartNode) -> None:
     assert eventually(lambda: client.close_reason) == closed("expired", reconnect=True)
 
 
-def test_a_client_has_some_time_to_refresh(start: StartNode) -> None:
+def test_client_can_refresh_for_some_time_after_expiry(start: StartNode) -> None:
     timestamp, lifetime = lifetime_ending_in(0.05)
     node = start(connection_lifetime=lifetime, expired_connection_close_delay=3600)
     client = LocalClient(node)

@@ -264,7 +264,7 @@ class TestPublish:
         client.call("publish", channel="news", data=1)
         assert hook.seen == []
 
-    def test_a_subscription_that_ended_meanwhile_publishes_nothing(self, start: Start) -> None:
+    def test_ended_subscription_does_not_publish(self, start: Start) -> None:
         node: Node = start({hooks.PUBLISH: lambda context: node.unsubscribe_user("alice", "news")})
         client = LocalClient.connected(node)
         client.subscribe("news")

@@ -139,7 +139,7 @@ def test_sub_refresh_needs_a_subscription_and_a_token(client: LocalClientV2) -> 
 # -- unsubscribe
 
 
-def test_a_client_that_unsubscribed_receives_nothing_more(node: Node, client: LocalClientV2) -> None:
+def test_unsubscribed_v2_client_receives_no_messages(node: Node, client: LocalClientV2) -> None:
     client.subscribe("open:a")
     assert client.call("unsubscribe", channel="open:a") == {}
     assert client.call("unsubscribe", channel="open:a") == {}

@@ -113,7 +113,7 @@ def test_a_token_with_more_channels_than_the_limit_closes_the_connection(start: 
     assert node.hub.num_channels == 0
 
 
-def test_a_token_with_a_channel_of_no_namespace_closes_the_connection(node: Node) -> None:
+def test_token_with_a_channel_of_an_unknown_namespace_closes_the_connection(node: Node) -> None:
     client = connect(node, connection_token(KEY, "alice", channels=["missing:a"]))
     assert client.close == (3501, "unknown channel")
 
@@ -347,13 +347,13 @@ def test_only_the_beginning_of_a_long_name_of_a_library_is_kept(node: Node) -> N
     assert client.connection.library == "n" * 100
 
 
-def test_operators_see_version_format_and_library_of_a_client(node: Node) -> None:
+def test_admin_interface_shows_version_format_and_library_of_a_client(node: Node) -> None:
     connect(node, connection_token(KEY, "alice"), name="js", version="5.8.0")
     (connection,) = node.cluster.surveys.connections("alice")
     assert (connection.protocol, connection.library) == ("v2 json", "js 5.8.0")
 
 
-def test_a_call_gets_no_reply_if_its_handler_closes_the_connection(start: StartNode) -> None:
+def test_call_has_no_reply_if_its_handler_closes_the_connection(start: StartNode) -> None:
     clients: list[LocalClientV2] = []
 
     def handler(context: Context) -> None:

@@ -72,7 +72,7 @@ def test_the_end_of_a_subscription_by_a_backend_waits_for_the_reply_to_connect(
     assert sorted(client.connection.channels) == ["cache:b"]
 
 
-def test_messages_and_refreshes_of_a_backend_wait_for_the_reply_to_connect(node: Node, engine: FailingEngine) -> None:
+def test_messages_and_refreshes_by_a_backend_wait_for_the_reply_to_connect(node: Node, engine: FailingEngine) -> None:
     gate = engine.close_gate("subscribe")
     client, greenlet = connecting(node, "open:a")
     commands = (SendMessage("alice", data=b"1"), RenewConnections("alice", expires_at=0))

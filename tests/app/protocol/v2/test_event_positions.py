@@ -165,7 +165,7 @@ def test_client_recovers_in_every_channel_after_a_cut_at_any_event(node: Node, c
         assert Listener(node, *channels, last=second.last).first == []
 
 
-def test_a_client_that_was_cut_while_it_recovered_receives_the_rest(node: Node) -> None:
+def test_client_that_is_cut_during_recovery_receives_the_rest(node: Node) -> None:
     first = Listener(node, "kept:a", "kept:b")
     for number in range(3):
         publish(node, a=number, b=10 + number)
@@ -216,7 +216,7 @@ def test_invalid_id_is_reported_as_not_recovered(node: Node, last: str) -> None:
     assert "recovered" not in client.subs["kept:a"]
 
 
-def test_a_forged_offset_recovers_nothing(node: Node) -> None:
+def test_forged_offset_recovers_no_publications(node: Node) -> None:
     publish(node, a=1)
     epoch = Listener(node, "kept:a").subs["kept:a"]["epoch"]
     client = Listener(node, "kept:a", last=id_with({"kept:a": StreamPosition(2**64 - 1, epoch)}))

@@ -75,7 +75,7 @@ def test_official_library_decodes_our_messages(sample: Any) -> None:
     )
 
 
-def test_a_command_names_its_method() -> None:
+def test_method_of_a_command_is_found() -> None:
     assert Command(1, rpc=RPCRequest()).method == "rpc"
     assert Command().method == ""
     assert Command(1, rpc=RPCRequest(), publish=PublishRequest()).method == "publish"

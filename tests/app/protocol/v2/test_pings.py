@@ -47,7 +47,7 @@ def test_a_client_that_does_not_answer_is_closed(timers: Timers) -> None:
     assert client.sent == 1
 
 
-def test_an_answer_that_waits_behind_a_running_command_is_awaited_longer(timers: Timers) -> None:
+def test_pong_behind_a_running_command_has_a_longer_timeout(timers: Timers) -> None:
     client = Pinged(timers)
     client.busy = True
     eventually(lambda: client.checked_while_busy >= 3)

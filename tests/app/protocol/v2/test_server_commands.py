@@ -109,7 +109,7 @@ def test_a_subscription_that_waits_for_another_one_ends_with_the_connection(
     assert client.node.hub.num_subscriptions == 0
 
 
-def test_a_renewal_changes_the_info_that_others_see(client: LocalClientV2) -> None:
+def test_renewal_changes_the_info_for_other_clients(client: LocalClientV2) -> None:
     client.connection.renew_from_server(RenewConnections("alice", info=b'{"name":"Ann"}'))
     client.subscribe("rich:a")
     presence = client.call("presence", channel="rich:a")["presence"]

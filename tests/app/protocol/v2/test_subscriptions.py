@@ -164,7 +164,7 @@ def test_a_subscription_fails_if_the_history_cannot_be_read(client: LocalClientV
     assert not client.connection.channels
 
 
-def test_in_cache_mode_an_empty_history_recovers_nothing(client: LocalClientV2) -> None:
+def test_in_cache_mode_an_empty_history_recovers_no_publication(client: LocalClientV2) -> None:
     result = client.subscribe("cache:a", recover=True)
     assert result.get("publications", []) == []
     assert "recovered" not in result
