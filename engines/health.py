@@ -42,7 +42,7 @@ class ServerFigures(msgspec.Struct, frozen=True):
 def describe_unreachable(servers: Iterable[ServerHealth]) -> str:
     """Return a line about the unreachable servers: names, since when and why; empty if all are reachable."""
     return "; ".join(
-        f"{server.name} is not reachable since {_utc(server.since)}: {server.error or 'not connected yet'}"
+        f"{server.name} has been unreachable since {_utc(server.since)}: {server.error or 'not connected yet'}"
         for server in servers
         if not server.reachable
     )

@@ -56,7 +56,7 @@ def page(chromium: Browser, nodes: list[Server]) -> Iterator[Browser]:
 
 def open_page(page: Browser, path: str, title: str) -> None:
     page.go("nowhere")  # so that the page begins anew
-    page.wait_for_text("h1", "No such page")
+    page.wait_for_text("h1", "Page not found")
     page.go(path)
     page.wait_for_text("h1", title)
 
@@ -124,7 +124,7 @@ class TestNodes:
         page.wait_for_text(".more tr", "drain_time\t1\t2")
 
     def test_an_unknown_page_is_named(self, page: Browser) -> None:
-        open_page(page, "stauts", "No such page")
+        open_page(page, "stauts", "Page not found")
         page.wait_for_text("main", "#/stauts")
         page.click("main a")
         page.wait_for_text("h1", "Status")

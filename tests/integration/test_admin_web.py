@@ -170,7 +170,7 @@ class TestStatus:
 
 class TestKeys:
     def test_pages_can_be_reached(self, page: Browser) -> None:
-        for key, title in {"m": "Messages", "c": "Channels", "o": "Options in force", "s": "Status"}.items():
+        for key, title in {"m": "Messages", "c": "Channels", "o": "Current options", "s": "Status"}.items():
             page.press("g")
             page.press(key)
             page.wait_for_text("h1", title)
@@ -274,9 +274,9 @@ class TestChannels:
         page.click("[role=tab]:nth-child(2)")
         page.wait_for_text("#history", "This channel has no history: its options do not enable it.")
         page.go("channel/nowhere:x")
-        page.wait_for_text("#watch-hint", "The configuration has no such namespace.")
+        page.wait_for_text("#watch-hint", "The namespace is not in the configuration.")
         page.click("[role=tab]:nth-child(3)")
-        page.wait_for_text("#presence", "The configuration has no such namespace.")
+        page.wait_for_text("#presence", "The namespace is not in the configuration.")
 
 
 class TestActions:

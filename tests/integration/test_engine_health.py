@@ -58,7 +58,7 @@ def test_health_reports_a_redis_that_is_not_reachable(
         assert broken_at <= away["since"] <= time.time()
         assert away["error"]
         text = health(node).body.decode()
-        assert text.startswith(f"{redis.address} is not reachable since 20")
+        assert text.startswith(f"{redis.address} has been unreachable since 20")
         # The error changes when the node tries to connect again.
         eventually(lambda: engine_of(operator)[0]["error"] in health(node).body.decode())
         assert health(node, "").status == 200, "without engine=1 the node is healthy: it accepts clients"
@@ -114,7 +114,7 @@ def test_page_names_the_unreachable_redis_and_the_node_of_the_figures(
         page.click(".more summary")
         page.wait_for_text(".more tr", f"node-1\t{redis.address}\treachable since ")
         redis.kill()
-        page.wait_for_text(".banner", f"Redis {redis.address} is not reachable since ", within=NOTICED)
+        page.wait_for_text(".banner", f"Redis {redis.address} has been unreachable since ", within=NOTICED)
         page.wait_for_text(".banner", "All figures are of the node node-1 only.")
         page.wait_for_text("[data-tile=Clients] dt", "(node-1 only)")
         page.wait_for_text(".more tr", f"node-1\t{redis.address}\tnot reachable since ")
