@@ -15,7 +15,7 @@ from typing import Annotated
 import gevent
 import msgspec
 
-from ..app.config.shown import shown
+from ..app.config.visible_options import visible_options
 from ..app.model.errors import (
     CLOSE_EXPIRED,
     CLOSE_INTERNAL_ERROR,
@@ -70,7 +70,7 @@ class SubscribersParams(msgspec.Struct):
 
 
 class SamplesParams(msgspec.Struct):
-    """Params of the command `samples`: the last `window` seconds, of which only what is newer than `since`."""
+    """Params of the command `samples`: the last `window` seconds, but only samples newer than `since`."""
 
     window: Annotated[float, msgspec.Meta(gt=0, le=MAX_WINDOW)] = 900.0
     since: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -84,7 +84,7 @@ _subscribers_params = msgspec.json.Decoder(SubscribersParams)
 
 
 class AdminConnection:
-    """One connection. `handle` is called with one message at a time; `close` may be called at any time.
+    """One admin connection. `handle` is called with one message at a time; `close` may be called at any time.
 
     `admit` is called with the connection when it has sent a valid token; it raises Closing to refuse it. `session` is
     the token of a client that sends none in `connect`.
@@ -129,7 +129,7 @@ class AdminConnection:
             self.close(CLOSE_INVALID_MESSAGE)
 
     def _can_continue(self, gathered: int) -> bool:
-        """Return whether the connection is open. It is closed as slow if these bytes and its outbox are too many."""
+        """Return whether the connection is open. Closes it as slow if `gathered` bytes and its outbox are too large."""
         if self._transport.outbox.size + gathered > self._node.config.client_queue_max_size:
             self._close_slow()
         return not self._closed
@@ -170,7 +170,7 @@ class AdminConnection:
 
     def _info(self, command: Command) -> bytes:
         node = self._node
-        data = {"version": node.version, "engine": node.engine_name, "config": shown(node.config)}
+        data = {"version": node.version, "engine": node.engine_name, "config": visible_options(node.config)}
         return encode_api_reply(command.uid, "info", wire.data_body(data))
 
     # -- commands that v1 does not have

@@ -98,8 +98,8 @@ def _profile() -> Response:
     except profile.ProfileInProgress as busy:
         return _text(f"{busy}\n", 409)
     if shape == "collapsed":
-        return _text(profile.collapsed(samples))
-    response = Response(json.dumps(profile.speedscope(samples)), content_type="application/json")
+        return _text(profile.format_collapsed(samples))
+    response = Response(json.dumps(profile.format_speedscope(samples)), content_type="application/json")
     response.headers["Content-Disposition"] = 'attachment; filename="gentrifugo.speedscope.json"'
     return response
 

@@ -28,16 +28,16 @@ from ..engines.health import ServerFigures
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "gentrifugo_"
 GAUGES = {
-    "node_num_clients": "Connections that have sent a successful connect.",
-    "node_num_unique_clients": "Distinct users among these connections.",
+    "node_num_clients": "Authenticated connections.",
+    "node_num_unique_clients": "Distinct users of authenticated connections.",
     "node_num_channels": "Channels with a subscriber on this node.",
     "node_uptime_seconds": "Seconds since the start.",
 }
 TRAFFIC_COUNTERS = {
     "client_connections_accepted": ("accepted", "Connections that were authenticated."),
-    "client_messages_received": ("messages_received", "Messages of clients; an array of commands is one."),
-    "client_received_bytes": ("bytes_received", "Bytes of these messages, without framing."),
-    "client_frames_sent": ("frames_sent", "Frames that were written to clients."),
+    "client_messages_received": ("messages_received", "Messages of clients; an array of commands counts as one."),
+    "client_received_bytes": ("bytes_received", "Bytes of messages of clients, without framing."),
+    "client_frames_sent": ("frames_sent", "Frames written to clients."),
     "client_sent_bytes": ("bytes_sent", "Bytes written to clients, including framing."),
 }
 
@@ -130,7 +130,7 @@ def _of_clients(breakdowns: Breakdowns) -> Iterator[Metric]:
     yield ended
     yield _durations(
         "client_command_duration_seconds",
-        "How long commands of clients took.",
+        "Durations of commands of clients in seconds.",
         ("method",),
         {(method,): histogram for method, histogram in breakdowns.client_commands.items()},
     )
@@ -139,7 +139,7 @@ def _of_clients(breakdowns: Breakdowns) -> Iterator[Metric]:
 def _of_backends(breakdowns: Breakdowns) -> Iterator[Metric]:
     yield _durations(
         "api_request_duration_seconds",
-        "How long requests to the HTTP API took.",
+        "Durations of requests to the HTTP API in seconds.",
         ("protocol", "method"),
         breakdowns.api_requests,
     )
@@ -185,7 +185,7 @@ def _of_engine(servers: list[ServerFigures]) -> Iterator[Metric]:
     yield from (up, since, waiting, reconnects)
     yield _durations(
         "engine_round_trip_seconds",
-        "From writing commands that were sent together to reading the last of their replies.",
+        "Seconds from writing a batch of commands to reading its last reply.",
         ("server",),
         {(figures.health.name,): figures.round_trips for figures in servers},
     )

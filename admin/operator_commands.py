@@ -1,4 +1,4 @@
-"""The commands of operators that Centrifugo v1 does not have: what they ask all nodes, and do to one connection.
+"""The commands of operators that Centrifugo v1 does not have: queries to all nodes, and actions on one connection.
 
 Specification: docs/admin.md.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from ..app.config.shown import default_channel_options
+from ..app.config.visible_options import default_channel_options
 from ..app.model.errors import NAMESPACE_NOT_FOUND, Refused
 from ..app.model.events import Publication
 from ..app.model.payload import BINARY_MARK
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class ListParams(msgspec.Struct):
-    """Params of the command `list`, which the nodes are asked as a ListQuestion."""
+    """Params of the command `list`, which sends a ListQuestion to all nodes."""
 
     kind: Literal["channels", "users"] = "channels"
     text: Text = ""
@@ -86,7 +86,7 @@ def _list(node: Node, command: Command) -> object:
     text, offset = params.text or "", params.offset
     question = ListQuestion(params.kind, text, params.prefix, params.order, params.after, offset)
     answers = _answers(node, question, ListAnswer)
-    items = merged(answers, params.order)
+    items = merge_lists(answers, params.order)
     is_ranked = params.order != "name"
     if is_ranked:
         items = items[:MAX_RANKED][offset:]
@@ -98,7 +98,7 @@ def _list(node: Node, command: Command) -> object:
     }
 
 
-def merged(answers: Sequence[ListAnswer], order: str) -> list[ListItem]:
+def merge_lists(answers: Sequence[ListAnswer], order: str) -> list[ListItem]:
     """Combine the lists of all nodes: counts are added, and the rate is that of the node that has the highest."""
     items: dict[str, ListItem] = {}
     for item in (item for answer in answers for item in answer.items):
@@ -180,11 +180,11 @@ def _stream(node: Node, command: Command) -> object:
     """Return the newest publications with their offsets, newest first, and the position to recover from."""
     channel = wire.decode_with(_channel_params, command).channel
     found = node.stream(channel, HistoryFilter(PAGE_SIZE, reverse=True))
-    publications = [_described(publication) for publication in found.publications]
+    publications = [_describe(publication) for publication in found.publications]
     return {"publications": publications, "offset": found.top.offset, "epoch": found.top.epoch}
 
 
-def _described(publication: Publication) -> dict[str, object]:
+def _describe(publication: Publication) -> dict[str, object]:
     encoded: dict[str, object] = msgspec.json.decode(wire.encode_publication(publication), type=dict[str, msgspec.Raw])
     encoded["offset"] = publication.offset
     if publication.data.startswith(BINARY_MARK):

@@ -32,7 +32,9 @@ _running = False
 
 
 def sample(seconds: float) -> Samples:
-    """Count how often each stack (outermost function first) was sampled. Blocks for `seconds`. Raises Busy."""
+    """Count how often each stack (outermost function first) was sampled. Blocks for `seconds`.
+
+    Raises ProfileInProgress."""
     global _running
     if _running:
         raise ProfileInProgress("another profile is being taken: only one at a time is possible in a process")
@@ -62,7 +64,7 @@ def _places(frame: FrameType | None) -> tuple[Place, ...]:
     return tuple(reversed(places))
 
 
-def collapsed(samples: Samples) -> str:
+def format_collapsed(samples: Samples) -> str:
     """Format samples for flamegraph.pl, with a line for each stack."""
     lines = (
         ";".join(f"{name} ({_module(file)}:{line})" for name, file, line in stack) + f" {count}"
@@ -75,7 +77,7 @@ def _module(file: str) -> str:
     return file.rpartition("/")[2]
 
 
-def speedscope(samples: Samples) -> dict[str, Any]:
+def format_speedscope(samples: Samples) -> dict[str, Any]:
     """Convert samples to the file format of speedscope (https://www.speedscope.app/file-format-schema.json)."""
     frames: dict[Place, int] = {}
     stacks, weights = [], []

@@ -118,7 +118,7 @@ def _own_origin_only(view: Callable[[], Response]) -> Callable[[], Response]:
 
 def _log_in(access: Access) -> Response:
     if request.method != "POST":
-        raise HTTPError(405, "to log in, POST the form field password", {"Allow": "POST"})
+        raise HTTPError(405, "method not allowed: log in with POST and the form field password", {"Allow": "POST"})
     return _not_stored({"token": _token(access)})
 
 
@@ -147,7 +147,7 @@ def _operator() -> str:
 def _session(access: Access) -> Response:
     """Log in or out with a cookie; requests need the header Origin, which all browsers send with these methods."""
     if request.method == "GET":
-        raise HTTPError(405, "POST the form field password to log in, or DELETE to log out", {"Allow": "POST, DELETE"})
+        raise HTTPError(405, "method not allowed: log in with POST, log out with DELETE", {"Allow": "POST, DELETE"})
     if request.headers.get("Origin") is None:
         raise HTTPError(403, "only pages of the server can have a session; programs log in at /auth/")
     service = current_service()

@@ -80,18 +80,18 @@ def serve(argv: list[str]) -> int:
         raise ConfigError(["--reload: requires --app, or FLASK_APP in the environment"])
     loaded = load(argv, os.environ)
 
-    def reloaded(current: Config) -> LoadedConfig:
+    def load_again(current: Config) -> LoadedConfig:
         return reload(current, argv, os.environ)
 
     if loaded.config.workers > 1 and not is_worker(os.environ):
         from .process.master import run_with_workers
 
-        return run_with_workers(loaded, reloaded, argv)
+        return run_with_workers(loaded, load_again, argv)
     patch()
     # This is imported only now, because the server must import the patched modules.
     from .process.run import run_server
 
-    return run_server(loaded, reloaded)
+    return run_server(loaded, load_again)
 
 
 def patch() -> None:

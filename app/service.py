@@ -23,7 +23,7 @@ from .config.config import Config
 from .config.endpoints import SOCKJS_PATH
 from .config.options import ConfigError, split_list
 from .config.redis_options import redis_settings
-from .http.client_address import TrustedProxies, trusted
+from .http.client_address import TrustedProxies, parse_trusted_proxies
 from .http.opening_request import Opening
 from .http.origins import OriginPolicy, Origins
 from .http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
@@ -173,7 +173,7 @@ class Service:
         self._shares_origin = shares_origin
         self._tokens = TokenVerifier(config)
         self._options: tuple[tuple[Config, bool, bool], SockJSOptions] | None = None
-        self._passed_connections = self._passed(passed_connections)
+        self._passed_connections = self._create_receiver(passed_connections)
 
     def _open_directory(self) -> SessionDirectory | None:
         return None if self.is_single else SessionDirectory(f"{self.config.http_prefix} {self.node.group}")
@@ -189,7 +189,9 @@ class Service:
             self.session_directory,
         )
 
-    def _passed(self, make: Callable[[SessionDirectory], PassedConnections] | None) -> PassedConnections | None:
+    def _create_receiver(
+        self, make: Callable[[SessionDirectory], PassedConnections] | None
+    ) -> PassedConnections | None:
         return make(self.session_directory) if make is not None and self.session_directory is not None else None
 
     @property
@@ -220,7 +222,7 @@ class Service:
     @property
     def proxies(self) -> TrustedProxies:
         """The proxies that may report the address of a client."""
-        return trusted(self.config.trusted_proxies)
+        return parse_trusted_proxies(self.config.trusted_proxies)
 
     @property
     def open_connections(self) -> int:

@@ -1,4 +1,4 @@
-"""How fast the server is: a load generator for anything that speaks the Centrifugo v1 protocol.
+"""A load generator that measures servers with a protocol of Centrifugo (docs/benchmarks.md).
 
-Standard library only, in one process without gevent, so that what it measures is the server. See docs/benchmarks.md.
+It uses only the standard library, in one process without gevent, so that its own load does not distort the results.
 """

@@ -1,4 +1,4 @@
-"""The arguments that say which servers are measured, and checks of arguments that only fit some of them."""
+"""The arguments about the measured servers, and checks that they can be combined."""
 
 from __future__ import annotations
 
@@ -22,34 +22,44 @@ OF_STARTED_SERVERS = ("nodes", "options")
 
 
 def add_servers(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments about servers."""
+    """Add the arguments about the measured servers."""
     add = parser.add_argument_group("server").add_argument
-    add("--url", help=f"where it listens, or several nodes of it with commas between ({DEFAULT_URL})")
-    add("--protocol", choices=PROTOCOLS, default="v1", help="which protocol to speak: %(choices)s (%(default)s)")
+    add("--url", help=f"URL of the server, or comma-separated URLs of its nodes ({DEFAULT_URL})")
+    add("--protocol", choices=PROTOCOLS, default="v1", help="protocol of the clients: %(choices)s (%(default)s)")
     add(
         "--secret",
         default="secret",
-        help="what signs tokens and API requests; with protocol v2, what signs tokens (%(default)s)",
+        help="key that signs tokens and API requests; with protocol v2, only tokens (%(default)s)",
     )
-    add("--api-key", metavar="KEY", help="the key of API requests, with protocol v2")
-    add("--pid", type=_pids, help="its processes, comma-separated; without them no CPU and no memory is measured")
+    add("--api-key", metavar="KEY", help="API key for requests, with protocol v2")
+    add(
+        "--pid",
+        type=_pids,
+        help="process IDs of the server, comma-separated; without --pid no CPU and memory is measured",
+    )
     _add_comparison(parser)
 
 
 def _add_comparison(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("comparison of two servers, in turn").add_argument
-    add("--against", metavar="URL", help="the second server, when both are running")
-    add("--against-pid", type=_pids, metavar="PID", help="its processes")
-    add("--against-protocol", choices=PROTOCOLS, metavar="PROTOCOL", help="its protocol, when it is another one")
-    add("--against-secret", metavar="SECRET", help="its secret, when it is another one")
-    add("--against-api-key", metavar="KEY", help="its key of API requests, when it is another one")
+    add("--against", metavar="URL", help="URL of the second server, if both are running")
+    add("--against-pid", type=_pids, metavar="PID", help="process IDs of the second server")
+    add(
+        "--against-protocol",
+        choices=PROTOCOLS,
+        metavar="PROTOCOL",
+        help="protocol of the second server, if it is another one",
+    )
+    add("--against-secret", metavar="SECRET", help="secret of the second server, if it is another one")
+    add("--against-api-key", metavar="KEY", help="API key of the second server, if it is another one")
     add(
         "--beside",
         metavar="COMMAND",
-        help=f"start the server of this repository and another one for each round: this command, with {PORT} for the "
-        f"port, and {REDIS_PORT} for that of a Redis server, which both get then; --secret and --api-key are its own",
+        help="compare with a second server, and start both servers for each round; COMMAND starts the second one, with "
+        f"{PORT} for its port and {REDIS_PORT} for the port of a Redis server, which both servers use then; --secret "
+        "and --api-key are those of the second server",
     )
-    add("--nodes", type=positive(int), help="how many nodes each of the started servers has (1)")
+    add("--nodes", type=positive(int), help="number of nodes of each started server (1)")
     add("--options", type=_options, metavar="FILE", help="JSON with more options for the server of this repository")
     add(
         "--rounds",
@@ -60,13 +70,13 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         "--max-others",
         type=positive(float),
         metavar="PERCENT",
-        help="discard and repeat a round of a comparison while which other processes used more of a core "
+        help="discard and repeat a round of a comparison in which other processes used more of a core "
         f"({MAX_CPU_OF_OTHERS:g})",
     )
 
 
 def check_servers(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """End the program with a sentence when arguments about servers do not fit together."""
+    """Exit with an error message if arguments about servers cannot be combined."""
     given = [name for name, value in vars(arguments).items() if value is not None]
     for name in given:
         flag = f"--{name.replace('_', '-')}"
@@ -88,11 +98,11 @@ def _check_command(parser: argparse.ArgumentParser, arguments: argparse.Namespac
     except BenchmarkError as error:
         parser.error(f"--beside: {error}")
     if (arguments.nodes or 1) > 1 and not command.wants_redis:
-        parser.error(f"--nodes: several nodes need Redis, and the command has no {REDIS_PORT} for its port")
+        parser.error(f"--nodes: several nodes require Redis, so the command must contain {REDIS_PORT}")
 
 
 def positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a function that reads a number greater than 0, as a type of argparse."""
+    """Return a function that parses a number greater than 0, for the parameter `type` of argparse."""
 
     def parse_number(text: str) -> Any:
         try:
@@ -109,7 +119,7 @@ def positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:
 def _pids(text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a process id, nor several with commas between")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a comma-separated list of process IDs")
     return [int(part) for part in parts]
 
 

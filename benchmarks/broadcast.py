@@ -1,4 +1,4 @@
-"""Publishers and subscribers of the same channels: what was published must reach everybody, and how fast it did."""
+"""Publishers and subscribers of the same channels: counts deliveries, checks them, and measures their latency."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ EXTRA_WAIT = 0.2
 
 
 class Broadcast:
-    """One run; `publishers` is the kind to use.
+    """One run; `publishers` is the class of publishers to use.
 
-    Of `least_stride` connections at most one is checked message by message: with many messages that takes our time.
+    At most one of `least_stride` connections is checked message by message, because checking takes CPU time.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Broadcast:
         """Every so many connections, one is checked."""
 
     def run(self, title: str) -> Result:
-        """Open the connections, publish, and wait for what is on its way. Raises BenchmarkError."""
+        """Open the connections, publish, and wait for the remaining messages. Raises BenchmarkError."""
         try:
             self._subscribers.connect_all(self._load.parallel)
             self._publishers = self._make_publishers(self._loop, self._target, self._load)
@@ -72,7 +72,7 @@ class Broadcast:
         self._drain()
         span.end()
         self._loop.run_for(EXTRA_WAIT)
-        return Result(title, self._figures(span), self._problems(), [self._checked()])
+        return Result(title, self._figures(span), self._problems(), [self._check_note()])
 
     def _receiver(self, number: int) -> Receiver:
         if number % self._stride == 0:
@@ -87,7 +87,7 @@ class Broadcast:
         return CountingReceiver(self._deliveries, self._target.protocol)
 
     def _expected(self) -> list[int]:
-        """Return how many messages each connection must get."""
+        """Return the number of messages that each connection must receive."""
         by_channel = [self._publishers.published_in(channel) for channel in range(self._load.channels)]
         return [by_channel[number % self._load.channels] for number in range(self._load.connections)]
 
@@ -124,10 +124,12 @@ class Broadcast:
         if lost:
             problems.append(f"{lost} messages did not arrive")
         if extra:
-            problems.append(f"{extra} messages more arrived than were published")
+            problems.append(f"{extra} more messages arrived than were published")
         return problems
 
-    def _checked(self) -> str:
+    def _check_note(self) -> str:
         checked = sum(isinstance(connection.receiver, CheckingReceiver) for connection in self._subscribers.connections)
-        others = ", on the others they were counted" if checked < len(self._subscribers.connections) else ""
+        others = (
+            "; on the other connections messages were counted" if checked < len(self._subscribers.connections) else ""
+        )
         return f"order and content of all messages were checked on {checked} connections{others}"

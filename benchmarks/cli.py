@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks MODE ...`, for a server that runs, or two that are compared."""
+"""The command line: `python -m benchmarks MODE ...`, for a running server, or for the comparison of two servers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ With protocol v2, the channels must have allow_subscribe_for_client.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; the exit status is 1 when something went wrong, 2 for a wrong call."""
+    """Run the requested modes. Returns the exit status: 1 for a failure, 2 for an invalid command line."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
     try:
         return _run(arguments)
@@ -52,10 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Return the arguments, checked as far as they can be without a server. Exits with a sentence for what is wrong."""
+    """Parse and check the arguments, without a server. Exits with an error message for invalid ones."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    for name in _given(arguments):
+    for name in _given_numbers(arguments):
         if not any(name in MODES[mode].defaults for mode in arguments.modes):
             parser.error(f"--{name} has no effect on {' and '.join(arguments.modes)}")
     check_servers(parser, arguments)
@@ -87,7 +87,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _run_mode(arguments: argparse.Namespace, mode: Mode, load: Load) -> bool:
-    """Run a mode on a server that runs, and print the result; whether there were no problems."""
+    """Run a mode on a running server, and print the result. Returns whether there were no problems."""
     target = running_target(arguments)
     rounds = (arguments.rounds or 1) if mode.repeatable else 1
     result = combine([mode.run(target, load) for _ in range(rounds)])
@@ -96,7 +96,7 @@ def _run_mode(arguments: argparse.Namespace, mode: Mode, load: Load) -> bool:
 
 
 def _compare_mode(arguments: argparse.Namespace, mode: Mode, load: Load) -> bool:
-    """Run a mode on two servers in turn, and print the comparison; whether all rounds could be measured."""
+    """Run a mode on two servers in turn, and print the comparison. Returns whether all rounds could be measured."""
     rounds = arguments.rounds or ROUNDS
     if arguments.beside is not None:
         servers = beside_servers(arguments, mode, load)
@@ -110,12 +110,12 @@ def _compare_mode(arguments: argparse.Namespace, mode: Mode, load: Load) -> bool
 
 
 def _load(mode: Mode, arguments: argparse.Namespace) -> Load:
-    given = {name: value for name, value in _given(arguments).items() if name in mode.defaults}
+    given = {name: value for name, value in _given_numbers(arguments).items() if name in mode.defaults}
     return Load(**mode.defaults).with_given(given)
 
 
-def _given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the numbers of the load that the command line names."""
+def _given_numbers(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the parameters of the load that are set on the command line."""
     return {name: value for name, value in vars(arguments).items() if name in Load.__dataclass_fields__}
 
 
@@ -123,6 +123,7 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, without the long usage text."""
 
     def error(self, message: str) -> NoReturn:
+        """Print one line to standard error, and exit with status 2."""
         self.exit(2, f"benchmarks: {message}; see python -m benchmarks --help\n")
 
 
@@ -148,15 +149,15 @@ def _add_load(group: argparse._ArgumentGroup) -> None:
         group.add_argument(*short, f"--{name}", default=argparse.SUPPRESS, **rest)
 
     add("connections", "-n", type=positive(int), help="subscribers")
-    add("channels", type=positive(int), help="channels they are spread over")
+    add("channels", type=positive(int), help="number of channels that the subscribers are spread over")
     add("namespace", help="put before the name of each channel, with its boundary: 'quiet:'")
     add("publishers", type=positive(int), help="API connections that publish")
-    add("rate", type=positive(float), help="messages a second, of all publishers together")
+    add("rate", type=positive(float), help="messages per second of all publishers together")
     add("batch", type=positive(int), help="messages in one API request")
     add("size", type=positive(int), help="bytes of the JSON that is published")
-    add("seconds", type=positive(float), help="how long to publish")
+    add("seconds", type=positive(float), help="seconds to publish")
     add("settle", type=positive(float), help="seconds before the memory of idle connections is read")
-    add("cycles", type=positive(int), help="how often the clients of churn come and go")
+    add("cycles", type=positive(int), help="number of times that the clients of churn connect and disconnect")
     add("parallel", type=positive(int), help="connections that are being opened at a time")
-    add("check", action="store_true", help="look at every message of every connection; slow")
-    add("compress", action="store_true", help="subscribers ask for compressed messages (permessage-deflate, gzip)")
+    add("check", action="store_true", help="check every message of every connection; slow")
+    add("compress", action="store_true", help="subscribers request compressed messages (permessage-deflate, gzip)")

@@ -1,4 +1,4 @@
-"""Any server that a command line starts, for the length of a benchmark: one process or several nodes."""
+"""Runs any server with a command line during a benchmark: one process or several nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.processes import Processes, process_tree
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.protocols.base import Protocol
 from benchmarks.redis_process import RedisProcess
-from benchmarks.started_process import START_TIMEOUT, StartedProcess, server_environment, started
+from benchmarks.started_process import START_TIMEOUT, StartedProcess, run_program, server_environment
 from benchmarks.target import Target
 
 PORT = "{port}"
@@ -30,7 +30,7 @@ STABLE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class ServerCommand:
-    """A command line that starts a server, and what the load generator must know of the server."""
+    """A command line that starts a server, and the credentials and protocol of the server."""
 
     arguments: tuple[str, ...]
     secret: str
@@ -41,22 +41,22 @@ class ServerCommand:
 
     @classmethod
     def parse(cls, text: str, secret: str, protocol: Protocol = PROTOCOLS["v1"], api_key: str = "") -> ServerCommand:
-        """Split a command line as a shell does. Raises BenchmarkError when it cannot be one."""
+        """Split a command line like a shell. Raises BenchmarkError if it is incomplete or does not contain PORT."""
         try:
             arguments = tuple(shlex.split(text))
         except ValueError as error:
             raise BenchmarkError(f"the command {text!r} is incomplete: {error}") from None
         if PORT not in text:
-            raise BenchmarkError(f"the command {text!r} has no {PORT}, in whose place the server's port is put")
+            raise BenchmarkError(f"the command {text!r} must contain {PORT}, which stands for the port of the server")
         return cls(arguments, secret, protocol, api_key)
 
     @property
     def wants_redis(self) -> bool:
-        """Whether the command line names the port of a Redis server."""
+        """Whether the command line contains the placeholder for the port of a Redis server."""
         return any(REDIS_PORT in argument for argument in self.arguments)
 
     def with_ports(self, port: int, redis: RedisProcess | None) -> list[str]:
-        """Return the arguments with ports in the place of their placeholders."""
+        """Return the arguments with the placeholders replaced by ports."""
         redis_port = str(redis.port) if redis is not None else ""
         return [argument.replace(PORT, str(port)).replace(REDIS_PORT, redis_port) for argument in self.arguments]
 
@@ -70,7 +70,7 @@ def running_command(command: ServerCommand, redis: RedisProcess | None = None, n
             port = free_port()
             arguments = command.with_ports(port, redis)
             name = Path(arguments[0]).name
-            server = stack.enter_context(started(arguments, name, command.directory, server_environment()))
+            server = stack.enter_context(run_program(arguments, name, command.directory, server_environment()))
             _wait_until_ready(server, port)
             ports.append(port)
             pids += process_tree(server.pid)
@@ -80,11 +80,11 @@ def running_command(command: ServerCommand, redis: RedisProcess | None = None, n
 
 
 def _wait_until_ready(server: StartedProcess, port: int) -> None:
-    for _ in server.waiting(f"it answered on port {port} of 127.0.0.1"):
+    for _ in server.poll_until(f"the server answered on port {port} of 127.0.0.1"):
         if _answers(port):
             break
     before, since, deadline = 0, time.monotonic(), time.monotonic() + START_TIMEOUT
-    for _ in server.waiting("all of its processes were started"):
+    for _ in server.poll_until("all processes of the server were started"):
         count, now = len(process_tree(server.pid)), time.monotonic()
         if count != before:
             before, since = count, now

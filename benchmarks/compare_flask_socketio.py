@@ -1,4 +1,4 @@
-"""A Flask site with Gentrifugo beside one with Flask-SocketIO: `python -m benchmarks.compare_flask_socketio`.
+"""Compares a Flask site with Gentrifugo and one with Flask-SocketIO: `python -m benchmarks.compare_flask_socketio`.
 
 Both publish by a function call in a view, to subscribers of one channel over WebSockets; one process each, gevent.
 """
@@ -38,9 +38,10 @@ CHANNEL = "news"
 
 
 class FrameSizeDetector(CountingReceiver):
-    """Tells the others how large a message is, from the first one."""
+    """Sets the size of a frame for all receivers, from the first message."""
 
     def receive(self, data: memoryview) -> Sequence[Frame]:
+        """Process received bytes, and store the size of the first message."""
         frames = self._frames.feed(bytes(data))
         messages = [frame for frame in frames if frame.opcode == TEXT]
         if messages:
@@ -51,7 +52,7 @@ class FrameSizeDetector(CountingReceiver):
 
 
 class SiteBenchmark:
-    """One site, and its subscribers."""
+    """A benchmark of one site and its subscribers."""
 
     def __init__(self, target: Target, connect: SubscriberFactory, size: int) -> None:
         self._target = target
@@ -61,7 +62,7 @@ class SiteBenchmark:
         self._subscribers = Subscribers(self._loop, target, [CHANNEL], size, self._receiver, connect)
 
     def run(self, title: str, count: int, rate: float) -> Result:
-        """Connect, let `count` messages be published as fast as it goes, and then some at `rate` a second."""
+        """Connect, let the site publish `count` messages as fast as possible, and then some at `rate` per second."""
         processes = self._target.processes
         assert processes is not None
         try:
@@ -115,25 +116,27 @@ class Published:
 
 @contextmanager
 def _asking(target: Target, path: str) -> Iterator[None]:
-    """Return a request whose answer nobody waits for."""
+    """Start a request without waiting for its response."""
     with socket.create_connection(target.address) as asked:
         asked.sendall(f"GET {path} HTTP/1.1\r\nHost: {target.host}\r\nConnection: close\r\n\r\n".encode())
         yield
 
 
 def main() -> int:
-    """Measure both in turn, and print one beside the other; the exit status."""
+    """Measure both sites in turn, and print both results. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare_flask_socketio", description=__doc__)
     parser.add_argument("--connections", type=int, default=1000, help="subscribers (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=200, help="messages as fast as it goes (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=15, help="messages a second then (default: %(default)s)")
+    parser.add_argument(
+        "--count", type=int, default=200, help="messages published as fast as possible (default: %(default)s)"
+    )
+    parser.add_argument("--rate", type=float, default=15, help="messages per second after that (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds that count (default: %(default)s)")
     parser.add_argument(
         "--max-others",
         type=float,
         default=MAX_CPU_OF_OTHERS,
         metavar="PERCENT",
-        help="discard a round while which other processes used more of a core (default: %(default)g)",
+        help="discard a round in which other processes used more of a core (default: %(default)g)",
     )
     arguments = parser.parse_args()
     try:

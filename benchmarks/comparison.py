@@ -1,4 +1,4 @@
-"""Two servers, measured in turn in several rounds: medians, how far the figures spread, and their ratios.
+"""Compares two servers, measured in turn in several rounds: medians, ranges and ratios of the figures.
 
 A round counts only if both servers were measured without problems while the rest of the machine was quiet. Other
 rounds are discarded, with their reason, and repeated.
@@ -31,7 +31,7 @@ class MeasuredServer(NamedTuple):
 
 @dataclass
 class Comparison:
-    """The rounds that count, and what was discarded."""
+    """The counted rounds and the discarded rounds of a comparison."""
 
     names: tuple[str, str]
     wanted: int
@@ -45,7 +45,7 @@ class Comparison:
 
     @property
     def is_complete(self) -> bool:
-        """Whether there are as many rounds as were wanted."""
+        """Whether all requested rounds were measured."""
         return len(self.rounds) >= self.wanted
 
 
@@ -113,7 +113,7 @@ def _rows(names: tuple[str, str], first: Sequence[Result], second: Sequence[Resu
 
 
 def _values(results: Sequence[Result], figure: Figure) -> list[float | None]:
-    """Return the value of a figure in each round, None where it is missing."""
+    """Return the value of a figure in each round; None if it is missing."""
     return [{each.name: each.value for each in result.figures}.get(figure.name) for result in results]
 
 

@@ -1,4 +1,4 @@
-"""One subscriber: WebSocket handshake, connect, subscribe; from then on its receiver gets what comes."""
+"""One subscriber over a WebSocket: handshake, connect, subscribe; then its receiver processes all data."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ class Connection(Subscriber):
         self._send(masked_frame(self._target.protocol.opcode, command))
 
     def _has_reply(self, method: str) -> bool:
-        """Return whether the reply is there now; what is pushed before it is dropped."""
+        """Return whether the reply has arrived; earlier pushes are discarded."""
         for frame in self._frames.feed(self._read_answer()):
             if frame.opcode == CLOSE:
-                raise self._failed(f"the server closed it: {close_reason(frame.payload)}")
+                raise self._failed(f"the server closed the connection: {close_reason(frame.payload)}")
             if frame.opcode == self._target.protocol.opcode and self._is_reply(frame.message, method):
                 return True
         return False
@@ -115,7 +115,7 @@ class Connection(Subscriber):
         except OSError as error:
             raise self._failed(error.strerror) from None
         if not data:
-            raise self._failed("the server ended it")
+            raise self._failed("the server closed the connection without a close frame")
         return data
 
     # -- subscribed

@@ -1,4 +1,4 @@
-"""What a backend signs with the secret it shares with the server."""
+"""Tokens and signatures of a backend, with the secret that it shares with the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ends a benchmark before it has a result."""
+"""The exception that ends a benchmark before it has a result."""
 
 from __future__ import annotations
 

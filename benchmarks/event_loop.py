@@ -1,4 +1,4 @@
-"""The one loop of the load generator: sockets that are ready, and calls whose time has come."""
+"""The event loop of the load generator: calls functions for ready sockets and at given times."""
 
 from __future__ import annotations
 

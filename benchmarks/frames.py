@@ -1,4 +1,4 @@
-"""WebSocket frames as a client sees them: its own go out masked, the server's come in whole."""
+"""WebSocket frames of a client: encodes masked frames, and parses frames of the server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Frame(NamedTuple):
 
     @property
     def message(self) -> bytes:
-        """The message that the frame holds, decompressed."""
+        """The decompressed message in the frame."""
         if not self.is_compressed:
             return self.payload
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(self.payload + BLOCK_END)

@@ -1,4 +1,4 @@
-"""What the server says of itself through the command `node` of the v1 API."""
+"""Reads gauges of the server with the command `node` of the v1 API."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def gauges(target: Target) -> dict[str, int]:
             while response is None and (data := sock.recv(65536)):
                 response = reader.feed(data)
     except OSError as error:
-        raise BenchmarkError(f"cannot ask {target.host} for its gauges: {error.strerror or error}") from None
+        raise BenchmarkError(f"cannot read the gauges of {target.host}: {error.strerror or error}") from None
     if response is None or response.status != 200:
         reason = response.body.decode("utf-8", "replace").strip()[:200] if response else "nothing"
-        raise BenchmarkError(f"the API answered the command node with: {reason}; is the secret right?")
+        raise BenchmarkError(f"the API refused the command node: {reason}; check --secret")
     try:
         metrics = json.loads(response.body)[0]["body"]["data"]["metrics"]
         return {name: int(metrics[name]) for name in NAMES if name in metrics}
     except (ValueError, LookupError, TypeError):
-        raise BenchmarkError(f"the command node was answered with {response.body[:200]!r}") from None
+        raise BenchmarkError(f"invalid reply to the command node: {response.body[:200]!r}") from None

@@ -1,4 +1,4 @@
-"""API requests out, responses in: as much of HTTP/1.1 as an API client needs, without I/O."""
+"""Encodes API requests and parses responses: the part of HTTP/1.1 that an API client needs, without I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Response(NamedTuple):
 
 
 def api_request(target: Target, request: ApiRequest) -> bytes:
-    """Return a POST of JSON."""
+    """Encode a POST request with JSON."""
     head = (
         f"POST {target.prefix}{request.path} HTTP/1.1\r\nHost: {target.host}\r\nContent-Type: application/json\r\n"
         f"{request.credential}\r\nContent-Length: {len(request.body)}\r\n\r\n"

@@ -1,4 +1,4 @@
-"""How much load, of which kind: the numbers behind a mode."""
+"""The parameters of the load of a mode."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Load:
 
     @property
     def channel_names(self) -> list[str]:
-        """The names of the channels, all of the same length, so that messages have equal sizes."""
+        """The names of the channels, all with the same length, so that messages have equal sizes."""
         return [f"{self.namespace}load{number:05d}" for number in range(self.channels)]
 
     @property
@@ -51,7 +51,7 @@ class Load:
         )
 
     def with_given(self, given: dict[str, Any]) -> Load:
-        """Return the load with some numbers replaced. Raises BenchmarkError when they make no sense together."""
+        """Return the load with some parameters replaced. Raises BenchmarkError for an impossible combination."""
         load = replace(self, **given)
         if not MIN_SIZE <= load.size <= MAX_SIZE:
             raise BenchmarkError(f"--size: {load.size} bytes is not between {MIN_SIZE} and {MAX_SIZE}")

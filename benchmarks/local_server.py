@@ -1,4 +1,4 @@
-"""A server of this repository for the length of a benchmark, with limits that no benchmark reaches."""
+"""Runs a server of this repository during a benchmark, with limits that no benchmark reaches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.processes import Processes, process_tree
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.protocols.base import Protocol
 from benchmarks.redis_process import RedisProcess
-from benchmarks.started_process import StartedProcess, server_environment, started
+from benchmarks.started_process import StartedProcess, run_program, server_environment
 from benchmarks.target import Target
 
 HISTORY = "history:"
@@ -70,14 +70,14 @@ def running_server(
         environment[SPEEDUPS] = str(int(speedups))
     program = Path(sys.executable).with_name("gentrifugo")
     if not program.exists():
-        raise BenchmarkError(f"there is no {program}; install the project with make install")
+        raise BenchmarkError(f"{program} not found; install the project with make install")
     with TemporaryDirectory(prefix="gentrifugo-bench-") as name, ExitStack() as stack:
         config = Path(name) / "config.json"
         config.write_text(json.dumps({**keys, **OPTIONS, **engine, **options}), encoding="utf-8")
         urls, pids = [], []
         for _ in range(nodes):
             command = [str(program), f"--config={config}", "--port=0"]
-            server = stack.enter_context(started(command, "the server", config.parent, environment))
+            server = stack.enter_context(run_program(command, "the server", config.parent, environment))
             urls.append(_wait_until_listening(server, options.get("workers", 0)))
             pids += process_tree(server.pid)
         signing = secret if protocol.name == "v1" else token_secret
@@ -88,7 +88,7 @@ def running_server(
 def _wait_until_listening(server: StartedProcess, workers: int) -> str:
     """Return the URL of a server, once it listens and all of its workers are ready."""
     url = ""
-    for _ in server.waiting("it listened"):
+    for _ in server.poll_until("it listened"):
         output = server.output
         match = _LISTENING.search(output)
         if match and len(_WORKER_READY.findall(output)) >= workers:

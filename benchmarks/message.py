@@ -1,6 +1,6 @@
-"""What is published: JSON of a constant size that tells who sent it, the how-manieth it is, and when.
+"""The published messages: JSON of a constant size with the publisher, the number and the time of sending.
 
-The constant size is what lets receivers count messages by counting bytes.
+Because of the constant size, receivers can count messages by counting bytes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Message(NamedTuple):
     number: int
     """Counted by each publisher in each channel, from 0."""
     sent: int
-    """Microseconds of the monotonic clock."""
+    """The time of sending, in microseconds of the monotonic clock."""
 
 
 def now() -> int:
-    """Microseconds of the monotonic clock."""
+    """Return the monotonic time in microseconds."""
     return time.monotonic_ns() // 1000
 
 
@@ -47,5 +47,5 @@ class Format:
         except (TypeError, KeyError):
             raise ValueError(f"{data!r} is not a message of this load") from None
         if padding != self._padding:
-            raise ValueError(f"{data!r} is not of the size that was sent")
+            raise ValueError(f"{data!r} does not have the size of the sent message")
         return message

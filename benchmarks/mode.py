@@ -1,4 +1,4 @@
-"""A kind of benchmark."""
+"""The declaration of a kind of benchmark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limit of open files: every connection is one."""
+"""The limit of open files, which limits the number of connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RESERVED_FILES = 64
 
 
 def raise_limit() -> int:
-    """Raise the soft limit to the hard one; how many connections that allows."""
+    """Raise the soft limit to the hard limit, and return the number of connections that it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
@@ -22,7 +22,7 @@ def raise_limit() -> int:
 
 
 def check(connections: int, allowed: int) -> None:
-    """Raise BenchmarkError when that many connections cannot be opened."""
+    """Raise BenchmarkError if this number of connections cannot be opened."""
     if connections > allowed:
         raise BenchmarkError(
             f"{connections} connections are too many: the hard limit of open files allows {allowed} (ulimit -Hn)"

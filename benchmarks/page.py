@@ -1,4 +1,4 @@
-"""`python -m benchmarks.page` measures this repository's server and writes docs/benchmarks.md and its pictures."""
+"""`python -m benchmarks.page` measures the server of this repository and writes docs/benchmarks.md and its plots."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ A client connects with a token and subscribes to one channel.
 PROTOCOLS = """\
 ## The protocols
 
-1000 subscribers of one channel, who speak the protocol of Centrifugo v1, or today's in JSON or in Protobuf. Backends
+1000 subscribers of one channel, who use protocol v1, or protocol v2 in JSON or in Protobuf. Backends
 use the HTTP API that belongs to it. Each protocol was measured with a server of its own.
 """
 
@@ -255,7 +255,7 @@ def _small_channel_rows(suite: Suite) -> Iterator[list[str]]:
 
 
 def _sending_rows(suite: Suite) -> Iterator[list[str]]:
-    return _compared(
+    return _comparison_rows(
         suite.sending,
         ("delivered /s, saturated", "fanout", "delivered"),
         ("CPU of a delivery, µs, saturated", "fanout", "server CPU per delivery"),
@@ -268,7 +268,7 @@ def _sending_rows(suite: Suite) -> Iterator[list[str]]:
 
 
 def _history_rows(suite: Suite) -> Iterator[list[str]]:
-    return _compared(
+    return _comparison_rows(
         suite.history,
         ("CPU of a publish command, µs, one a request", "api", "server CPU per command"),
         ("publish commands /s, one a request", "api", "commands"),
@@ -280,7 +280,7 @@ def _history_rows(suite: Suite) -> Iterator[list[str]]:
 
 
 def _redis_rows(redis: RedisResults) -> Iterator[list[str]]:
-    return _compared(
+    return _comparison_rows(
         {"": redis},
         ("CPU of a delivery, µs, 1000 subscribers, 50 messages a second", "paced", "server CPU per delivery"),
         ("p50, ms", "paced", "latency p50"),
@@ -296,7 +296,7 @@ def _redis_rows(redis: RedisResults) -> Iterator[list[str]]:
 
 
 def _protocol_rows(suite: Suite) -> Iterator[list[str]]:
-    return _compared(
+    return _comparison_rows(
         suite.protocols,
         ("delivered /s, saturated", "fanout", "delivered"),
         ("CPU of a delivery, µs, saturated", "fanout", "server CPU per delivery"),
@@ -310,8 +310,8 @@ def _protocol_rows(suite: Suite) -> Iterator[list[str]]:
     )
 
 
-def _compared(columns: Mapping[str, object], *rows: tuple[str, str, str]) -> Iterator[list[str]]:
-    """Return one figure a row, given by its title, the part of the results and its name; one column per result."""
+def _comparison_rows(columns: Mapping[str, object], *rows: tuple[str, str, str]) -> Iterator[list[str]]:
+    """Return rows of figures, each given by title, part of the results and name, with one column per result."""
     for title, part, name in rows:
         yield [title, *(getattr(results, part).text(name) for results in columns.values())]
 

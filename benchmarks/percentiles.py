@@ -1,4 +1,4 @@
-"""How values are spread."""
+"""Percentiles of measured values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Percentiles(NamedTuple):
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Percentiles | None:
-        """Of values in any order; each percentile is one of them. None when there are none."""
+        """Compute the percentiles of values in any order; each percentile is one of the values. None without values."""
         ordered = sorted(values)
         if not ordered:
             return None

@@ -1,4 +1,4 @@
-"""The pictures of docs/benchmarks.md. Needs matplotlib (requirements-bench.txt)."""
+"""The plots in docs/benchmarks.md. Requires matplotlib (requirements-bench.txt)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ WIDTH, HEIGHT = 7.0, 3.6
 
 
 def check_matplotlib() -> None:
-    """Raise BenchmarkError when it is not installed: before the measuring, not after it."""
+    """Raise BenchmarkError if matplotlib is not installed. Call it before measuring."""
     if find_spec("matplotlib") is None:
-        raise BenchmarkError(
-            "the pictures need matplotlib, which requirements-bench.txt brings; make bench installs it"
-        )
+        raise BenchmarkError("the plots require matplotlib: install requirements-bench.txt, or run make bench")
 
 
 def draw_all(suite: Suite, directory: Path) -> None:
-    """Write deliveries.svg, latency.svg and write_delay.svg; the same figures give the same files."""
+    """Write deliveries.svg, latency.svg and write_delay.svg. Equal figures result in equal files."""
     matplotlib: Any = import_module("matplotlib")
     matplotlib.use("svg")
     matplotlib.rcParams.update({"svg.hashsalt": "gentrifugo", "axes.spines.top": False, "axes.spines.right": False})

@@ -1,4 +1,4 @@
-"""One subscriber over SockJS polling: a session, connect, subscribe; from then on one poll after another."""
+"""One subscriber over SockJS polling: it opens a session, connects, subscribes, and then polls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Poller(Subscriber):
         on_subscribed: Callable[[Any], None],
     ) -> None:
         if not isinstance(receiver, CheckingReceiver):
-            raise TypeError("pollers check each message")
+            raise TypeError("a Poller requires a CheckingReceiver")
         self._checker = receiver
         self._path = f"{target.prefix}/connection/000/{uuid.uuid4().hex}"
         self._reader = ResponseReader()
@@ -74,7 +74,7 @@ class Poller(Subscriber):
 
     def _handle_open(self, status: int, body: bytes) -> None:
         if (status, body) != (200, b"o\n"):
-            raise self._failed(f"the first poll was answered with {status} and {body[:80]!r}")
+            raise self._failed(f"unexpected response to the first poll: status {status}, body {body[:80]!r}")
         protocol = self._target.protocol
         commands = [protocol.connect(self._user, self._target.secret), protocol.subscribe(self._channel)]
         self._handle_response = self._handle_sent
@@ -82,16 +82,16 @@ class Poller(Subscriber):
 
     def _handle_sent(self, status: int, body: bytes) -> None:
         if status != 204:
-            raise self._failed(f"the commands were answered with {status} and {body[:80]!r}")
+            raise self._failed(f"unexpected response to the commands: status {status}, body {body[:80]!r}")
         self._handle_response = self._handle_replies
         self._send(self._poll_request)
 
     def _handle_replies(self, status: int, body: bytes) -> None:
         if body.startswith(b"c["):
-            raise self._failed(f"the server closed it: {json.loads(body[1:])[1]}")
+            raise self._failed(f"the server closed the session: {json.loads(body[1:])[1]}")
         replies = [json.loads(message) for message in self._messages(status, body)]
         if [reply.get("method") for reply in replies] != ["connect", "subscribe"] or "error" in replies[1]:
-            raise self._failed(f"the replies to connect and subscribe were {replies}")
+            raise self._failed(f"unexpected replies to connect and subscribe: {replies}")
         self._subscribed = time.monotonic()
         self._handle_response = self._handle_messages
         self._send(self._poll_request)
@@ -108,5 +108,5 @@ class Poller(Subscriber):
     def _messages(self, status: int, body: bytes) -> list[str]:
         if status == 200 and body.startswith(b"a["):
             return [str(message) for message in json.loads(body[1:].decode())]
-        self._end(f"a poll was answered with {status} and {body[:120]!r}")
+        self._end(f"unexpected response to a poll: status {status}, body {body[:120]!r}")
         return []

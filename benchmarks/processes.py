@@ -1,4 +1,4 @@
-"""What the kernel says of processes and of the whole machine: CPU time, memory, open files. Linux only."""
+"""Measures processes and the whole machine: CPU time, memory, open files. Linux only."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ MEBIBYTE = 1024 * KIBIBYTE
 
 
 def cpu_seconds(stat: bytes) -> float:
-    """User and system time of all threads, from the text of /proc/PID/stat; precise to a tick, mostly 10 ms."""
+    """Return user and system time of all threads from the text of /proc/PID/stat; the resolution is mostly 10 ms."""
     # The name of the program stands in parentheses and may hold anything, spaces and parentheses too.
     fields = stat[stat.rindex(b")") + 2 :].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
 def machine_cpu_seconds(stat: bytes) -> float:
-    """Return what all processors have worked, from the text of /proc/stat, with what a hypervisor took away."""
+    """Return the busy seconds of all processors, including stolen time, from the text of /proc/stat."""
     user, nice, system, _, _, interrupts, soft_interrupts, stolen = map(int, stat.split(maxsplit=9)[1:9])
     return (user + nice + system + interrupts + soft_interrupts + stolen) / TICKS_PER_SECOND
 
 
 def machine_cpu() -> float:
-    """Return the seconds that all processors have worked so far."""
+    """Return the busy seconds of all processors since the start of the machine."""
     return machine_cpu_seconds((PROC / "stat").read_bytes())
 
 
 def resident_bytes(statm: bytes) -> int:
-    """Memory in RAM, from the text of /proc/PID/statm."""
+    """Return the resident memory in bytes from the text of /proc/PID/statm."""
     return int(statm.split()[1]) * PAGE_SIZE
 
 
 class Processes:
-    """One or more processes, measured as one. Every method raises BenchmarkError when one of them is not there."""
+    """One or more processes, measured together. Every method raises BenchmarkError if one of them does not exist."""
 
     def __init__(self, pids: Sequence[int]) -> None:
         self.pids = tuple(pids)
@@ -50,7 +50,7 @@ class Processes:
         self.cpu()  # a wrong pid is better known now than after a minute of load
 
     def cpu(self) -> float:
-        """Return the seconds of CPU used so far."""
+        """Return the used CPU time in seconds."""
         return sum(self._each(lambda directory: cpu_seconds((directory / "stat").read_bytes())))
 
     def memory(self) -> int:
@@ -58,7 +58,7 @@ class Processes:
         return sum(self._each(lambda directory: resident_bytes((directory / "statm").read_bytes())))
 
     def open_files(self) -> int:
-        """Return how many files and sockets are open."""
+        """Return the number of open files and sockets."""
         return sum(self._each(lambda directory: len(os.listdir(directory / "fd"))))
 
     def _each(self, read: Callable[[Path], T]) -> list[T]:
@@ -66,7 +66,7 @@ class Processes:
 
 
 def process_tree(pid: int) -> list[int]:
-    """Return a process and all processes that it has started, directly or through others, as they are now."""
+    """Return the process IDs of a process and of all its descendants."""
     children: dict[int, list[int]] = {}
     for directory in PROC.iterdir():
         if directory.name.isdigit():
@@ -86,6 +86,6 @@ def _read(directory: Path, read: Callable[[Path], T]) -> T:
     try:
         return read(directory)
     except PermissionError:
-        raise BenchmarkError(f"process {directory.name} belongs to somebody else") from None
+        raise BenchmarkError(f"permission denied: process {directory.name} belongs to another user") from None
     except (OSError, IndexError, ValueError):
-        raise BenchmarkError(f"there is no process {directory.name}") from None
+        raise BenchmarkError(f"process {directory.name} does not exist") from None

@@ -1,4 +1,4 @@
-"""The wire format of Protobuf: as much as the load generator needs, so that it measures the server and not itself."""
+"""The part of the wire format of Protobuf that the load generator needs, independent of the package."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ RECV_SIZE = 65536
 
 
 class Publisher:
-    """Publishes to the channels in turn. Raises BenchmarkError out of the event loop when the server refuses."""
+    """Publishes to the channels in turn. If the server refuses, BenchmarkError is raised in the event loop."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class Publisher:
 
     @property
     def busy(self) -> bool:
-        """Whether a response is outstanding."""
+        """Whether a response has not arrived yet."""
         return self._in_flight > 0
 
     def publish(self, times: Sequence[int]) -> None:
-        """Publish one message for each of `times`, which are their times of sending, in one request.
+        """Publish one message for each of `times`, the times of sending, in one request.
 
-        Only after the request before that has been answered.
+        The response to the previous request must have arrived.
         """
         commands = [self._next_command(sent) for sent in times]
         self._in_flight = len(commands)
@@ -61,7 +61,7 @@ class Publisher:
         self._send()
 
     def published_in(self, channel: int) -> int:
-        """Return how many of the accepted messages went to a channel, given by its position."""
+        """Return the number of accepted messages in a channel, given by its position."""
         rounds, rest = divmod(self.published, len(self._commands))
         return rounds + (channel < rest)
 
@@ -81,7 +81,7 @@ class Publisher:
         except BlockingIOError:
             pass
         except OSError as error:
-            raise BenchmarkError(f"the server took no API request any more ({error.strerror})") from None
+            raise BenchmarkError(f"cannot send an API request: {error.strerror}") from None
         if self._unsent:
             self._loop.watch(self._socket, self._send_rest, writing=True)
 
@@ -94,9 +94,9 @@ class Publisher:
         try:
             data = self._socket.recv(RECV_SIZE)
         except OSError as error:
-            raise BenchmarkError(f"the server ended an API connection ({error.strerror})") from None
+            raise BenchmarkError(f"API connection lost: {error.strerror}") from None
         if not data:
-            raise BenchmarkError("the server closed an API connection that was to be kept")
+            raise BenchmarkError("the server closed a keep-alive connection of the API")
         response = self._responses.feed(data)
         if response is not None:
             self._accept(response)
@@ -120,9 +120,9 @@ def check_replies(protocol: Protocol, response: Response, count: int) -> None:
     try:
         errors = protocol.errors(response.body, count)
     except (ValueError, LookupError, AttributeError):
-        raise BenchmarkError(f"the API answered {count} commands with {response.body[:200]!r}") from None
+        raise BenchmarkError(f"invalid reply of the API to {count} commands: {response.body[:200]!r}") from None
     if errors:
-        raise BenchmarkError(f"the API answered a publish with the error {errors[0]!r}")
+        raise BenchmarkError(f"the API refused a publish: {errors[0]!r}")
 
 
 def _connect(target: Target) -> socket.socket:

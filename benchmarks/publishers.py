@@ -1,4 +1,4 @@
-"""Several publishers at work together: as fast as the server answers, or at a rate."""
+"""Several concurrent publishers: as fast as the server answers, or at a fixed rate."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class Publishers(ABC):
 
     @property
     def published(self) -> int:
-        """Messages that the server has accepted."""
+        """The number of messages that the server has accepted."""
         return sum(publisher.published for publisher in self._all)
 
     def published_in(self, channel: int) -> int:
-        """Return those of them in one channel, given by its position."""
+        """Return the number of accepted messages in one channel, given by its position."""
         return sum(publisher.published_in(channel) for publisher in self._all)
 
     def run(self) -> None:
-        """Publish for the load's time, until all is answered. Raises BenchmarkError."""
+        """Publish for the time of the load, and wait for all responses. Raises BenchmarkError."""
         start = time.monotonic()
         self._stop_at = start + self._load.seconds
         self._begin(start)
         self._loop.run_for(self._load.seconds)
         if not self._loop.run_until(self._is_idle, RESPONSE_TIMEOUT):
-            raise BenchmarkError(f"the API did not answer within {RESPONSE_TIMEOUT:g} s")
+            raise BenchmarkError(f"timeout: no response of the API within {RESPONSE_TIMEOUT:g} s")
 
     def close(self) -> None:
         """Close the connections to the server."""
@@ -58,7 +58,7 @@ class Publishers(ABC):
 
     @abstractmethod
     def _begin(self, start: float) -> None:
-        """Publish the first messages, or see to it that they will be."""
+        """Publish the first messages, or schedule them."""
 
     @abstractmethod
     def _continue(self, publisher: Publisher) -> None:
@@ -78,10 +78,10 @@ class SaturatingPublishers(Publishers):
 
 
 class PacedPublishers(Publishers):
-    """Batches at regular times, each by whoever is free.
+    """Publishes batches at regular times, each by an idle publisher.
 
-    A message counts as sent when it was due if all publishers were waiting for the server then: that the server lets
-    them wait must not make it look faster.
+    If all publishers wait for the server, the time of sending is the time at which the message was due. Otherwise a
+    slow server would seem faster.
     """
 
     def __init__(self, loop: EventLoop, target: Target, load: Load) -> None:

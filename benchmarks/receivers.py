@@ -1,7 +1,7 @@
-"""What becomes of the bytes a subscriber gets: most subscribers count messages, a sample looks at every one.
+"""Processes the data of subscribers: most subscribers count messages, and a sample of them checks every message.
 
-All messages of a run make frames of the same size, so a plain division counts them. Looking at each takes ten times
-as long, and would measure us in place of the server.
+All messages of a run have frames of the same size, so a division counts them. Checking each message takes ten times
+as long, and would measure the load generator instead of the server.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Deliveries:
 
 
 def is_control(frame: Frame, protocol: Protocol) -> bool:
-    """Return whether a frame holds no messages: pings of the protocol count as control frames too."""
+    """Return whether a frame contains no messages; pings of the protocol count as control frames, too."""
     return bool(frame.opcode & CONTROL) or frame.payload == protocol.ping
 
 
@@ -60,6 +60,7 @@ class CountingReceiver:
         self._frames = FrameReader()
 
     def receive(self, data: memoryview) -> Sequence[Frame]:
+        """Count the messages in received bytes; returns the control frames that must be answered."""
         count, rest = divmod(len(data), self._deliveries.frame_size)
         if rest or self._frames.rest or data[0] != FIN | self._protocol.opcode:
             return self._receive_frames(bytes(data))
@@ -68,7 +69,7 @@ class CountingReceiver:
         return ()
 
     def count(self) -> None:
-        """Count a message that came in another way than in frames."""
+        """Count a message that was not received in a frame."""
         self.messages += 1
         self._deliveries.count += 1
 
@@ -83,10 +84,10 @@ class CountingReceiver:
 
 
 class CheckingReceiver:
-    """Looks at every message: its channel, its data, that none is missing, doubled or out of order.
+    """Checks every message: its channel, its data, and that none is missing, duplicate or out of order.
 
-    Raises BenchmarkError when something is wrong. With `constant`, all frames must be of one size, as
-    counters need it.
+    Raises BenchmarkError for an error. With `constant`, all frames must have the same size, which a
+    CountingReceiver requires.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class CheckingReceiver:
         """The number each publisher's next message has."""
 
     def receive(self, data: memoryview) -> Sequence[Frame]:
+        """Check the messages in received bytes; returns the control frames that must be answered."""
         received = now()
         control = []
         for frame in self._frames.feed(bytes(data)):
@@ -122,14 +124,14 @@ class CheckingReceiver:
         if self._constant and frame.size != deliveries.frame_size:
             if deliveries.frame_size != UNKNOWN:
                 raise BenchmarkError(
-                    f"messages come in frames of {deliveries.frame_size} and of {frame.size} bytes, "
-                    "so they cannot be counted by their bytes; use --check"
+                    f"frames have different sizes, {deliveries.frame_size} and {frame.size} bytes, "
+                    "so messages cannot be counted by their bytes; use --check"
                 )
             deliveries.frame_size = frame.size
         self.check(self._protocol.publications(frame.message), received)
 
     def check(self, publications: Iterable[Published], received: int) -> None:
-        """Check what arrived at one time."""
+        """Check publications that were received at the time `received`."""
         for published in publications:
             self._check(published, received)
 
@@ -143,8 +145,8 @@ class CheckingReceiver:
         due = self._next.get(message.publisher, 0)
         if message.number != due:
             raise BenchmarkError(
-                f"in {self._channel!r} a subscriber got message {message.number} of publisher {message.publisher} "
-                f"where message {due} was due"
+                f"in {self._channel!r} a subscriber received message {message.number} "
+                f"of publisher {message.publisher}, expected message {due}"
             )
         self._next[message.publisher] = due + 1
         self.messages += 1
@@ -163,6 +165,7 @@ class IdleReceiver:
         self._frames = FrameReader()
 
     def receive(self, data: memoryview) -> Sequence[Frame]:
+        """Return the control frames in received bytes. Raises BenchmarkError for a message."""
         frames = self._frames.feed(bytes(data))
         control = [frame for frame in frames if is_control(frame, self._protocol)]
         self.messages += len(frames) - len(control)

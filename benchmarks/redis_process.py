@@ -1,4 +1,4 @@
-"""A Redis server for the length of a benchmark: on the loopback interface, empty, with nothing on disk."""
+"""Runs a Redis server during a benchmark: on the loopback interface, empty, without files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import NamedTuple
 from benchmarks.errors import BenchmarkError
 from benchmarks.ports import free_port
 from benchmarks.processes import Processes
-from benchmarks.started_process import started
+from benchmarks.started_process import run_program
 
 TIMEOUT = 1.0
 """Seconds that Redis may take to answer a ping."""
 
 
 class RedisProcess(NamedTuple):
-    """A Redis server that runs: its port, and its process for measurements."""
+    """A running Redis server: its port, and its process for measurements."""
 
     port: int
     processes: Processes
@@ -38,8 +38,8 @@ def running_redis() -> Iterator[RedisProcess]:
         raise BenchmarkError("redis-server is not installed")
     port = free_port()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with started(command, "redis-server") as redis:
-        for _ in redis.waiting("it answered"):
+    with run_program(command, "redis-server") as redis:
+        for _ in redis.poll_until("it answered"):
             if _answers(port):
                 break
         yield RedisProcess(port, Processes([redis.pid]))

@@ -1,4 +1,4 @@
-"""The figures of a run, and how they are printed; benchmarks.comparison prints those of two servers."""
+"""The figures of a run, and their formatting; comparison.py formats those of two servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Figure:
 
     @property
     def text(self) -> str:
-        """The value with as many digits as mean something."""
+        """The value with its significant digits."""
         return number_text(self.value)
 
 
@@ -32,7 +32,7 @@ class Result:
     notes: list[str] = field(default_factory=list)
 
     def value(self, name: str) -> float:
-        """Return one of its figures. Raises KeyError."""
+        """Return the value of the figure `name`. Raises KeyError."""
         return {figure.name: figure.value for figure in self.figures}[name]
 
     def text(self, name: str) -> str:
@@ -41,12 +41,12 @@ class Result:
 
 
 def count_text(count: int, noun: str) -> str:
-    """Return a count and what is counted, such as `1 channel` or `1,000 channels`."""
+    """Return a count with its noun, such as `1 channel` or `1,000 channels`."""
     return f"{count:,} {noun}" + "s" * (count != 1)
 
 
 def number_text(value: float) -> str:
-    """Return a number with three significant digits, or all before the point; a count as it is."""
+    """Format a number with three significant digits, or all digits of its integer part; an int unchanged."""
     if isinstance(value, int):
         return f"{value:,}"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
@@ -74,7 +74,7 @@ def table(result: Result) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of a name, numbers and a unit as indented lines, with the numbers below each other."""
+    """Format rows of a name, numbers and a unit as indented lines with aligned numbers."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  " + _line(row, widths) for row in rows]
 

@@ -1,4 +1,4 @@
-"""The servers that a command line names: one that runs, two that run, or two that are started for each round."""
+"""The servers to measure: one running server, two running servers, or two servers that are started for each round."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ THIS = "this"
 
 
 def running_target(arguments: argparse.Namespace) -> Target:
-    """Return the server at --url. Raises BenchmarkError, also when its processes are not there."""
+    """Return the server at --url. Raises BenchmarkError, also if its processes do not exist."""
     processes = Processes(arguments.pid) if arguments.pid else None
     protocol = PROTOCOLS[arguments.protocol]
     return Target.of(arguments.url or DEFAULT_URL, arguments.secret, processes, protocol, arguments.api_key or "")
@@ -35,8 +35,8 @@ def against_servers(arguments: argparse.Namespace, mode: Mode, load: Load) -> tu
     """Return the servers at --url and --against, both running. Raises BenchmarkError."""
     first, second = running_target(arguments), _against_target(arguments)
     return (
-        _measured(THIS, lambda: nullcontext(first), mode, load),
-        _measured("against", lambda: nullcontext(second), mode, load),
+        _measured_server(THIS, lambda: nullcontext(first), mode, load),
+        _measured_server("against", lambda: nullcontext(second), mode, load),
     )
 
 
@@ -60,11 +60,11 @@ def beside_servers(arguments: argparse.Namespace, mode: Mode, load: Load) -> tup
             yield target
 
     name = Path(command.arguments[0]).name
-    return _measured(THIS, start_this, mode, load), _measured(name, start_command, mode, load)
+    return _measured_server(THIS, start_this, mode, load), _measured_server(name, start_command, mode, load)
 
 
 def _against_target(arguments: argparse.Namespace) -> Target:
-    """Return the second server; what is not named for it is as for the first."""
+    """Return the second server; values without arguments for it are those of the first server."""
     processes = Processes(arguments.against_pid) if arguments.against_pid else None
     protocol = PROTOCOLS[arguments.against_protocol or arguments.protocol]
     secret = arguments.secret if arguments.against_secret is None else arguments.against_secret
@@ -76,12 +76,14 @@ def _redis_for(command: ServerCommand) -> AbstractContextManager[RedisProcess | 
     return running_redis() if command.wants_redis else nullcontext()
 
 
-def _measured(name: str, start: Callable[[], AbstractContextManager[Target]], mode: Mode, load: Load) -> MeasuredServer:
+def _measured_server(
+    name: str, start: Callable[[], AbstractContextManager[Target]], mode: Mode, load: Load
+) -> MeasuredServer:
     def measure() -> Result:
         with start() as target:
             try:
                 return mode.run(target, load)
             except BenchmarkError as error:
-                raise BenchmarkError(f"while {name} was measured: {error}") from None
+                raise BenchmarkError(f"measuring {name} failed: {error}") from None
 
     return MeasuredServer(name, measure)

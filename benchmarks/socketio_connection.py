@@ -1,4 +1,4 @@
-"""A subscriber of Socket.IO over a WebSocket, as far as a benchmark needs it: it connects, and messages come."""
+"""A subscriber of Socket.IO over a WebSocket, as far as a benchmark needs it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OPEN, CONNECT = b"0", b"40"
 
 
 class SocketIOConnection(Connection):
-    """A client of Flask-SocketIO 5; who connects is subscribed."""
+    """A client of Flask-SocketIO 5, which the site subscribes when it connects."""
 
     def _path(self) -> str:
         return "/socket.io/?EIO=4&transport=websocket"
@@ -22,7 +22,7 @@ class SocketIOConnection(Connection):
     def _handle_packets(self, data: bytes) -> None:
         for frame in self._frames.feed(data):
             if frame.opcode != TEXT:
-                raise self._failed("the server sent something else than Socket.IO's packets")
+                raise self._failed("the server sent a frame that is not a Socket.IO packet")
             if frame.message.startswith(CONNECT):
                 self._handle_subscribed()
             elif frame.message.startswith(OPEN):

@@ -1,4 +1,4 @@
-"""A span of time: how long it was, and what it cost the server, Redis, us and everybody else."""
+"""Measures a span of time: its length, and the CPU time of server, Redis, load generator and other processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CPU_OF_OTHERS = "CPU of all others"
 
 
 class _Clocks(NamedTuple):
-    """Seconds: of the wall clock, and of CPU."""
+    """The wall time and CPU times in seconds at one moment."""
 
     wall: float
     server: float
@@ -24,7 +24,7 @@ class _Clocks(NamedTuple):
 
 
 class Span:
-    """Begins when it is made, ends with `end`."""
+    """A measurement that begins with the constructor and ends with `end`."""
 
     def __init__(self, target: Target) -> None:
         self._processes = target.processes
@@ -37,11 +37,11 @@ class Span:
 
     @property
     def seconds(self) -> float:
-        """Length of the span in seconds."""
+        """The length of the span in seconds."""
         return self._end.wall - self._start.wall
 
     def cost(self, name: str, count: int) -> list[Figure]:
-        """Return the server's CPU for each of `count` pieces of work; nothing when it is not known."""
+        """Return the CPU time of server and Redis for each of `count` items; empty if it is not known."""
         if self._processes is None or not count:
             return []
         figures = [Figure(f"server CPU per {name}", (self._end.server - self._start.server) * 1e6 / count, "µs")]
@@ -50,10 +50,10 @@ class Span:
         return figures
 
     def loads(self) -> list[Figure]:
-        """Who was how busy, in percent of one core.
+        """Return the CPU usage of server, Redis, load generator and other processes, in percent of one core.
 
-        We must not have been the limit, and others should not have worked at all: what they did is noise in all
-        figures. It contains the work of the kernel that belongs to nobody.
+        The load generator must not be at its limit, and other processes should be idle, because their work distorts
+        all figures. Their usage includes work of the kernel that belongs to no process.
         """
         server, engine, own, machine = (
             (end - start) * 100 / self.seconds for start, end in zip(self._start[1:], self._end[1:], strict=True)

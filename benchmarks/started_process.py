@@ -1,4 +1,4 @@
-"""Programs that run for the length of a benchmark: started, watched until they are ready, and stopped again."""
+"""Starts programs for a benchmark, waits until they are ready, and stops them."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class StartedProcess:
         """Everything that the program has written so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def waiting(self, what: str, limit: float = START_TIMEOUT) -> Iterator[None]:
-        """Yield again and again while something is not the case yet.
+    def poll_until(self, what: str, limit: float = START_TIMEOUT) -> Iterator[None]:
+        """Yield repeatedly, until the caller stops; `what` describes the awaited event.
 
         Raises BenchmarkError with the output of the program when it exits, or after `limit` seconds.
         """
@@ -54,7 +54,7 @@ class StartedProcess:
             if status is not None:
                 raise BenchmarkError(f"{self.name} exited with status {status} before {what}{self._last_lines()}")
             time.sleep(CHECK_INTERVAL)
-        raise BenchmarkError(f"{self.name}: {limit:g} s have passed before {what}{self._last_lines()}")
+        raise BenchmarkError(f"{self.name}: timeout after {limit:g} s before {what}{self._last_lines()}")
 
     def stop(self) -> None:
         """Stop the program and all that it has started in its process group."""
@@ -69,7 +69,7 @@ class StartedProcess:
         self._kill_group()
 
     def _kill_group(self) -> None:
-        """Kill what the program has left behind, such as the children of a shell, and wait until they are gone."""
+        """Kill the remaining processes of the program, such as children of a shell, and wait until they have exited."""
         deadline = time.monotonic() + KILL_TIMEOUT
         try:
             while time.monotonic() < deadline:
@@ -80,16 +80,16 @@ class StartedProcess:
 
     def _last_lines(self) -> str:
         lines = self.output.splitlines()[-SHOWN_LINES:]
-        return "; its output:\n" + "\n".join(f"  {line}" for line in lines) if lines else "; it has written nothing"
+        return "; its output:\n" + "\n".join(f"  {line}" for line in lines) if lines else "; no output"
 
 
 @contextmanager
-def started(
+def run_program(
     command: Sequence[str], name: str, directory: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[StartedProcess]:
-    """Run a command for the length of a `with` block. Raises BenchmarkError when there is no such program."""
+    """Run a command during a `with` block. Raises BenchmarkError if the program does not exist."""
     if shutil.which(command[0]) is None:
-        raise BenchmarkError(f"{name}: {command[0]} is not an executable file and not a command on the PATH")
+        raise BenchmarkError(f"{name}: {command[0]} is neither an executable file nor a command on the PATH")
     with TemporaryDirectory(prefix="gentrifugo-bench-") as temporary:
         log = Path(temporary) / "output.log"
         with log.open("wb") as output:
@@ -110,7 +110,7 @@ def started(
 
 
 def stop_on_sigterm() -> None:
-    """Let SIGTERM end this program as Ctrl-C does, so that the servers it has started are stopped too."""
+    """Let SIGTERM end this program like Ctrl-C, so that the started servers are stopped, too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 

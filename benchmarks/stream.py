@@ -1,4 +1,4 @@
-"""One subscriber over HTTP streaming: connect and subscribe in one request, whose response has all that follows."""
+"""One subscriber over HTTP streaming: connects and subscribes with one request, whose response has all messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_PING_SIZE = 16
 class Stream(Subscriber):
     """A subscriber that answers no pings, so that the server closes it after half a minute.
 
-    The server sends each message as a chunk. Those of a CountingReceiver are only counted.
+    The server sends each message as a chunk. With a CountingReceiver, messages are only counted.
     """
 
     coding = ""
@@ -69,7 +69,7 @@ class Stream(Subscriber):
             return b""
         if not data:
             if not self._subscribed:
-                raise self._failed("the server ended it")
+                raise self._failed("the server closed the connection")
             self._end("the connection ended")
         return data
 
@@ -79,7 +79,7 @@ class Stream(Subscriber):
         if not end:
             return
         if b" 200 " not in head:
-            raise self._failed(f"the server answered {head[:80]!r}")
+            raise self._failed(f"unexpected response: {head[:80]!r}")
         if self.coding and b"Content-Encoding: gzip" not in head:
             raise self._failed("the server does not compress (option stream_compression)")
         self._buffer = b""
@@ -104,7 +104,7 @@ class Stream(Subscriber):
     def _take_replies(self, chunk: bytes) -> None:
         for line in self._plain(chunk).splitlines():
             if b'"disconnect"' in line:
-                raise self._failed(f"the server closed it: {line.decode()}")
+                raise self._failed(f"the server closed the connection: {line.decode()}")
             if self._target.protocol.is_reply(line, "subscribe"):
                 self._subscribed = time.monotonic()
                 self._take = self._check if isinstance(self.receiver, CheckingReceiver) else self._count
@@ -127,6 +127,6 @@ class Stream(Subscriber):
 
 
 class CompressedStream(Stream):
-    """A stream that asks for compression, and fails if the server does not support it."""
+    """A stream that requests compression, and fails if the server does not support it."""
 
     coding = "gzip"

@@ -1,4 +1,4 @@
-"""What subscribers of every transport have in common: a socket on its way to the server, and how it ends."""
+"""The base class of subscribers of all transports: opens the socket, and records the end of the connection."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from benchmarks.target import Target
 
 
 class Subscriber(ABC):
-    """One client, on its way to the server as soon as it is made.
+    """One client, which begins to connect in its constructor.
 
-    `on_subscribed` is called once. A server that refuses raises BenchmarkError out of the event loop.
+    `on_subscribed` is called once. If the server refuses, BenchmarkError is raised in the event loop.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Subscriber(ABC):
 
     @abstractmethod
     def start_closing(self) -> None:
-        """Start to close the connection in the way of the transport."""
+        """Start closing the connection in the way of the transport."""
 
     def drop(self) -> None:
         """Close the socket without a close frame. Does nothing if the connection has ended."""
@@ -66,7 +66,7 @@ class Subscriber(ABC):
 
     @abstractmethod
     def _connected(self) -> None:
-        """Return the connection is there; nothing has been sent, and nothing is watched."""
+        """Continue after the TCP connection is open; nothing has been sent, and no event is watched."""
 
     def _start_connecting(self) -> None:
         try:
@@ -90,7 +90,7 @@ class Subscriber(ABC):
         self.drop()
 
     def _send(self, data: bytes) -> None:
-        """Send little; a socket that has no room for that, or is broken, shows so when it is read."""
+        """Send a small amount of data. Errors are ignored, because the next read reports them."""
         try:
             self._socket.send(data)
         except OSError:

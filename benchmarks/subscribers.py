@@ -1,4 +1,4 @@
-"""Many subscribers that connect together and close together."""
+"""Many subscribers that are opened and closed together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SubscriberFactory = Callable[..., Subscriber]
 
 
 class Subscribers:
-    """`size` connections, spread over `channels` in turn; `receiver(number)` makes the receiver of each."""
+    """A number of connections, spread over `channels` in turn; `receiver(number)` creates the receiver of each."""
 
     def __init__(
         self,

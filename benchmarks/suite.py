@@ -1,4 +1,4 @@
-"""The runs behind docs/benchmarks.md."""
+"""The benchmark runs for docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Suite:
 
 @dataclass(frozen=True)
 class Scale:
-    """How long and how often everything is measured; smaller than 1 only to try whether the suite works."""
+    """Factors for the times and sizes of all runs; less than 1 for a trial run of the suite."""
 
     time: float = 1.0
     size: float = 1.0
@@ -222,13 +222,13 @@ class SuiteRunner:
             )
 
     def once(self, target: Target, name: str, **numbers: Any) -> Result:
-        """Measure a mode on one server; its medians."""
+        """Measure a mode on one server, and return the medians."""
         return self.in_turn({"": target}, name, {"": numbers})[""]
 
     def in_turn(
         self, targets: Mapping[str, Target], mode_name: str, numbers: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, Result]:
-        """Measure a mode on several servers in turn; the medians of each."""
+        """Measure a mode on several servers in turn, and return the medians of each."""
         mode = MODES[mode_name]
         loads = {name: self._scale.load(mode.defaults, numbers[name]) for name in targets}
         results: dict[str, list[Result]] = {name: [] for name in targets}

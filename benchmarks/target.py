@@ -1,4 +1,4 @@
-"""The server to measure: where it listens, what it shares with us, and which processes it is."""
+"""The server to measure: its address, credentials and processes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Target:
         api_key: str = "",
         engine: Processes | None = None,
     ) -> Target:
-        """Return the server at `url`, or its nodes at several URLs with commas between them.
+        """Return the server at `url`, or a cluster at several comma-separated URLs.
 
         Raises BenchmarkError for an invalid URL and for an unknown host.
         """

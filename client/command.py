@@ -39,12 +39,12 @@ class Command(Generic[T_co]):
         return self.repeat is Repeat.SAFE
 
 
-def given(**params: Any) -> dict[str, Any]:
+def given_parameters(**params: Any) -> dict[str, Any]:
     """Return the parameters without those that are None, UNSET or an empty text, which count as not given."""
     return {name: value for name, value in params.items() if value is not None and value is not UNSET and value != ""}
 
 
-def encoded(value: Any) -> msgspec.Raw | msgspec.UnsetType:
+def encode_json(value: Any) -> msgspec.Raw | msgspec.UnsetType:
     """Encode a value as JSON. Raises TypeError for values that JSON cannot express, and ValueError for deep nesting."""
     if isinstance(value, msgspec.UnsetType):
         return value

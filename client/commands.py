@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from .command import Command, Repeat, encoded, given
+from .command import Command, Repeat, encode_json, given_parameters
 from .results import (
     BroadcastResult,
     ChannelsResult,
@@ -43,9 +43,9 @@ def publish(
     If `idempotency_key` is None and retries are on, the client creates a key for each call. With an empty string, no
     key is sent, and the command is not sent again if the server may have received it.
     """
-    params = given(
+    params = given_parameters(
         channel=channel,
-        data=encoded(data),
+        data=encode_json(data),
         b64data=b64data,
         skip_history=skip_history,
         tags=tags,
@@ -72,9 +72,9 @@ def broadcast(
 
     The result has an outcome for each channel. Raises TypeError if `channels` is a single string.
     """
-    params = given(
-        channels=listed("channels", channels),
-        data=encoded(data),
+    params = given_parameters(
+        channels=string_list("channels", channels),
+        data=encode_json(data),
         b64data=b64data,
         skip_history=skip_history,
         tags=tags,
@@ -104,15 +104,15 @@ def subscribe(
     `info` is sent to other clients in this channel, `data` to the client with the subscription. `expire_at` is in Unix
     seconds; 0 means never.
     """
-    params = given(
+    params = given_parameters(
         user=user,
         channel=channel,
         client=client,
         session=session,
         expire_at=expire_at,
-        info=encoded(info),
+        info=encode_json(info),
         b64info=b64info,
-        data=encoded(data),
+        data=encode_json(data),
         b64data=b64data,
         recover_since=recover_since,
         override=override,
@@ -124,7 +124,7 @@ def unsubscribe(
     user: str, channel: str = "", *, client: str | None = None, session: str | None = None
 ) -> Command[None]:
     """End the subscription of a user to a channel, or to all channels if it is empty."""
-    return Command("unsubscribe", given(user=user, channel=channel, client=client, session=session))
+    return Command("unsubscribe", given_parameters(user=user, channel=channel, client=client, session=session))
 
 
 def disconnect(
@@ -139,8 +139,8 @@ def disconnect(
 
     `disconnect` is the close code and the reason that clients receive. Without it, clients do not reconnect.
     """
-    names = None if whitelist is None else listed("whitelist", whitelist)
-    params = given(user=user, client=client, session=session, whitelist=names, disconnect=disconnect)
+    names = None if whitelist is None else string_list("whitelist", whitelist)
+    params = given_parameters(user=user, client=client, session=session, whitelist=names, disconnect=disconnect)
     return Command("disconnect", params)
 
 
@@ -157,18 +157,20 @@ def refresh(
 
     `info` replaces the info of the connections that is sent to other clients.
     """
-    params = given(user=user, client=client, session=session, expired=expired, expire_at=expire_at, info=encoded(info))
+    params = given_parameters(
+        user=user, client=client, session=session, expired=expired, expire_at=expire_at, info=encode_json(info)
+    )
     return Command("refresh", params)
 
 
 def presence(channel: str) -> Command[PresenceResult]:
     """List the clients in a channel."""
-    return Command("presence", given(channel=channel), PresenceResult)
+    return Command("presence", given_parameters(channel=channel), PresenceResult)
 
 
 def presence_stats(channel: str) -> Command[PresenceStatsResult]:
     """Count the connections and users in a channel."""
-    return Command("presence_stats", given(channel=channel), PresenceStatsResult)
+    return Command("presence_stats", given_parameters(channel=channel), PresenceStatsResult)
 
 
 def history(
@@ -179,17 +181,19 @@ def history(
     `since` limits it to publications after this position. With `reverse` the newest publication comes first, and
     `since` limits it to publications before the position.
     """
-    return Command("history", given(channel=channel, limit=limit, since=since, reverse=reverse), HistoryResult)
+    return Command(
+        "history", given_parameters(channel=channel, limit=limit, since=since, reverse=reverse), HistoryResult
+    )
 
 
 def history_remove(channel: str) -> Command[None]:
     """Delete the history of a channel. The next publication has the next offset."""
-    return Command("history_remove", given(channel=channel))
+    return Command("history_remove", given_parameters(channel=channel))
 
 
 def channels(pattern: str | None = None) -> Command[ChannelsResult]:
     """List the channels that have subscribers, or only those whose names match `pattern`."""
-    return Command("channels", given(pattern=pattern), ChannelsResult)
+    return Command("channels", given_parameters(pattern=pattern), ChannelsResult)
 
 
 def info() -> Command[InfoResult]:
@@ -197,7 +201,7 @@ def info() -> Command[InfoResult]:
     return Command("info", {}, InfoResult)
 
 
-def listed(name: str, texts: Sequence[str]) -> list[str]:
+def string_list(name: str, texts: Sequence[str]) -> list[str]:
     """Return a list of strings for the parameter `name`. Raises TypeError for a string, which is a sequence too."""
     if isinstance(texts, str):
         raise TypeError(f"{name}: expected a list of strings, not a string")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .command import Command, Repeat, encoded, given
-from .commands import listed
+from .command import Command, Repeat, encode_json, given_parameters
+from .commands import string_list
 from .results_v1 import ClientInfo, Message, Node, Stats
 
 
@@ -19,7 +19,7 @@ def publish(channel: str, data: Any, *, client: str = "", uid: str = "") -> Comm
     Subscribers receive `client` as the client ID of the publisher. `uid` is the ID of the message; without it the
     server creates one. The command is not sent again if the server may have received it.
     """
-    params = given(channel=channel, data=encoded(data), client=client, uid=uid)
+    params = given_parameters(channel=channel, data=encode_json(data), client=client, uid=uid)
     return Command("publish", params, repeat=Repeat.UNSAFE)
 
 
@@ -28,28 +28,28 @@ def broadcast(channels: Sequence[str], data: Any, *, client: str = "") -> Comman
 
     The command is not sent again if the server may have received it. Raises TypeError if `channels` is a string.
     """
-    params = given(channels=listed("channels", channels), data=encoded(data), client=client)
+    params = given_parameters(channels=string_list("channels", channels), data=encode_json(data), client=client)
     return Command("broadcast", params, repeat=Repeat.UNSAFE)
 
 
 def unsubscribe(user: str, channel: str = "") -> Command[None]:
     """End the subscription of a user to a channel, or to all channels if it is empty."""
-    return Command("unsubscribe", given(user=user, channel=channel))
+    return Command("unsubscribe", given_parameters(user=user, channel=channel))
 
 
 def disconnect(user: str) -> Command[None]:
-    """Close the connections of a user, and tell its clients not to reconnect."""
-    return Command("disconnect", given(user=user))
+    """Close the connections of a user. Its clients do not reconnect."""
+    return Command("disconnect", given_parameters(user=user))
 
 
 def presence(channel: str) -> Command[dict[str, ClientInfo]]:
     """List the clients in a channel, by client ID."""
-    return Command("presence", given(channel=channel), dict[str, ClientInfo])
+    return Command("presence", given_parameters(channel=channel), dict[str, ClientInfo])
 
 
 def history(channel: str) -> Command[list[Message]]:
     """List the messages in the history of a channel, newest first."""
-    return Command("history", given(channel=channel), list[Message])
+    return Command("history", given_parameters(channel=channel), list[Message])
 
 
 def channels() -> Command[list[str]]:

@@ -38,7 +38,7 @@ class StatusError(ClientError):
     """The HTTP status of the reply is not 200, or the body is not a reply of the API."""
 
     def __init__(self, url: str, status: int, text: str, retry_after: float = 0) -> None:
-        super().__init__(f"POST {url}: status {status}{_shown(text)}; {_STATUS_ADVICE.get(status, _OTHER_STATUS)}")
+        super().__init__(f"POST {url}: status {status}{_excerpt(text)}; {_STATUS_ADVICE.get(status, _OTHER_STATUS)}")
         self.url = url
         self.status = status
         self.text = text
@@ -99,7 +99,7 @@ _TEXT_ADVICE = {
 }
 
 
-def _shown(text: str) -> str:
+def _excerpt(text: str) -> str:
     """Return the first line of a body for an error text; empty if the body is an HTML page."""
     line = text.strip().partition("\n")[0][:MAX_SHOWN]
     return f" ({line})" if line and not line.startswith("<") else ""

@@ -13,7 +13,7 @@ import msgspec
 from .command import Command, Repeat
 from .errors import APIError
 from .results import Error
-from .wire import JSON_TYPE, Request, child, convert, header_value, json_of, shown, unexpected
+from .wire import JSON_TYPE, Request, child, convert, header_value, json_of, unexpected, without_credentials
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class KeyAPI:
         return self._request(command.method, command.params, command.is_repeatable)
 
     def result(self, command: Command[T], response: httpx.Response) -> T:
-        """Decode the result of one command. Raises APIError, or StatusError for a response that is not of the API."""
+        """Decode the result of one command. Raises APIError, or StatusError for a response that is not from the API."""
         return _outcome(command, "result", json_of(response), response)
 
     def batch_request(self, commands: Sequence[Command[Any]], parallel: bool) -> Request:
@@ -44,7 +44,7 @@ class KeyAPI:
         return self._request("batch", params, all(command.is_repeatable for command in commands))
 
     def batch_results(self, commands: Sequence[Command[T]], response: httpx.Response) -> list[T | APIError]:
-        """Decode the result or error of each command. Raises StatusError for a response that is not of the API."""
+        """Decode the result or error of each command. Raises StatusError for a response that is not from the API."""
         replies = convert(response, json_of(response), dict[str, list[Any]]).get("replies", [])
         if len(replies) != len(commands):
             raise unexpected(response)
@@ -70,7 +70,7 @@ def _outcome(command: Command[T], name: str, reply: Any, response: httpx.Respons
     """Return the result in the field `name` of a reply. Raises APIError if the reply contains an error."""
     if isinstance(reply, dict) and "error" in reply:
         error = convert(response, reply["error"], Error)
-        raise APIError(shown(response.request.url), command.method, error.code, error.message)
+        raise APIError(without_credentials(response.request.url), command.method, error.code, error.message)
     result = convert(response, reply, dict[str, Any]).get(name)
     if command.result is None:
         return cast(T, None)

@@ -7,7 +7,7 @@ import random
 import httpx
 
 from .errors import ClientError, StatusError, TransportError
-from .wire import Request, shown
+from .wire import Request, without_credentials
 
 FIRST_DELAY = 0.1
 """Seconds before the second attempt. Each further delay is twice as long; up to half of it is subtracted at random."""
@@ -38,10 +38,10 @@ def transport_error(request: Request, error: httpx.RequestError) -> TransportErr
     reason = str(error) or type(error).__name__
     if isinstance(error, httpx.TimeoutException):
         reason = f"timeout, {_limits(error)}"
-    return TransportError(shown(request.url), reason, was_sent=not isinstance(error, _NOT_SENT))
+    return TransportError(without_credentials(request.url), reason, was_sent=not isinstance(error, _NOT_SENT))
 
 
 def _limits(error: httpx.TimeoutException) -> str:
-    """Describe the timeout that was reached, which is a setting of the httpx client."""
+    """Return a description of the timeout that was reached, which is a setting of the httpx client."""
     phase, kind = ("connection", "connect") if isinstance(error, _NOT_SENT) else ("reply", "read")
     return f"no {phase} within {error.request.extensions['timeout'][kind]:g} s"

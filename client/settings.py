@@ -5,7 +5,7 @@ from __future__ import annotations
 from .errors import ClientError
 from .key_api import KeyAPI
 from .signed_api import SignedAPI
-from .wire import api_address, shown
+from .wire import api_address, without_credentials
 
 TIMEOUT = 5.0
 """Seconds that connecting, sending, and each wait for a part of the reply may take."""
@@ -22,7 +22,7 @@ class Settings:
         if timeout <= 0 or retries < 0:
             raise ValueError("timeout must be more than 0 seconds, and retries must not be negative")
         address = api_address(url)
-        self.address = shown(address)
+        self.address = without_credentials(address)
         self.timeout = timeout
         self.retries = retries
         self._key_api = None if api_key is None else KeyAPI(address, api_key, adds_keys=retries > 0)

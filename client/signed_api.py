@@ -11,7 +11,7 @@ import msgspec
 
 from .command import Command
 from .errors import APIError
-from .wire import JSON_TYPE, Request, child, convert, json_of, shown, unexpected
+from .wire import JSON_TYPE, Request, child, convert, json_of, unexpected, without_credentials
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class SignedAPI:
         return self.batch_request([command])
 
     def result(self, command: Command[T], response: httpx.Response) -> T:
-        """Decode the result of one command. Raises APIError, or StatusError for a response that is not of the API."""
+        """Decode the result of one command. Raises APIError, or StatusError for a response that is not from the API."""
         (outcome,) = self.batch_results([command], response)
         if isinstance(outcome, APIError):
             raise outcome
@@ -50,7 +50,7 @@ class SignedAPI:
         return Request(self._url, headers, body, all(command.is_repeatable for command in commands))
 
     def batch_results(self, commands: Sequence[Command[T]], response: httpx.Response) -> list[T | APIError]:
-        """Decode the result or error of each command. Raises StatusError for a response that is not of the API."""
+        """Decode the result or error of each command. Raises StatusError for a response that is not from the API."""
         replies = convert(response, json_of(response), list[Reply])
         if len(replies) != len(commands):
             raise unexpected(response)
@@ -59,7 +59,7 @@ class SignedAPI:
 
 def _outcome(command: Command[T], reply: Reply, response: httpx.Response) -> T | APIError:
     if reply.error:
-        return APIError(shown(response.request.url), command.method, 0, reply.error)
+        return APIError(without_credentials(response.request.url), command.method, 0, reply.error)
     if command.result is None:
         return cast(T, None)
     return convert(response, (reply.body or {}).get("data"), command.result)

@@ -1,4 +1,4 @@
-"""HTTP requests and responses as data: addresses, headers, statuses and JSON. Knows no connections."""
+"""HTTP requests and responses as data: addresses, headers, statuses and JSON. Does not open connections."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def child(address: httpx.URL, name: str) -> httpx.URL:
     return address.copy_with(path=f"{address.path.rstrip('/')}/{name}")
 
 
-def shown(url: httpx.URL) -> str:
+def without_credentials(url: httpx.URL) -> str:
     """Return an address as text, without the user and password that it may contain."""
     return str(url.copy_with(userinfo=b""))
 
@@ -66,7 +66,9 @@ def check_status(response: httpx.Response) -> None:
     if response.status_code != 200:
         wait = response.headers.get("Retry-After", "")[:9]
         text = response.content[:10_000].decode("utf-8", "replace")
-        raise StatusError(shown(response.request.url), response.status_code, text, int(wait) if wait.isdecimal() else 0)
+        raise StatusError(
+            without_credentials(response.request.url), response.status_code, text, int(wait) if wait.isdecimal() else 0
+        )
 
 
 def json_of(response: httpx.Response) -> Any:
@@ -99,4 +101,6 @@ def convert(response: httpx.Response, value: Any, type_: type[T]) -> T:
 
 def unexpected(response: httpx.Response) -> StatusError:
     """Return the error for a response that does not come from the API."""
-    return StatusError(shown(response.request.url), response.status_code, "the body is not a reply of the API")
+    return StatusError(
+        without_credentials(response.request.url), response.status_code, "the body is not a reply of the API"
+    )

@@ -161,7 +161,7 @@ Times are in seconds and may have a fraction. They may also be written with unit
 Centrifugo that Gentrifugo accepts and ignores, so that you can use the same file for both.
 """
 
-AFTER_CHANNELS = "client_channel_limit"
+CHANNELS_GROUP_END = "client_channel_limit"
 """The option that opens the group after that of the channels."""
 
 NAMESPACES = """\
@@ -189,7 +189,7 @@ def sections() -> Iterator[str]:
     """Yield the groups of options, and the namespaces after the channel options."""
     for option in options_of(Config):
         if option.name in Config.GROUPS:
-            if option.name == AFTER_CHANNELS:
+            if option.name == CHANNELS_GROUP_END:
                 yield f"\n{NAMESPACES}{HEADING}" + "".join(namespace_rows())
             yield f"\n### {Config.GROUPS[option.name]}\n\n{HEADING}"
         yield row(option)
@@ -209,7 +209,7 @@ def row(option: Option) -> str:
 
 def default(option: Option) -> str:
     """Return the default as a file would spell it."""
-    if option.required:
+    if option.is_required:
         return "required"
     return f"`{option.default_text}`" if option.default_text else "none"
 

@@ -109,7 +109,7 @@ class EngineHandler(Protocol):
         """Handle a publication, join or leave in a channel that this node is subscribed to."""
 
     def handle_missed(self, channel: str, found: int | None, seconds: float) -> bool:
-        """Handle a gap: the connection was broken for up to `seconds`, and the history does not have the newest
+        """Handle a gap: the connection was lost for up to `seconds`, and the history does not contain the newest
         publication that was delivered before.
 
         `found` is the number of publications in the history that may be newer; they are delivered next. It is None if
@@ -258,14 +258,14 @@ class EventBroker(PublicationSender):
     def subscribe(self, channel: str) -> None:
         """Start receiving the events of `channel`. Called for the first subscriber on this node.
 
-        Raises EngineError; then there is no subscription.
+        Raises EngineError, and then the node is not subscribed.
         """
 
     @abstractmethod
     def unsubscribe(self, channel: str) -> None:
         """Stop receiving the events of `channel`. Called after the last subscriber on this node has unsubscribed.
 
-        Raises EngineError; then the subscription ends later.
+        Raises EngineError, and then the engine ends the subscription later.
         """
 
     @abstractmethod
@@ -320,7 +320,7 @@ class OccupancyNotifier(ABC):
 
     @abstractmethod
     def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
-        """Report occupancy to `handler`, whose calls take at most `longest` seconds. Call it before the engine starts.
+        """Report occupancy to `handler`, whose calls take at most `longest` seconds. Must be called before `start`.
 
         The reports for one channel alternate, and the last one is true. Short changes in between may be left out. Each
         report is made at least once, by another node if this one ends, and twice if a node ends during the report.

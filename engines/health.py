@@ -32,7 +32,7 @@ class ServerHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServerFigures(msgspec.Struct, frozen=True):
-    """Figures of a server of an engine that only grow, for Prometheus."""
+    """Cumulative figures of a server of an engine, for Prometheus."""
 
     health: ServerHealth
     round_trips: Histogram
@@ -40,9 +40,9 @@ class ServerFigures(msgspec.Struct, frozen=True):
 
 
 def describe_unreachable(servers: Iterable[ServerHealth]) -> str:
-    """Say which servers cannot be used, since when and why, as one line; empty if all of them can."""
+    """Return a line about the unreachable servers: names, since when and why; empty if all are reachable."""
     return "; ".join(
-        f"{server.name} is not reachable since {_utc(server.since)}: {server.error or 'not connected yet'}"
+        f"{server.name} has been unreachable since {_utc(server.since)}: {server.error or 'not connected yet'}"
         for server in servers
         if not server.reachable
     )

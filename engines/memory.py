@@ -1,7 +1,7 @@
 """The engine of a single process: all data is in its memory, and is lost when the process ends.
 
-No call blocks, so other greenlets cannot run in between. The sweep is the exception: it yields between two channels,
-because 100,000 channels that expire together take half a second.
+No call blocks, so other greenlets cannot run during a call. Only the sweep yields between two channels, because
+100,000 channels that expire together take half a second.
 """
 
 from __future__ import annotations
@@ -54,11 +54,13 @@ class MemoryEngine(Engine):
         self._presence_expiry_queue = ExpiryQueue()
 
     def start(self, handler: EngineHandler) -> None:
+        """Start calling `handler` with events and control messages."""
         self._handler = handler
         if self._sweeps:
             self._sweeper = gevent.spawn(self._sweep)
 
     def stop(self) -> None:
+        """Release all resources. A second call does nothing."""
         if self._occupancy is not None:
             self._occupancy.stop()
         self._handler = None
@@ -67,18 +69,22 @@ class MemoryEngine(Engine):
             self._sweeper = None
 
     def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
+        """Report occupancy to `handler`. Must be called before `start`."""
         self._occupancy = LocalOccupancy(self._subscribed, handler)
 
     @property
     def has_pending_notifications(self) -> bool:
+        """Whether a report of occupancy is running or will be made immediately."""
         return self._occupancy is not None and self._occupancy.has_pending_notifications
 
     def has_no_receiver(self, channel: str) -> bool:
+        """Return whether no node has a subscriber of the channel."""
         return channel not in self._subscribed
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:
+        """Store a publication according to `history`, and deliver it. Returns its position; None without a history."""
         channel = publication.channel
         if once is not None:
             earlier = self._history.earlier_result(channel, once, is_kept=history is not None)
@@ -95,27 +101,33 @@ class MemoryEngine(Engine):
         return position
 
     def publish_event(self, event: Event) -> None:
+        """Send a join or leave to the subscribers of its channel."""
         if self._handler is not None and event.channel in self._subscribed:
             self._handler.handle_event(event)
 
     def publish_control(self, message: bytes) -> None:
+        """Send a control message to all nodes."""
         if self._handler is not None:
             self._handler.handle_control(message)
 
     def subscribe(self, channel: str) -> None:
+        """Start receiving the events of a channel."""
         self._subscribed.add(channel)
         if self._occupancy is not None:
             self._occupancy.note(channel)
 
     def unsubscribe(self, channel: str) -> None:
+        """Stop receiving the events of a channel."""
         self._subscribed.discard(channel)
         if self._occupancy is not None:
             self._occupancy.note(channel)
 
     def channels(self) -> list[str]:
+        """List the channels with a subscriber on any node."""
         return list(self._subscribed)
 
     def add_presence(self, channel: str, client: str, info: RawClientInfo, expire: float) -> None:
+        """Store that a client is in a channel, for `expire` seconds."""
         clients = self._presence.setdefault(channel, OrderedDict())
         expires = self._clock() + expire
         clients[client] = (info, expires)
@@ -123,6 +135,7 @@ class MemoryEngine(Engine):
         self._presence_expiry_queue.note(channel, expires)
 
     def remove_presence(self, channel: str, client: str) -> None:
+        """Remove a client from the presence of a channel."""
         clients = self._presence.get(channel)
         if clients is not None:
             clients.pop(client, None)
@@ -130,20 +143,25 @@ class MemoryEngine(Engine):
                 del self._presence[channel]
 
     def presence(self, channel: str) -> dict[str, RawClientInfo]:
+        """Return the clients in a channel, by client ID."""
         now = self._clock()
         clients = self._presence.get(channel)
         return {client: info for client, (info, expires) in clients.items() if expires > now} if clients else {}
 
     def history(self, channel: str, limit: int = 0) -> list[Publication]:
+        """Return the newest `limit` publications, newest first; 0 returns all of them."""
         return self._history.newest(channel, limit)
 
     def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
+        """Return the publications that `wanted` selects, and the top of the stream. Raises UnrecoverablePosition."""
         return self._history.stream(channel, wanted, meta_lifetime)
 
     def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> StreamRecovery:
+        """Return the publications after `position`, if none is missing and there are at most `limit`."""
         return self._history.recover_since(channel, position, limit, meta_lifetime)
 
     def remove_history(self, channel: str) -> None:
+        """Delete the history of a channel; its stream continues."""
         self._history.remove(channel)
 
     def _sweep(self) -> None:

@@ -39,7 +39,7 @@ class ExpiryQueue:
         self._noted: set[str] = set()
 
     def note(self, channel: str, when: float) -> None:
-        """Add an entry for `channel` at the time `when`, unless it has one already, which is for an earlier time."""
+        """Add an entry for `channel` at the time `when`, unless the channel has an entry for an earlier time."""
         if channel not in self._noted:
             self._noted.add(channel)
             heappush(self._heap, (when, channel))
@@ -250,7 +250,7 @@ class MemoryHistory:
         return stream
 
     def _create(self, channel: str, now: float) -> ChannelStream:
-        """Create a stream; it has an entry in the expiry queue of streams as long as it exists."""
+        """Create a stream, and add it to the expiry queue of streams."""
         stream = self._streams[channel] = ChannelStream()
         self._meta_expiry_queue.note(channel, now)
         return stream

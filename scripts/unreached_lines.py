@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the lines that coverage.py has found reached by no test, and ends with status 1 if there are any.
+"""Prints the lines that no test has reached according to coverage.py, and ends with status 1 if there are any.
 
 A line that no test can reach is marked `# pragma: no cover (REASON)`; see `exclude_lines` in pyproject.toml.
 """

@@ -17,9 +17,9 @@ from tests.waiting import eventually, seconds
 
 
 class Pebble:
-    """It validates names on these ports of this machine, and refuses three nonces of ten.
+    """A pebble that validates names on the given ports of this machine, and refuses 30 % of nonces.
 
-    Stop and start it as often as the test likes.
+    It can be stopped and started several times.
     """
 
     def __init__(self, directory: Path, http_port: int, tls_port: int) -> None:
@@ -65,7 +65,7 @@ class Pebble:
 
 @contextmanager
 def pebble(directory: Path, http_port: int = 1, tls_port: int = 1) -> Iterator[Pebble]:
-    """pebble for the length of a `with` block; it is not started yet."""
+    """Provide a pebble in a `with` block; it is not started yet."""
     made = Pebble(directory, http_port, tls_port)
     try:
         yield made

@@ -1,4 +1,4 @@
-"""A headless Chromium that opens the web interface: what an operator does, and sees."""
+"""A headless Chromium that opens the web interface and is used like by an operator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXPECTED = ("Failed to load resource", "WebSocket connection to")
 
 
 class Browser:
-    """One browser with one page; `open` makes a new one, without anything that the last one stored."""
+    """One browser with one page; `open` creates a new page with empty storage."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -45,7 +45,7 @@ class Browser:
         self.evaluate(f"location.hash = {json.dumps('#/' + page)}")
 
     def is_logged_in(self, url: str) -> bool:
-        """Whether the page is one of this server's, and connected."""
+        """Whether the page is a page of this server, and connected."""
         here = self.evaluate("document.querySelector('.state.connected') !== null && location.origin")
         return bool(here == url)
 
@@ -71,20 +71,20 @@ class Browser:
         return self.run("evaluate", expression)
 
     def wait_for(self, selector: str) -> None:
-        """Until an element is there and can be seen."""
+        """Wait until an element is visible."""
         self.run("waitForSelector", selector)
 
     def wait_until(self, expression: str) -> None:
-        """Until a JavaScript expression is true. Playwright's own way needs `eval`, which the page's policy forbids."""
+        """Wait until a JavaScript expression is true. Playwright's own method needs `eval`, which the page forbids."""
         eventually(lambda: self.evaluate(expression), within=8, what=expression)
 
     def wait_for_text(self, selector: str, text: str, within: float = 8) -> None:
-        """Until the elements that match contain a text."""
+        """Wait until the elements that match contain a text."""
         eventually(lambda: any(text in found for found in self.texts(selector)), within, f"{text!r} in {selector}")
 
     @property
     def problems(self) -> list[str]:
-        """What the page has logged or failed at, and should not have."""
+        """Unexpected log messages and errors of the page."""
         return [line for line in self.run("pages_log") if not any(part in line for part in EXPECTED)]
 
 

@@ -1,4 +1,4 @@
-"""An operator without a browser: logs in over HTTP, and speaks to the admin socket as v1's interface does."""
+"""An operator without a browser: logs in over HTTP, and uses the admin socket like the web interface of v1."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def token_of(answer: Answer) -> str:
 
 
 class AdminClient:
-    """One admin socket; `connect` shows the token."""
+    """One admin socket; `connect` sends the token."""
 
     def __init__(self, host: str, port: int, **headers: str) -> None:
         self.socket = WebSocketClient.connect(host, port, "/socket", headers)
@@ -45,7 +45,7 @@ class AdminClient:
         return client
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Run one command and return its reply; what is pushed meanwhile is lost."""
+        """Run one command and return its reply; pushes that arrive in the meantime are discarded."""
         uid = str(next(self._uids))
         self.socket.send_json({"uid": uid, "method": method, "params": params})
         while True:

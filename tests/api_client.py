@@ -62,12 +62,12 @@ class ApiClient:
         return self.request("POST", "/api/", body.encode(), headers)
 
     def post_form(self, body: str, signature: str | None = "right") -> Answer:
-        """Return the same as the fields of a form."""
+        """Post a body and its signature as the fields of a form."""
         content = urlencode(self._fields(body, signature)).encode()
         return self.request("POST", "/api/", content, {"Content-Type": "application/x-www-form-urlencoded"})
 
     def post_multipart(self, body: str, signature: str | None = "right") -> Answer:
-        """Return the same as a multipart form."""
+        """Post a body and its signature as a multipart form."""
         boundary = uuid.uuid4().hex
         parts = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -77,7 +77,7 @@ class ApiClient:
         return self.request("POST", "/api/", content, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
 
     def request(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
-        """Return any HTTP request at all."""
+        """Send any HTTP request, and return the response."""
         connection = HTTPConnection(self.host, self.port, timeout=seconds(10))
         try:
             connection.request(method, path, body, headers or {})

@@ -34,7 +34,7 @@ class Application:
                 self.wfile.write(content)
 
             def log_message(self, *_: Any) -> None:
-                """Nothing: test output stays readable."""
+                """Log nothing, so that test output stays readable."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})

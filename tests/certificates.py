@@ -30,12 +30,12 @@ class Certificate:
         return {"ssl": True, "ssl_cert": str(self.cert), "ssl_key": str(self.key)}
 
     def trusting(self) -> ssl.SSLContext:
-        """Return what a client needs that trusts it and nobody else."""
+        """Return a TLS context for a client that trusts only this certificate."""
         return ssl.create_default_context(cafile=str(self.cert))
 
 
 def make_certificate(directory: Path, name: str = "server", *arguments: str, days: int = 30) -> Certificate:
-    """Return a new one; `arguments` are further ones for `openssl req`."""
+    """Create a certificate; `arguments` are additional arguments of `openssl req`."""
     made = Certificate(directory / f"{name}.pem", directory / f"{name}-key.pem")
     command = [program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
     command += ["-keyout", str(made.key), "-out", str(made.cert), "-days", str(days), "-subj", f"/CN={name}"]
@@ -47,9 +47,9 @@ def make_certificate(directory: Path, name: str = "server", *arguments: str, day
 
 
 def self_signed(days_left: float) -> bytes:
-    """Return a certificate and its key, of a hundred days of which so many are left.
+    """Create a certificate that is valid for a hundred days, of which `days_left` are left, and return it with its key.
 
-    Openssl makes none that has run out.
+    The command openssl cannot create an expired certificate.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days_left)

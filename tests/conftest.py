@@ -43,14 +43,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Yield a test skipped for a missing part tells a developer what to install; in CI it is a failure."""
+    """Report a test that is skipped because a program is missing as a failure in CI."""
     report = yield
     return _unskipped(report)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
-    """Yield the same for a whole file that skips itself."""
+    """Report a file that is skipped because a program is missing as a failure in CI."""
     report = yield
     return _unskipped(report)
 
@@ -65,7 +65,7 @@ def _unskipped(report: Any) -> Any:
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start real server processes: `start_server(option=value, ...)`. All are stopped, and checked, at the end."""
+    """Start real server processes: `start_server(option=value, ...)`. At the end they are stopped and checked."""
     with ExitStack() as servers:
 
         def start(*, port: int = 0, arguments: tuple[str, ...] = (), **options: Any) -> Server:

@@ -1,4 +1,4 @@
-"""What an object of ours holds on to, for tests that say: nothing."""
+"""The objects that an object still references, for tests that it has released everything."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def contents(thing: Any, *ignored: Any) -> list[Any]:
-    """Return all that stands in the collections of `thing` and of its parts, except `ignored` and what these hold."""
+    """Return the contents of all collections of `thing` and of its parts, except those in `ignored`."""
     if any(thing is other for other in ignored):
         return []
     if isinstance(thing, dict):

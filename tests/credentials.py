@@ -1,4 +1,4 @@
-"""What an application backend signs for its clients, worked out from the documentation and not from our own code."""
+"""Signatures and tokens of a backend, implemented from the documentation and independent of the package."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def port_of(server: WSGIServer) -> int:
 
 @pytest.fixture
 def serve(nothing_left_behind: None) -> Iterator[Callable[[Flask], int]]:
-    """Serve an application with our handler; its port."""
+    """Serve an application with HTTPConnection, and return its port."""
     servers: list[tuple[WSGIServer, Service | None]] = []
 
     def start(app: Flask) -> int:

@@ -37,7 +37,7 @@ def eventually(check: Callable[[], T | None], within: float = 5, what: str = "")
 
 
 def settle() -> None:
-    """Let everything run that need not wait for time or a socket."""
+    """Run all greenlets that do not wait for a timer or a socket."""
     for _ in range(ROUNDS):
         gevent.sleep(0)
 
@@ -58,7 +58,7 @@ def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _errors_of_greenlets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list that fills with what the event loop reports; it prints these errors and goes on."""
+    """Return a list that fills with what the event loop reports; it prints these errors and continues."""
     hub = gevent.get_hub()
     errors = []
     report = hub.handle_error

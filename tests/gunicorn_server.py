@@ -55,14 +55,14 @@ class Gunicorn:
         return self._log_file.read_text(encoding="utf-8", errors="replace")
 
     def wait_until_ready(self) -> None:
-        """Wait until a worker serves; sets `host` and `port`."""
+        """Wait until a worker is ready; sets `host` and `port`."""
         match = eventually(lambda: LISTENING.search(self.log), within=10, what=lambda: f"gunicorn listens\n{self.log}")
         self.host, self.port = match[1], int(match[2])
         # A worker that has not set its signal handlers yet would not hear that it should stop: let it answer first.
         eventually(lambda: ApiClient(self.host, self.port).request("GET", "/", b"", {}), within=10)
 
     def stop(self) -> None:
-        """End it with TERM; its log must hold no traceback."""
+        """Stop gunicorn with SIGTERM; its log must contain no traceback."""
         if self.process.poll() is None:
             self.process.terminate()
         assert self.process.wait(seconds(GRACE + 5)) == 0, self.log

@@ -39,7 +39,7 @@ class Backend:
         self._server.server_close()
 
     def named(self, event: str) -> list[dict[str, Any]]:
-        """Return what came of one event."""
+        """Return the requests for one event."""
         return [told for told in self.events if told["event"] == event]
 
     def take(self, body: bytes, headers: dict[str, str]) -> Reply:
@@ -67,7 +67,7 @@ class Backend:
                 self.wfile.write(data)
 
             def log_message(self, *arguments: Any) -> None:
-                """Nothing: a test looks at what was asked."""
+                """Log nothing, because tests check the recorded requests."""
 
         return Handler
 
@@ -83,7 +83,7 @@ def hook_backend() -> Iterator[Backend]:
 
 
 class SlowBackend:
-    """Answers each request with one byte after the other, without end; `asked` has the requests."""
+    """Answers each request with one byte after the other, without end; `asked` records the requests."""
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
@@ -117,7 +117,7 @@ class SlowBackend:
 
 @contextmanager
 def slow_backend() -> Iterator[SlowBackend]:
-    """Provide one in a `with` block."""
+    """Provide a slow backend in a `with` block."""
     backend = SlowBackend()
     try:
         yield backend
@@ -126,7 +126,7 @@ def slow_backend() -> Iterator[SlowBackend]:
 
 
 class EndlessBackend:
-    """Answers each request with `first`, and then with up to `most` bytes of `repeated`, as fast as anybody reads."""
+    """Answers each request with `first`, and then with up to `most` bytes of `repeated`, as fast as they are read."""
 
     def __init__(self, first: bytes, repeated: bytes, most: int) -> None:
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler(first, repeated, most))
@@ -164,7 +164,7 @@ ENDLESS_ANSWERS = {
 
 @contextmanager
 def endless_backend(kind: str, most: int = 1 << 26) -> Iterator[EndlessBackend]:
-    """One of ENDLESS_ANSWERS for the length of a `with` block."""
+    """Provide a backend with one of ENDLESS_ANSWERS in a `with` block."""
     first, repeated = ENDLESS_ANSWERS[kind]
     backend = EndlessBackend(first, repeated * 1000, most)
     try:

@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
 
 
 def judge(accepted: Collection[int], got: Sequence[int]) -> Verdict:
-    """Compare the numbers that the server accepted, in rising order, with those that one subscriber got."""
+    """Compare the accepted numbers, in ascending order, with the numbers that one subscriber received."""
     seen: set[int] = set()
     newest, doubled, reordered = -1, 0, 0
     for number in got:
@@ -46,7 +46,7 @@ def judge_all(accepted: Collection[int], gots: Collection[Sequence[int]]) -> Ver
 
 
 class Backend:
-    """Publishes numbers in channels, the same in all, at a rate and in a thread of its own, for a `with` block.
+    """Publishes the same numbers in several channels at a rate, in a separate thread, in a `with` block.
 
     It sends one request with a few numbers after another, so that they arrive in their order.
     """
@@ -95,7 +95,7 @@ class Backend:
         connection.close()
 
     def _publish(self, connection: HTTPConnection, published: Sequence[tuple[str, int]]) -> list[object]:
-        """Return what went wrong with each, if anything. Raises OSError or HTTPException."""
+        """Publish numbers, and return the error of each, if any. Raises OSError or HTTPException."""
         body = json.dumps(
             [{"method": "publish", "params": {"channel": channel, "data": number}} for channel, number in published]
         )

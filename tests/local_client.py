@@ -37,13 +37,13 @@ class LocalClient:
         return self.connection.uid
 
     def send(self, message: bytes | str | list[Any] | dict[str, Any]) -> None:
-        """Send one frame: bytes and text as they are, anything else as JSON."""
+        """Send one frame: bytes and text unchanged, other values as JSON."""
         if isinstance(message, (list, dict)):
             message = json.dumps(message)
         self.connection.handle(message if isinstance(message, bytes) else message.encode())
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Run one command and return its reply, which must be the last thing that came; the rest can be `received`."""
+        """Run one command and return its reply, which must be the last message; the others can be `received`."""
         uid = str(next(self._uids))
         self.send({"uid": uid, "method": method, "params": params})
         settle()
@@ -52,17 +52,17 @@ class LocalClient:
         return dict(reply)
 
     def subscribe(self, channel: str, **params: Any) -> dict[str, Any]:
-        """Subscribe, which must succeed; the body of the reply."""
+        """Subscribe, which must succeed, and return the body of the reply."""
         reply = self.call("subscribe", channel=channel, **params)
         assert reply["body"]["status"], reply
         return dict(reply["body"])
 
     def received(self) -> list[Any]:
-        """Return what came since the last call of this, replies included, decoded."""
+        """Return the messages since the last call, including replies, decoded."""
         return [json.loads(message) for message in self.received_bytes()]
 
     def received_bytes(self) -> list[bytes]:
-        """Return the same as it came."""
+        """Return the messages since the last call, not decoded."""
         settle()
         messages = self.transport.messages()
         new, self._seen = messages[self._seen :], len(messages)
@@ -70,7 +70,7 @@ class LocalClient:
 
     @property
     def close_reason(self) -> Any:
-        """The reason the client was closed with, decoded; None while it is open. Only ever one, with code 3000."""
+        """The decoded reason of the close frame, whose code must be 3000; None while the client is open."""
         settle()
         assert len(self.transport.closes) <= 1
         if not self.transport.closes:
@@ -81,5 +81,5 @@ class LocalClient:
 
 
 def closed(reason: str, reconnect: bool = False) -> dict[str, Any]:
-    """Return what `close_reason` is after a close for `reason`."""
+    """Return the expected `close_reason` after a close for `reason`."""
     return {"reason": reason, "reconnect": reconnect}

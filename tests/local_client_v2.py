@@ -18,7 +18,7 @@ from gentrifugo.app.protocol.v2.messages import (
     SubscribeRequest,
     SubscribeResult,
 )
-from gentrifugo.app.protocol.v2.protobuf_code import Decoder, decoder_of, delimited, encoder_of
+from gentrifugo.app.protocol.v2.protobuf_code import Decoder, decoder_of, encoder_of, with_length
 from gentrifugo.app.protocol.v2.protobuf_format import PROTOBUF
 from gentrifugo.app.protocol.v2.protobuf_wire import read_varint
 from gentrifugo.app.protocol.v2.token_making import connection_token, subscription_token
@@ -32,7 +32,7 @@ KEY = "the key of tests for tokens of protocol v2"
 
 
 class LocalClientV2:
-    """Sends what a client library would send. `received` returns what came since the last call of it."""
+    """Sends the same frames as a client library. `received` returns the messages since the last call."""
 
     def __init__(self, node: Node, limit: int = NO_LIMIT, **options: Any) -> None:
         self.node = node
@@ -51,12 +51,12 @@ class LocalClientV2:
         return client
 
     def send(self, *commands: bytes | dict[str, Any]) -> None:
-        """Send one frame: bytes as they are, anything else as JSON, one command a line."""
+        """Send one frame: bytes unchanged, other values as JSON, one command per line."""
         lines = [command if isinstance(command, bytes) else json.dumps(command).encode() for command in commands]
         self.connection.handle(b"\n".join(lines))
 
     def call(self, method: str, /, **request: Any) -> dict[str, Any]:
-        """Carry out one command, and return its result, or {"error": …}. Pushes that came with it can be `received`."""
+        """Carry out one command, and return its result, or {"error": …}. Other pushes can be `received`."""
         id_ = next(self._ids)
         self.send({"id": id_, method: request})
         settle()
@@ -76,14 +76,14 @@ class LocalClientV2:
         return subscription_token(KEY, self.connection.user, channel, **claims)
 
     def received(self) -> list[Any]:
-        """Return what came since the last call, decoded; replies are included."""
+        """Return the messages since the last call, including replies, decoded."""
         settle()
         messages = self.transport.messages()
         new, self._seen = messages[self._seen :], len(messages)
         return [json.loads(message) for message in new]
 
     def pushes(self) -> list[Any]:
-        """Return the pushes among what came since the last call."""
+        """Return the pushes since the last call."""
         return [message["push"] for message in self.received() if "push" in message]
 
     @property
@@ -104,7 +104,7 @@ class LocalProtobufClient:
 
     def send(self, command: Command) -> None:
         """Send one frame with one command."""
-        self.connection.handle(delimited(_encode(command)))
+        self.connection.handle(with_length(_encode(command)))
 
     def subscribe(self, channel: str, **request: Any) -> SubscribeResult:
         """Subscribe, which must succeed; returns the result."""

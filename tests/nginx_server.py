@@ -37,7 +37,7 @@ def free_port() -> int:
 
 @contextmanager
 def nginx(directory: Path, blocks: str, port: int) -> Iterator[None]:
-    """Nginx with these blocks inside its `http`, which must listen on `port`, in a `with` block."""
+    """Provide nginx in a `with` block, with `blocks` inside its `http`, which must listen on `port`."""
     config = directory / "nginx.conf"
     config.write_text(FRAME.format(directory=directory, blocks=blocks), encoding="utf-8")
     log = directory / "error.log"
@@ -47,7 +47,7 @@ def nginx(directory: Path, blocks: str, port: int) -> Iterator[None]:
 
 @contextmanager
 def proxy(command: list[str], port: int, directory: Path) -> Iterator[None]:
-    """Provide any proxy that is to listen on `port`, in a `with` block."""
+    """Provide any proxy that listens on `port`, in a `with` block."""
     with (directory / "proxy.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:

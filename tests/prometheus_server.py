@@ -23,7 +23,7 @@ class Prometheus:
         self._api = ApiClient("127.0.0.1", port)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series that an expression has now."""
+        """The current series of an expression."""
         answer = self._api.request("GET", f"/api/v1/query?{urlencode({'query': expression})}")
         assert answer.status == 200, (expression, answer)
         return list(answer.json()["data"]["result"])
@@ -31,7 +31,7 @@ class Prometheus:
 
 @contextmanager
 def prometheus(directory: Path, jobs: Mapping[str, Mapping[str, Any]]) -> Iterator[Prometheus]:
-    """Prometheus with these jobs, which it scrapes every second, for the length of a `with` block."""
+    """Provide Prometheus in a `with` block, with these jobs, which it scrapes every second."""
     port = free_port()
     config = directory / "prometheus.yml"
     scrapes = [{"job_name": name, **job} for name, job in jobs.items()]
@@ -51,7 +51,7 @@ def prometheus(directory: Path, jobs: Mapping[str, Mapping[str, Any]]) -> Iterat
 
 
 def lint(text: bytes) -> Sequence[str]:
-    """What promtool has to say about metrics."""
+    """The findings of promtool about metrics."""
     command = [program("promtool"), "check", "metrics"]
     result = subprocess.run(command, input=text, capture_output=True, timeout=seconds(30), check=False)
     found = (result.stdout + result.stderr).decode().splitlines()

@@ -34,7 +34,7 @@ class ProtocolClient:
         self.id = str(self.connected.get("client", ""))
 
     def call(self, method: str, params: Any = None) -> dict[str, Any]:
-        """Send one command and return the reply to it; pushes that come before it wait for `push`."""
+        """Send one command and return its reply; earlier pushes are stored for `push`."""
         uid = str(next(self._uids))
         command = {"uid": uid, "method": method}
         self.socket.send_json(command if params is None else command | {"params": params})

@@ -32,7 +32,7 @@ ALWAYS_THERE: dict[str, dict[str, Any]] = {
 
 
 def _declared() -> tuple[type[Message], type[Message]]:
-    """Commands and replies as centrifuge-python declares them, and the epoch of publications, which it leaves out."""
+    """Commands and replies as declared in centrifuge-python, with the epoch of publications added."""
     declaration = FileDescriptorProto()
     client_pb2.DESCRIPTOR.CopyToProto(declaration)
     (publication,) = (message for message in declaration.message_type if message.name == "Publication")
@@ -57,7 +57,7 @@ def encode(commands: list[Any], format_: str) -> bytes:
 
 
 def decode(frame: bytes, format_: str) -> list[Any]:
-    """Return the replies and pushes in one frame, as JSON shows them."""
+    """Return the replies and pushes in one frame, in their form in JSON."""
     if format_ == "json":
         return [json.loads(line) for line in frame.split(b"\n") if line]
     return [_shown(_Reply.FromString(message)) for message in split(frame)]
@@ -131,7 +131,7 @@ def split(frame: bytes) -> Iterator[bytes]:
 
 
 class ProtocolClientV2:
-    """One connection. `connected` is what the server replied to `connect`, if the client was given a user."""
+    """One connection. `connected` is the reply to `connect`, if the client has a user."""
 
     def __init__(self, server: Reachable, user: str | None = None, format_: str = "json", **claims: Any) -> None:
         headers = {"Sec-WebSocket-Protocol": "centrifuge-protobuf"} if format_ == "protobuf" else {}
@@ -166,7 +166,7 @@ class ProtocolClientV2:
         return self._messages.popleft()
 
     def recv_frame(self, timeout: float = PATIENCE) -> bytes:
-        """Return the next frame that holds messages. Raises TimeoutError, and Closed when the server closes."""
+        """Return the next frame with messages. Raises TimeoutError, and Closed when the server closes."""
         while True:
             frame = self.socket.recv_frame(timeout)
             if frame.opcode == CLOSE:

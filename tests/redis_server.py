@@ -57,13 +57,13 @@ class RedisServer:
         return {"engine": "redis", "redis_port": str(self.port)}
 
     def start(self) -> None:
-        """Start it, and return when it answers."""
+        """Start the server, and return when it answers."""
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT)
         eventually(self._answers, within=10, what=f"redis-server starts: {self._command}")
 
     def ask(self, *command: str | bytes | int) -> Any:
-        """Return the reply to one command, over a connection of its own."""
+        """Send one command over a new connection, and return the reply."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=seconds(5)) as connection:
             connection.sendall(hiredis.pack_command(command))  # type: ignore[arg-type]
             reader = hiredis.Reader()
@@ -105,7 +105,7 @@ class RedisServer:
 
 
 class Sentinel(RedisServer):
-    """A Sentinel that watches masters by name, alone, and is quick to give one up."""
+    """A single Sentinel that monitors masters, with short timeouts."""
 
     def __init__(self, directory: Path, masters: dict[str, RedisServer]) -> None:
         self._config = Path(mkdtemp(prefix="sentinel-", dir=directory)) / "sentinel.conf"
@@ -132,6 +132,6 @@ def redis_server(directory: Path, *arguments: str, executable: str = "") -> Iter
 
 
 def stop(servers: Sequence[RedisServer]) -> None:
-    """End them, whatever state they are in."""
+    """Stop the servers in any state."""
     for server in servers:
         server.kill()

@@ -1,6 +1,6 @@
 """Takes the pictures in docs/screenshots/: every page of the web interface, light, dark and on a phone.
 
-`make screenshots` runs it. It starts two nodes on a Redis of its own, and fills them with something to see.
+`make screenshots` runs it. It starts two nodes and a Redis server, with clients and messages.
 """
 
 from __future__ import annotations

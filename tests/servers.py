@@ -63,7 +63,7 @@ class Server:
         return str(self.options["secret"])
 
     def stop(self) -> None:
-        """Stop it with SIGTERM and check that it left in time, with status 0 and without a traceback.
+        """Stop the server with SIGTERM and check that it exits in time, with status 0 and without a traceback.
 
         Does nothing to a server that has been stopped before.
         """

@@ -1,4 +1,4 @@
-"""Real interactive shells in a terminal, whose command line a test types and reads."""
+"""Real interactive shells in a terminal: tests type into the command line, and read it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Shell:
         os.write(self._terminal, keys)
 
     def _read(self) -> None:
-        """Read what the shell prints: it would block when nobody does."""
+        """Read the output of the shell, which would block otherwise."""
         with suppress(OSError):  # EIO: the shell has ended
             while data := os.read(self._terminal, 65536):
                 self._shown.append(data)

@@ -91,21 +91,21 @@ class Connection:
         return data
 
     def rest(self) -> bytes:
-        """Return all that comes until the server hangs up."""
+        """Return all data until the server closes the connection."""
         while self._fill():
             pass
         data, self._buffer = self._buffer, b""
         return data
 
     def has_ended(self) -> bool:
-        """Return whether the server hangs up, and says nothing before that."""
+        """Return whether the server closes the connection without sending more data."""
         try:
             return not self._buffer and not self._fill()
         except ConnectionResetError:
             return True
 
     def is_quiet(self, duration: float = 0.2) -> bool:
-        """Return whether nothing comes for a while."""
+        """Return whether no data arrives for some time."""
         self.sock.settimeout(seconds(duration))
         try:
             return not self._buffer and self._fill() is None
@@ -137,7 +137,7 @@ class Connection:
 
 @dataclass
 class Service:
-    """A SockJS endpoint at `prefix`; `close` hangs up all that is still open."""
+    """A SockJS endpoint at `prefix`; `close` closes all open connections."""
 
     host: str
     port: int
@@ -152,7 +152,7 @@ class Service:
     def request(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
-        """Return one request on a connection of its own."""
+        """Send one request over a new connection, and return the response."""
         with Connection(self.host, self.port) as connection:
             connection.send(method, self.prefix + path, headers, body)
             return connection.answer()
@@ -167,7 +167,7 @@ class Service:
         return self.request("OPTIONS", path, headers)
 
     def start(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Connection:
-        """Return a request whose answer has not been read."""
+        """Send a request, and return the connection before the response is read."""
         connection = self.connect()
         connection.send(method, self.prefix + path, headers, body or None)
         return connection
@@ -208,7 +208,7 @@ class Session:
         return self
 
     def messages(self) -> list[Any]:
-        """Return the messages that a poll brings, each decoded."""
+        """Return the decoded messages of a poll."""
         frame = self.poll()
         assert frame[0] == "a", frame
         return [json.loads(message) for message in json.loads(frame[1:])]
@@ -220,7 +220,7 @@ class Session:
         return self.service.post(f"{self.url}/xhr_send", body, headers)
 
     def start_poll(self, pause: float = 0.1) -> Connection:
-        """Return a poll that waits for something to come."""
+        """Start a poll that waits for messages."""
         connection = self.service.start("POST", f"{self.url}/xhr")
         time.sleep(seconds(pause))
         return connection

@@ -1,4 +1,4 @@
-"""A Centrifugo v1 client for tests, over SockJS polling: it sends commands, and polls for what comes."""
+"""A Centrifugo v1 client for tests, over SockJS polling: it sends commands, and polls for messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SockJSProtocolClient:
         assert answer.status == 204, answer
 
     def call(self, method: str, **params: Any) -> Any:
-        """Run one command; the next message that comes."""
+        """Run one command, and return the next message."""
         self.send(method, **params)
         return self.receive()
 

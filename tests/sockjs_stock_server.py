@@ -1,4 +1,4 @@
-"""The four standard services under gevent-websocket's handler: what the stock gunicorn worker makes of SockJS.
+"""The four standard services under gevent-websocket's handler, which the stock gunicorn worker uses.
 
 `python -m tests.sockjs_stock_server` listens on a free port and prints it as the test server of the package does.
 """

@@ -44,7 +44,7 @@ class Echo:
         self._transport.send(message)
 
     def close(self) -> None:
-        """Nothing is left behind."""
+        """Do nothing, because there is nothing to release."""
 
     def close_slow(self) -> None:
         self._transport.close(1008, "slow")
@@ -67,11 +67,11 @@ class Close(Echo):
         transport.close(*GO_AWAY)
 
     def handle_text(self, message: str) -> None:
-        """Say nothing more."""
+        """Do nothing, because the connection is being closed."""
 
 
 class StandardServices:
-    """The WSGI application; our handler finds the endpoints in `sockjs` and serves them without WSGI."""
+    """The WSGI application; HTTPConnection finds the endpoints in `sockjs` and serves them without WSGI."""
 
     def __init__(self, disconnect_delay: float = SockJSOptions.disconnect_delay) -> None:
         self._flusher = Flusher(rest=FLUSH_DELAY)
@@ -97,7 +97,7 @@ class StandardServices:
         return []
 
     def stop(self) -> None:
-        """Serve no timers any more."""
+        """Stop the timers of the services."""
         self._timers.stop()
 
     def _endpoint(

@@ -35,7 +35,7 @@ def _encoded(body: Any) -> bytes | None:
 
 
 class StreamClient:
-    """One stream. `first` is what opens it: JSON, or bytes in Protobuf. With `get` it is in the query of a GET."""
+    """One stream. `first` is the request that opens it: JSON, or bytes in Protobuf. With `get` it is in the query."""
 
     def __init__(
         self,
@@ -117,13 +117,13 @@ class StreamClient:
         return message
 
     def next(self) -> Any:
-        """Return the next message that is no ping."""
+        """Return the next message that is not a ping."""
         while (message := self.read()) == {}:
             pass
         return message
 
     def post(self, *commands: Any, port: int = 0) -> int:
-        """Send commands beside the stream, perhaps to another node; returns the status."""
+        """Post commands, possibly to another node, and return the status."""
         data = "\n".join(json.dumps(command) for command in commands)
         body = {"session": self.session, "node": self.node, "data": data}
         return request(port or self.port, "POST", "/emulation", body)[0]

@@ -1,7 +1,7 @@
 """Many clients without WebSocket in one process, each a greenlet: they recover whenever their stream has ended.
 
 They work as client libraries do: each opens a stream, subscribes from the position that it has reached, and posts what
-it sends. One-way clients work as an `EventSource` does: they come back with the id of the last event.
+it sends. One-way clients work as an `EventSource` does: they reconnect with the id of the last event.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ class StreamMember:
             gevent.sleep(random.uniform(0, MAX_DELAY))
 
     def cut(self) -> None:
-        """End the stream without a word; the client comes back by itself."""
+        """Close the stream without notice; the client reconnects by itself."""
         if self._socket is not None:
             self._socket.close()
 
     def _read(self) -> bytes:
-        """The next bytes; those of the body that came with the head are the first."""
+        """Return the next bytes of the body, beginning with those received with the head."""
         if self._rest:
             rest, self._rest = self._rest, b""
             return rest
@@ -195,7 +195,7 @@ class OneWayMember(StreamMember):
 
 
 class StreamSwarm:
-    """`members`, for the length of a `with` block."""
+    """Runs the clients `members` in a `with` block."""
 
     def __init__(self, members: Sequence[StreamMember]) -> None:
         self.members = members
@@ -210,7 +210,7 @@ class StreamSwarm:
         self._group.kill()
 
     def wait(self, condition: Callable[[StreamMember], bool], within: float = 20) -> list[StreamMember]:
-        """Wait until all members meet a condition; returns those that do not in time."""
+        """Wait until all members meet a condition; returns those that do not before the timeout."""
         ends = time.monotonic() + seconds(within)
         while not all(map(condition, self.members)) and time.monotonic() < ends:
             gevent.sleep(0.05)
@@ -218,7 +218,7 @@ class StreamSwarm:
 
 
 def _chunks(read: Callable[[], bytes]) -> Iterator[bytes]:
-    """The data of a body that is sent in chunks, as far as it has come."""
+    """Yield the received data of a body that is sent in chunks."""
     data = b""
     while True:
         line, found, rest = data.partition(b"\r\n")

@@ -24,7 +24,7 @@ CONF = (ROOT / "supervisord.conf").read_text(encoding="utf-8")
 
 
 class Address:
-    """Where something serves, for clients of tests."""
+    """The address of a server, for clients of tests."""
 
     secret = "secret"
 
@@ -48,7 +48,7 @@ def configured(directory: Path, port: int, **options: Any) -> Path:
 
 
 class Supervisord:
-    """supervisord in a directory with a `.venv` and a configuration. The file names `user` as the one to run as."""
+    """supervisord in a directory with a `.venv` and a configuration. The server runs as `user`."""
 
     def __init__(self, directory: Path, environment: Path, user: str) -> None:
         self.directory = directory
@@ -73,7 +73,7 @@ class Supervisord:
         )
 
     def control(self, *words: str) -> str:
-        """Return what supervisorctl says to a command."""
+        """Run a command of supervisorctl, and return its output."""
         command = [str(BIN / "supervisorctl"), "-c", "supervisord.conf", *words]
         done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, timeout=seconds(30))
         return done.stdout + done.stderr
@@ -85,7 +85,7 @@ class Supervisord:
 
     @property
     def log(self) -> str:
-        """What the server has logged."""
+        """The log of the server."""
         return (self.directory / "gentrifugo.log").read_text()
 
 

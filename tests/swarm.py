@@ -122,7 +122,7 @@ class Member:
 
 
 class Swarm:
-    """`size` members, for the length of a `with` block."""
+    """Runs `size` clients in a `with` block."""
 
     def __init__(self, ports: Sequence[int], channel: str, size: int) -> None:
         self.members = [Member(ports, channel, f"user{number}") for number in range(size)]
@@ -143,10 +143,10 @@ class Swarm:
 
     @property
     def closes(self) -> list[str]:
-        """How all connections that have ended did."""
+        """The close codes and reasons of all closed connections."""
         return [close for member in self.members for close in member.closes]
 
     @property
     def subscribed(self) -> int:
-        """How many are."""
+        """The number of subscribed members."""
         return sum(member.is_subscribed for member in self.members)

@@ -38,7 +38,7 @@ class TcpProxy:
         self._drops_data = True
 
     def restore(self) -> None:
-        """Let new connections through."""
+        """Forward data and accept new connections again."""
         self._is_broken = False
 
     def __enter__(self) -> TcpProxy:
@@ -69,7 +69,7 @@ class TcpProxy:
             thread.start()
 
     def _pump(self, client: socket.socket, server: socket.socket) -> None:
-        """Carry bytes both ways until either end hangs up."""
+        """Forward data in both directions until either end closes the connection."""
         other = {client: server, server: client}
         with selectors.DefaultSelector() as selector, client, server:
             for watched in other:
@@ -89,7 +89,7 @@ class TcpProxy:
 
 
 def _hang_up(end: socket.socket) -> None:
-    """Wake whoever waits for this socket; it may be gone already."""
+    """Shut a socket down, to wake greenlets that wait for it; it may be closed already."""
     try:
         end.shutdown(socket.SHUT_RDWR)
     except OSError:

@@ -32,14 +32,14 @@ INSTALLED = {
 
 
 def pins(path: Path) -> dict[NormalizedName, str]:
-    """The versions of a file by the names of the packages, those of the file that it includes among them."""
+    """The versions in a file by the names of the packages, including those of an included file."""
     text = path.read_text(encoding="utf-8")
     found = {canonicalize_name(name): version for name, version, _ in PIN.findall(text)}
     return found | (pins(PRODUCTION) if "-r requirements.txt" in text else {})
 
 
 def needed(name: NormalizedName, python: str) -> Iterator[Requirement]:
-    """What an installed package needs on Linux with a version of Python."""
+    """The requirements of an installed package on Linux with a version of Python."""
     environment = {"python_version": python.rpartition(".")[0], "python_full_version": python, "extra": ""}
     for text in INSTALLED[name].requires or ():
         requirement = Requirement(text)
@@ -48,7 +48,7 @@ def needed(name: NormalizedName, python: str) -> Iterator[Requirement]:
 
 
 def allowed() -> list[Requirement]:
-    """The ranges that the package and its extras allow."""
+    """The version ranges that the package and its extras allow."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     groups = (project["dependencies"], *project["optional-dependencies"].values())
     return [Requirement(text) for group in groups for text in group]

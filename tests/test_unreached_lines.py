@@ -32,7 +32,7 @@ half(2)
 
 
 def measured(directory: Path, mark: str) -> subprocess.CompletedProcess[str]:
-    """What the script says after the code has run once."""
+    """The output of the script after the code has run once."""
     (directory / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     for name in ("app", "engines", "admin", "client", "build/coverage"):
         (directory / name).mkdir(parents=True)

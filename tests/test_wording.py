@@ -34,6 +34,12 @@ IDIOMS = re.compile(
     re.IGNORECASE,
 )
 """Phrases that a docstring must not contain, because their meaning is not that of their words."""
+RIDDLES = re.compile(
+    r"\b(without a word|whoever|goodbyes?|today's|how-manieth|(?:is|are|was|were) told|what (?:comes|came)"
+    r"|stands? still|stood still|go(?:es)? on|lets? go of|says nothing)\b",
+    re.IGNORECASE,
+)
+"""Phrases that no docstring may contain, in tests neither, because they have a plain term."""
 NOUN_PHRASES = re.compile(
     r"(The|An?|Whether|What|How|Why|Where|Which|One|All|Any|Every|Those|Some|Several|Up to|Seconds|Bytes|Body"
     r"|Headers)\b"
@@ -48,6 +54,11 @@ UNCLEAR_WORDS = re.compile(
     r"(?:_|\b)(told|tells|whoever|whatever|gone|goodbye|stood_still|stands_still|as_ever|for_ever)(?:_|\b)"
 )
 """Words in names of tests that have a standard term."""
+PARTICIPLES = re.compile(
+    r"_?(asked|cleaned|collapsed|continued|delivered|described|encoded|explained|farewell|filtered|given|kept|listed"
+    r"|merged|named|overridden|quoted|refreshed|said|shown|signed|spelled|told|verified)"
+)
+"""Names of functions that do not say whether the function changes something or returns something."""
 UNCLEAR_LIMITS = re.compile(r"(MOST|LARGEST|LONGEST|ENOUGH|FEWEST|LEAST)_")
 """Beginnings of names of constants; the standard terms are MAX_ and MIN_."""
 EXCEPTIONS: frozenset[str] = frozenset()
@@ -90,6 +101,20 @@ def idioms(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, Documented) and IDIOMS.search(text := ast.get_docstring(node) or ""):
             yield text
+
+
+def riddles(source: str) -> Iterator[str]:
+    """Yield the docstrings of a source text that contain a phrase with a plain term."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, Documented) and RIDDLES.search(text := ast.get_docstring(node) or ""):
+            yield text
+
+
+def participles(source: str) -> Iterator[str]:
+    """Yield the names of functions in a source text that are only a past participle."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and PARTICIPLES.fullmatch(node.name):
+            yield node.name
 
 
 def messages(source: str) -> Iterator[str]:
@@ -174,6 +199,18 @@ def second() -> None:
     assert list(idioms(source)) == ["Close the connection, and let the others go on."]
 
 
+def test_riddles_and_participles_are_found() -> None:
+    source = '''
+def shown() -> None:
+    """Close the connection without a word."""
+
+def shown_options() -> None:
+    """Return the options without secrets."""
+'''
+    assert list(riddles(source)) == ["Close the connection without a word."]
+    assert list(participles(source)) == ["shown"]
+
+
 def test_log_messages_and_error_texts_are_found() -> None:
     source = '''
 LIMIT = "the limit in force"
@@ -213,6 +250,16 @@ def test_docstrings_of_functions_begin_with_a_verb(file: str) -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_docstrings_contain_no_idioms(file: str) -> None:
     assert list(idioms((ROOT / file).read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("file", sorted({*FILES, *TEST_FILES}))
+def test_docstrings_contain_no_riddles(file: str) -> None:
+    assert list(riddles((ROOT / file).read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_functions_are_not_named_with_a_participle_alone(file: str) -> None:
+    assert list(participles((ROOT / file).read_text(encoding="utf-8"))) == []
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -65,7 +65,7 @@ class KeyServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; a second call does nothing."""
+        """Stop the server. A second call does nothing."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -21,7 +21,7 @@ def seconds(count: float) -> float:
 def eventually(check: Callable[[], T | None], within: float = 5, what: str | Callable[[], str] = "") -> T:
     """Return the first true value `check` gives; fails when none came within the time limit.
 
-    `what` says what was to come, or is called for it in the end, to show what has come instead.
+    `what` describes the expected event; a function is called at the end, to show the actual state.
     """
     deadline = time.monotonic() + seconds(within)
     while True:

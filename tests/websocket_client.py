@@ -55,7 +55,7 @@ class Closed(Exception):
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame as it came over the wire."""
+    """One received frame."""
 
     opcode: int
     payload: bytes
@@ -114,7 +114,7 @@ class WebSocketClient:
     def send_frame(
         self, opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0, masked: bool = True
     ) -> None:
-        """Send one frame, right or wrong."""
+        """Send one valid or invalid frame."""
         first = (0x80 if fin else 0) | rsv << 4 | opcode
         mask_bit = 0x80 if masked else 0
         if len(payload) < 126:
@@ -178,7 +178,7 @@ class WebSocketClient:
     # -- ending
 
     def close(self, code: int = 1000) -> None:
-        """Say goodbye with a close frame and hang up."""
+        """Send a close frame and close the connection."""
         try:
             self.send_frame(CLOSE, struct.pack("!H", code))
         except OSError:
@@ -186,7 +186,7 @@ class WebSocketClient:
         self.drop()
 
     def drop(self) -> None:
-        """Hang up without a word."""
+        """Close the connection without a close frame."""
         self.sock.close()
 
     def __enter__(self) -> WebSocketClient:
@@ -203,7 +203,7 @@ class WebSocketClient:
         return frame
 
     def _take_frame(self) -> Frame | None:
-        """Cut one whole frame off the buffer, if there is one."""
+        """Remove one whole frame from the buffer, if there is one."""
         buffer = self._buffer
         if len(buffer) < 2:
             return None
@@ -264,7 +264,7 @@ def _read_head(sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
 
 
 def _read_body(sock: socket.socket, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Return what follows the headers, as far as Content-Length says."""
+    """Return the body of the length in Content-Length."""
     wanted = int(headers.get("content-length", len(body)))
     while len(body) < wanted and (more := sock.recv(65536)):
         body += more

@@ -65,7 +65,7 @@ export class HistoryList {
 
 /** Why a channel does not tell its history or presence. */
 export function reasonOf(error, what) {
-    const texts = {'not available': `This channel has no ${what}: its options do not enable it.`, 'namespace not found': 'The configuration has no such namespace.'};
+    const texts = {'not available': `This channel has no ${what}: its options do not enable it.`, 'namespace not found': 'The namespace is not in the configuration.'};
     return texts[error.message] ?? error.message;
 }
 

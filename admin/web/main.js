@@ -86,7 +86,7 @@ function showPage() {
     if (!content) return;
     leavePage();
     const {name, argument} = route();
-    const shown = name === 'channel' ? {title: argument, make: channelPage} : Object.hasOwn(PAGES, name) ? PAGES[name] : {title: 'No such page', make: unknownPage};
+    const shown = name === 'channel' ? {title: argument, make: channelPage} : Object.hasOwn(PAGES, name) ? PAGES[name] : {title: 'Page not found', make: unknownPage};
     document.title = `${shown.title} – Gentrifugo`;
     for (const item of document.querySelectorAll('nav a')) {
         const current = item.dataset.page === (name === 'channel' ? 'channels' : name);
@@ -99,7 +99,7 @@ function showPage() {
 }
 
 function unknownPage() {
-    return {element: h('div', {class: 'page'}, h('h1', {}, 'No such page'),
+    return {element: h('div', {class: 'page'}, h('h1', {}, 'Page not found'),
         h('p', {}, 'The interface has no page ', h('code', {}, location.hash), '. The menu has all pages.'), h('p', {}, h('a', {class: 'button', href: link('status')}, 'Status')))};
 }
 
@@ -129,7 +129,7 @@ function showBanner() {
 }
 
 function engineProblem() {
-    const servers = app.live.servers.filter(({reachable}) => !reachable).map(({name, since, node}) => `Redis ${name} is not reachable since ${time(new Date(since * 1000))} (node ${node}).`);
+    const servers = app.live.servers.filter(({reachable}) => !reachable).map(({name, since, node}) => `Redis ${name} has been unreachable since ${time(new Date(since * 1000))} (node ${node}).`);
     if (app.live.onlyNode) servers.push(`All figures are of the node ${app.live.onlyNode} only.`);
     return servers.join(' ');
 }

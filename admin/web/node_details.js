@@ -27,7 +27,7 @@ export function nodeDetails({socket, live}) {
         isFirst = false;
         const ago = (seconds) => `${time(new Date(1000 * seconds))}, ${duration(Date.now() / 1000 - seconds)} ago`;
         const shown = (value) => h('code', {}, typeof value === 'string' ? value : stringify(value));
-        fill(body, scrollCard('Nodes in detail', table(['Node', 'Version', 'Engine', 'Started', 'Options read'], nodes.map((node) => [node.name, node.version, node.engine, ago(node.started_at), ago(node.loaded_at)]))),
+        fill(body, scrollCard('Nodes in detail', table(['Node', 'Version', 'Engine', 'Started', 'Options loaded'], nodes.map((node) => [node.name, node.version, node.engine, ago(node.started_at), ago(node.loaded_at)]))),
             names.length > 0 && scrollCard('Options that differ', table(['Option that differs', ...nodes.map(({name}) => name)], names.map((name) => [h('code', {}, name), ...nodes.map(({uid}) => shown(different[name][uid] ?? 'not known'))]))));
     }
 

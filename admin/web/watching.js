@@ -44,7 +44,7 @@ export class WatchPanel {
         this.details.open = !isAnyShown;
         fill(this.help, isAnyShown ? 'The messages of some channels are not shown, because their option ' : 'No messages are shown, because the option ', h('code', {}, 'watch'),
             ' is off. To see them always, set ', h('code', {}, '"watch": true'), ` ${this.only ? `in the namespace ${this.only}` : 'in the configuration'} and send HUP to each node. `,
-            'Or watch them for a while: all nodes write that into their log.');
+            'Or watch them for some time. All nodes log this.');
         this.#load();
     }
 
@@ -81,7 +81,7 @@ export class WatchPanel {
         try {
             this.#take((await this.app.socket.call('watch_namespace', {namespace, seconds})).data);
         } catch (error) {
-            this.problem.textContent = `Not switched: ${error.message}.`;
+            this.problem.textContent = `Not changed: ${error.message}.`;
         }
     }
 }

@@ -59,11 +59,11 @@ def encode_presence(presence: Mapping[str, RawClientInfo]) -> bytes:
 
 def encode_history(stream: Stream) -> bytes:
     """Encode the result of `history`."""
-    publications = [_kept(publication) for publication in stream.publications]
+    publications = [_encode_publication(publication) for publication in stream.publications]
     return _encode(HistoryResult(publications, stream.top.offset, stream.top.epoch))
 
 
-def _kept(publication: Publication) -> KeptPublication:
+def _encode_publication(publication: Publication) -> KeptPublication:
     info = None if publication.info is None else _client_info(publication.info)
     tags = None if publication.tags is None else dict(publication.tags)
     return KeptPublication(Raw(json_of(publication.data)), publication.offset, tags or None, info)

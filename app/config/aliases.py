@@ -14,7 +14,7 @@ from .options import Option, options_of
 
 @dataclass
 class Unaliased:
-    """The values of one source under the names of the options here."""
+    """The values of one source, with aliases replaced by the names of the options."""
 
     values: dict[str, Any] = field(default_factory=dict)
     written: dict[str, str] = field(default_factory=dict)
@@ -24,7 +24,7 @@ class Unaliased:
 
 
 def without_aliases(options: Sequence[Option], values: Mapping[str, Any], path: str = "") -> Unaliased:
-    """Return the values under the names of the options, at the top level and in each item of a list of objects.
+    """Replace aliases by the names of their options, at the top level and in each item of a list of objects.
 
     If an option is given under several names, its own name takes precedence, then the alias that is declared first.
     Unknown names stay as they are. `path` is put in front of the paths in the result.

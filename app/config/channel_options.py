@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .options import SECONDS, Choice, comma_separated, described, matching, option
+from .options import SECONDS, Choice, comma_separated, matching, option, option_metadata
 
 NAMESPACE_NAME = matching(r"[-a-zA-Z0-9_.]{2,}", 'Must be two or more letters, digits, "-", "_" or ".".')
 RECOVERY_MODES = Choice("stream", "cache")
@@ -150,7 +150,7 @@ class Namespace(ChannelOptions):
     """Channel options for the channels whose names begin with `name` and the namespace boundary."""
 
     name: str = field(
-        metadata=described(
+        metadata=option_metadata(
             "Unique name: two or more letters, digits, `-`, `_` or `.`.", check=NAMESPACE_NAME, reload=True
         )
     )

@@ -110,9 +110,9 @@ class GivenOptions:
         """Return the place where the option at `path` (`port`, `namespaces[1].name`) was set, for error messages."""
         name = path.partition("[")[0]
         source = next((each for each in OVERRIDING_SOURCES if name in getattr(self, each)), "document")
-        return self.spelled(source, self.written.get(source, {}).get(path, path))
+        return self.spelling_of(source, self.written.get(source, {}).get(path, path))
 
-    def spelled(self, source: str, path: str) -> str:
+    def spelling_of(self, source: str, path: str) -> str:
         """Return the path of a value as this source spells it: `--port`, `CENTRIFUGO_PORT`, `config.json: port`."""
         name = path.partition("[")[0]
         if source == "application":
@@ -134,7 +134,7 @@ class GivenOptions:
             setattr(holder, attribute, found.values)
             self.written.setdefault(source, {}).update(found.written)
             self.warnings += [
-                f"{self.spelled(source, path)}: not used, because {used} is set, too"
+                f"{self.spelling_of(source, path)}: not used, because {used} is set, too"
                 for path, used in found.unused.items()
             ]
 
@@ -190,7 +190,7 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     variables = {name: value for name, value in environ.items() if value and name not in from_kubernetes}
     try:
         parsed, leftover = parser.parse_known_args(
-            spelled([*with_separate_flags(argv, settable)], settable), env_vars=variables
+            normalize_arguments([*with_separate_flags(argv, settable)], settable), env_vars=variables
         )
     except argparse.ArgumentError as error:
         raise ConfigError([f"{error.argument_name}: {error.message}"]) from None
@@ -214,7 +214,7 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     return given
 
 
-def spelled(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
+def normalize_arguments(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
     """Normalize arguments for argparse: underscores in the names of flags, and a value for each boolean flag."""
     names = {f"--{name}" for option in options for name in option.names}
     bare = {f"--{name}" for option in options if option.type is bool for name in option.names}

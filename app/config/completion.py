@@ -83,7 +83,7 @@ def _bash_case(names: Iterable[str], action: str) -> str:
 
 def zsh(words: Vocabulary) -> str:
     """Return a script for zsh, for `source <(gentrifugo completion zsh)` or as file `_gentrifugo` in fpath."""
-    commands = " ".join(_quoted(f"{name}:{_escaped(about, ':')}") for name, (about, _) in words.commands.items())
+    commands = " ".join(_quote(f"{name}:{_escape(about, ':')}") for name, (about, _) in words.commands.items())
     after = [
         f"        {name}) _values word {' '.join(choices)} ;;"
         for name, (_, choices) in words.commands.items()
@@ -98,13 +98,13 @@ def zsh(words: Vocabulary) -> str:
 
 def _zsh_specs(flag: Flag) -> list[str]:
     """Return the specifications of a flag for `_arguments` of zsh; a flag that was given is not offered again."""
-    about = _escaped(flag.about, "[]:")
+    about = _escape(flag.about, "[]:")
     excluded = f"({' '.join(flag.names)})" if len(flag.names) > 1 else ""
     value = _zsh_value(flag)
     specs = []
     for name in flag.names:
         joined = "" if not flag.takes_value else "=" if name.startswith("--") else "+"
-        specs.append(_quoted(f"{excluded}{name}{joined}[{about}]{value}"))
+        specs.append(_quote(f"{excluded}{name}{joined}[{about}]{value}"))
     return specs
 
 
@@ -115,11 +115,11 @@ def _zsh_value(flag: Flag) -> str:
     return f":value:{action}"
 
 
-def _escaped(text: str, characters: str) -> str:
+def _escape(text: str, characters: str) -> str:
     return "".join(f"\\{each}" if each in f"\\{characters}" else each for each in text)
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     """Quote a text as one word of a shell."""
     return "'" + text.replace("'", "'\\''") + "'"
 

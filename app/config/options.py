@@ -228,7 +228,7 @@ def option(default: T, about: str, **facts: Any) -> T:
     return dataclasses.field(default=default, repr=not stated.secret, metadata={"facts": stated})
 
 
-def described(about: str, **facts: Any) -> Mapping[str, OptionDetails]:
+def option_metadata(about: str, **facts: Any) -> Mapping[str, OptionDetails]:
     """Return the metadata of an option without a default, for `dataclasses.field`."""
     return {"facts": OptionDetails(about, **facts)}
 
@@ -254,12 +254,12 @@ class Option:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names under which it can be set: its own, then the aliases."""
+        """All names under which the option can be set: its own name, then the aliases."""
         return (self.name, *self.facts.aliases)
 
     @property
     def is_time(self) -> bool:
-        """Whether it is a time in seconds, which may also be written with units: `1m30s`."""
+        """Whether the option is a time in seconds, which may also be written with units: `1m30s`."""
         return self.facts.unit == SECONDS
 
     @property
@@ -272,7 +272,7 @@ class Option:
     @property
     def default_text(self) -> str:
         """The default in the spelling of a file; empty if there is none."""
-        if self.facts.shown_default or self.required or self.item_type:
+        if self.facts.shown_default or self.is_required or self.item_type:
             return self.facts.shown_default
         return f'"{self.default}"' if self.type is str else str(self.default).lower()
 
@@ -282,7 +282,7 @@ class Option:
         return self.facts.check or {int: NOT_NEGATIVE, float: TIME}.get(self.type)
 
     @property
-    def required(self) -> bool:
+    def is_required(self) -> bool:
         """Whether the option has no default."""
         return self.default is dataclasses.MISSING
 

@@ -115,9 +115,7 @@ def _tls(parts: SplitResult) -> Tls | None:
     parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
     if parts.scheme != "rediss":
         if parameters:
-            raise _InvalidOption(
-                f"redis_url: redis:// does not support parameters, remove {', '.join(parameters)} is given"
-            )
+            raise _InvalidOption(f"redis_url: redis:// does not support parameters, remove {', '.join(parameters)}")
         return None
     verify = parameters.pop("ssl_cert_reqs", "required")
     ca_file = parameters.pop("ssl_ca_certs", "")

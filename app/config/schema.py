@@ -70,9 +70,9 @@ class TextField(fields.String):
         self.is_list = is_list
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        return self._joined(value) if self.is_list and isinstance(value, LIST_TYPES) else self._text(value)
+        return self._join(value) if self.is_list and isinstance(value, LIST_TYPES) else self._text(value)
 
-    def _joined(self, items: Iterable[Any]) -> str:
+    def _join(self, items: Iterable[Any]) -> str:
         texts = [self._text(item) for item in items]
         if any("," in text for text in texts):
             raise self.make_error("comma")
@@ -124,7 +124,7 @@ def schema_of(declaring: type) -> type[Schema]:
 
 def field_of(option: Option) -> fields.Field[Any]:
     """Create the marshmallow field that checks one option."""
-    settings: dict[str, Any] = {"validate": option.check, "required": option.required, "error_messages": NOT_NULL}
+    settings: dict[str, Any] = {"validate": option.check, "required": option.is_required, "error_messages": NOT_NULL}
     if option.type is str:
         facts = option.facts
         return TextField(numeric=facts.numeric, lower=bool(option.choices), is_list=facts.is_list, **settings)

@@ -60,7 +60,7 @@ def application_path(given: GivenOptions, environ: Mapping[str, str]) -> str:
 
 def workers_of(given: GivenOptions) -> int:
     """Return the number of processes that serve the application. Raises ConfigError for an invalid value."""
-    return int(_checked(given, {**given.environment, **given.flags}, "workers", 1))
+    return int(_check_option(given, {**given.environment, **given.flags}, "workers", 1))
 
 
 def is_debugger_requested(given: GivenOptions) -> bool:
@@ -68,10 +68,10 @@ def is_debugger_requested(given: GivenOptions) -> bool:
 
     Raises ConfigError.
     """
-    return bool(_checked(given, given.flags, "debug", False))
+    return bool(_check_option(given, given.flags, "debug", False))
 
 
-def _checked(given: GivenOptions, values: Mapping[str, object], name: str, default: Any) -> Any:
+def _check_option(given: GivenOptions, values: Mapping[str, object], name: str, default: Any) -> Any:
     if name not in values:
         return default
     checked, wrong = schema.check(Config, {name: values[name]})

@@ -29,10 +29,10 @@ def _items(option: Option, value: Any) -> Any:
     if not option.item_type or not isinstance(value, (list, tuple)):
         return value
     options = options_of(option.item_type)
-    return [with_usual_names(options, _named(item)) if isinstance(item, Mapping) else item for item in value]
+    return [with_usual_names(options, _with_text_keys(item)) if isinstance(item, Mapping) else item for item in value]
 
 
-def _named(item: Mapping[Any, Any]) -> dict[str, Any]:
+def _with_text_keys(item: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(name): value for name, value in item.items()}
 
 

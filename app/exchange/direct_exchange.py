@@ -60,6 +60,7 @@ class DirectExchange(Exchange):
 
     @property
     def query(self) -> str:
+        """The query of the target, percent-encoded and without the question mark."""
         return origin_form(self._head.target).partition("?")[2]
 
     @property
@@ -67,6 +68,7 @@ class DirectExchange(Exchange):
         return not self._is_body_read and self._head.has_body
 
     def read_body(self, max_size: int, timeout: float) -> bytes:
+        """Read the body. Raises HTTPError if it is larger than `max_size` bytes, or too slow."""
         # `timeout` is not used, because the reader applies the same timeout to everything that it reads.
         if not self._has_unread_body:
             return b""
@@ -75,33 +77,40 @@ class DirectExchange(Exchange):
         return body
 
     def respond(self, response: HTTPResponse) -> None:
+        """Send a complete response. Raises OSError if the client has disconnected."""
         may_follow = self._head.keep_alive and not self._has_unread_body and "Connection" not in response.headers
         connection = self._head.connection_headers if may_follow else CLOSE_CONNECTION
         self._send(response, {**length_header(response), **connection}, b"" if self.method == "HEAD" else response.body)
         self.may_follow = may_follow
 
     def start(self, response: HTTPResponse) -> None:
+        """Begin a stream with the status, headers and first chunk in `response`. Raises OSError."""
         framing = {"Transfer-Encoding": "chunked"} if self.is_chunked else CLOSE_CONNECTION
         # A chunk without data would end the stream.
         self._send(response, framing, self.chunk(response.body) if response.body else b"")
 
     def finish(self) -> None:
+        """End the stream. Raises OSError."""
         if self.is_chunked:
             self._direct.sendall(LAST_CHUNK)
             self.may_follow = self._head.keep_alive
 
     def open_stream(self, response: HTTPResponse, serve: ServeStream) -> None:
+        """Begin a stream, and call `serve` to write the rest. Raises OSError."""
         self.start(response._replace(headers={**response.headers, **CLOSE_CONNECTION}))
         self.opened = serve
 
     @property
     def stream_end(self) -> bytes:
+        """The last bytes of a stream, which `serve` must write; empty if the server writes them."""
         return LAST_CHUNK if self.is_chunked else b""
 
     def upgrade(self, serve: ServeWebSocket) -> None:
+        """Open a WebSocket and call `serve` with it. Raises HTTPError if the request is not a WebSocket handshake."""
         self._open(serve)
 
     def upgrade_raw(self, websocket: NegotiatedWebSocket, compression: Compression | None) -> None:
+        """Open a WebSocket without SockJS, compressed if the client and `compression` allow it. Raises HTTPError."""
         websocket.deflate = agree(compression, self.headers.get(HEADER, ""))
         extensions = "" if websocket.deflate is None else websocket.deflate.answer
         self._open(websocket.serve, extensions, websocket.subprotocol)
@@ -113,12 +122,15 @@ class DirectExchange(Exchange):
         self.opened = serve
 
     def received(self) -> bytes:
+        """Return the head of the request and the data received after it, for another process."""
         return encode_head(f"{self.method} {self._head.target} {self.version}", self.headers) + self._reader.peek()
 
     def opening(self, proxies: TrustedProxies) -> Opening:
+        """Return the request in the form that hooks receive; trusted `proxies` determine the address of the client."""
         return opening_of(self._head, self._peer, "https" if isinstance(self.socket, SSLSocket) else "http", proxies)
 
     def release(self) -> None:
+        """Stop using the connection, because it was passed to another process."""
         self.is_passed_on = True
         fd_passing.stop_watching(self.socket)
 

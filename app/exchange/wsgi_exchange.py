@@ -12,7 +12,7 @@ from ..http.body import too_large, too_slow
 from ..http.client_address import TrustedProxies
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
-from ..http.outer_address import PEER, forwarded
+from ..http.outer_address import PEER, forwarded_address
 from ..http.response import CLOSE_CONNECTION, TEXT_TYPE, HTTPResponse, encode_head, length_header, status_line
 from ..http.upgrade import open_websocket, socket_of
 from ..http.wsgi_body import TimedBody
@@ -65,10 +65,12 @@ class WSGIExchange(Exchange):
 
     @property
     def query(self) -> str:
+        """The query of the target, percent-encoded and without the question mark."""
         query: str = self._environ.get("QUERY_STRING", "")
         return query
 
     def read_body(self, max_size: int, timeout: float) -> bytes:
+        """Read the body. Raises HTTPError if it is larger than `max_size` bytes, or too slow."""
         length = self._environ.get("CONTENT_LENGTH") or ""
         size = int(length) if length.isdecimal() else max_size + 1  # a chunked body: read it to its end
         if length and size > max_size:
@@ -84,36 +86,43 @@ class WSGIExchange(Exchange):
         return body
 
     def respond(self, response: HTTPResponse) -> None:
+        """Send a complete response. Raises OSError if the client has disconnected."""
         self._write(response, length_header(response), b"" if self.method == "HEAD" else response.body)
 
     def start(self, response: HTTPResponse) -> None:
+        """Begin a stream with the status, headers and first chunk in `response`. Raises OSError."""
         # gunicorn's own worker would wait for idle connections when it stops.
         self._write(response, CLOSE_CONNECTION, response.body)
 
     def finish(self) -> None:
-        pass  # the server does that
+        """Do nothing, because the server ends the stream."""
 
     def open_stream(self, response: HTTPResponse, serve: ServeStream) -> None:
+        """Begin a stream, and call `serve` to write the rest. Raises OSError."""
         self.start(response)
         serve(self.socket, self.direct.recv)
 
     @property
     def stream_end(self) -> bytes:
+        """The last bytes of a stream, which `serve` must write; empty if the server writes them."""
         return b""
 
     def upgrade(self, serve: ServeWebSocket) -> None:
+        """Open a WebSocket and call `serve` with it. Raises HTTPError if the request is not a WebSocket handshake."""
         serve(*open_websocket(self._environ))
 
     def received(self) -> bytes:
+        """Return the head of the request and the data received after it, for another process."""
         headers = dict(self.headers)
         if self._environ.get("CONTENT_LENGTH"):
             headers["content-length"] = self._environ["CONTENT_LENGTH"]
         return encode_head(f"{self.method} {self._target()} {self.version}", headers) + self._read_ahead()
 
     def opening(self, proxies: TrustedProxies) -> Opening:
+        """Return the request in the form that hooks receive; trusted `proxies` determine the address of the client."""
         environ = self._environ
         peer = environ.get(PEER, environ.get("REMOTE_ADDR", ""))
-        scheme = forwarded(peer, self.headers, proxies).scheme or environ.get("wsgi.url_scheme", "http")
+        scheme = forwarded_address(peer, self.headers, proxies).scheme or environ.get("wsgi.url_scheme", "http")
         address = proxies.address(environ.get("REMOTE_ADDR", ""), self.headers)
         return Opening(self.method, self._target(), self.headers, address, scheme)
 
@@ -135,6 +144,7 @@ class WSGIExchange(Exchange):
         return rest
 
     def release(self) -> None:
+        """Stop using the connection, because it was passed to another process."""
         self.is_passed_on = True
         file = self._file()
         # The server continues to read: it must read the end of the stream, and no data of the client.

@@ -46,7 +46,7 @@ class Arguments:
         )
 
 
-def checked(config: Options | None, url_prefix: str | None, endpoints: Collection[str] | None) -> Arguments:
+def check_arguments(config: Options | None, url_prefix: str | None, endpoints: Collection[str] | None) -> Arguments:
     """Check and normalize the arguments. Later changes of a given mapping or list have no effect.
 
     Raises TypeError for an argument of the wrong type, ValueError for unknown endpoints, and ConfigError for a

@@ -125,7 +125,7 @@ class Backend(ABC):
         encoded = encode_value(data)
         options = _publish_options(tags, idempotency_key, skip_history)
         with self._commands() as commands:
-            return commands.publish(_named(channel), encoded, client, uid=uid, options=options)
+            return commands.publish(_require_channel(channel), encoded, client, uid=uid, options=options)
 
     def broadcast(
         self,
@@ -146,7 +146,7 @@ class Backend(ABC):
         if isinstance(channels, str):
             raise TypeError("channels: expected a list of names, not a string; use publish for a single channel")
         options = _publish_options(tags, idempotency_key, skip_history)
-        requests = [PublishRequest(_named(channel), encoded, client, options=options) for channel in channels]
+        requests = [PublishRequest(_require_channel(channel), encoded, client, options=options) for channel in channels]
         positions: list[StreamPosition | None] = []
         refused: Error | None = None
         with self._commands() as commands:
@@ -163,12 +163,12 @@ class Backend(ABC):
     def presence(self, channel: str) -> dict[str, ClientInfo]:
         """Return the subscribers of a channel, by client ID."""
         with self._commands() as commands:
-            return {client: _client_info(info) for client, info in commands.presence(_named(channel)).items()}
+            return {client: _client_info(info) for client, info in commands.presence(_require_channel(channel)).items()}
 
     def presence_stats(self, channel: str) -> PresenceStats:
         """Return the number of subscribers of a channel, and of their users."""
         with self._commands() as commands:
-            return commands.presence_stats(_named(channel))
+            return commands.presence_stats(_require_channel(channel))
 
     def history(
         self,
@@ -186,13 +186,13 @@ class Backend(ABC):
         newest_first = since is None if reverse is None else reverse
         wanted = HistoryFilter(_limit(limit), None if since is None else _position(since), newest_first)
         with self._commands() as commands:
-            stream = commands.stream(_named(channel), wanted)
+            stream = commands.stream(_require_channel(channel), wanted)
         return HistoryList(map(history_message, stream.publications), stream.top)
 
     def history_remove(self, channel: str) -> None:
         """Delete the messages of a channel's history. The next message has the next offset."""
         with self._commands() as commands:
-            commands.remove_history(_named(channel))
+            commands.remove_history(_require_channel(channel))
 
     def channels(self) -> list[str]:
         """Return the names of all channels that have a subscriber, on any node."""
@@ -208,7 +208,7 @@ class Backend(ABC):
         command = AddSubscription(
             user=_user(user),
             client=client,
-            channel=_named(channel),
+            channel=_require_channel(channel),
             data=b"" if data is None else encode_value(data),
             info=b"" if info is None else encode_value(info),
         )
@@ -245,7 +245,7 @@ class Backend(ABC):
         return stats
 
 
-def _named(channel: str) -> str:
+def _require_channel(channel: str) -> str:
     if not channel:
         raise ValueError("channel is empty")
     return channel

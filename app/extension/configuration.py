@@ -36,7 +36,7 @@ def load(app: Flask, arguments: Arguments) -> LoadedConfig:
 
     Options in app.config override the argument url_prefix, which overrides options in the argument config.
     """
-    given = _given(arguments)
+    given = _given_options(arguments)
     options = _options_of(app)
     if arguments.url_prefix is not None:
         options.setdefault("http_prefix", arguments.url_prefix)
@@ -46,15 +46,15 @@ def load(app: Flask, arguments: Arguments) -> LoadedConfig:
         # Scripts in the iframe page have the origin of the application, so the page must be enabled explicitly.
         options.setdefault("sockjs_iframe", False)
     if "secret" not in given.values and app.secret_key:
-        options.setdefault("secret", _derived(app.secret_key, DERIVED_FOR))
+        options.setdefault("secret", _derive_secret(app.secret_key, DERIVED_FOR))
     if "token_hmac_secret_key" not in {**given.values, **options} and app.secret_key:
-        options["token_hmac_secret_key"] = _derived(app.secret_key, DERIVED_FOR_JWT)
+        options["token_hmac_secret_key"] = _derive_secret(app.secret_key, DERIVED_FOR_JWT)
         given.derived.add("token_hmac_secret_key")
     given.application = options
     return load_given(given)
 
 
-def _given(arguments: Arguments) -> command_line.GivenOptions:
+def _given_options(arguments: Arguments) -> command_line.GivenOptions:
     """Return the options in the argument `config`, without environment and command line. Raises ConfigError."""
     if isinstance(arguments.config, str):
         given = command_line.read(options_of(Config), [f"--config={arguments.config}"], {})
@@ -75,7 +75,7 @@ def _options_of(app: Flask) -> dict[str, Any]:
     }
 
 
-def _derived(secret_key: str | bytes, purpose: bytes) -> str:
+def _derive_secret(secret_key: str | bytes, purpose: bytes) -> str:
     """Derive a secret for one purpose from the application's key, which cannot be computed from it."""
     key = secret_key.encode() if isinstance(secret_key, str) else secret_key
     return hmac.digest(key, purpose, hashlib.sha256).hex()
@@ -84,4 +84,4 @@ def _derived(secret_key: str | bytes, purpose: bytes) -> str:
 def late_key_warning(app: Flask, secret: str) -> list[str]:
     """Return a warning if `secret` was derived from an earlier SECRET_KEY than the one that the application has now."""
     first = app.extensions.get(FIRST_KEY)
-    return [CHANGED_KEY] if first and first != app.secret_key and secret == _derived(first, DERIVED_FOR) else []
+    return [CHANGED_KEY] if first and first != app.secret_key and secret == _derive_secret(first, DERIVED_FOR) else []

@@ -23,7 +23,7 @@ from ..service import Service
 from ..views.credential_views import register_credential_views
 from ..views.mounted import UNDER_TEST, endpoints_of, service_of
 from .applications import Applications
-from .arguments import Arguments, Options, checked, checked_app
+from .arguments import Arguments, Options, check_arguments, checked_app
 from .backend import Backend, HistoryMessage
 from .backends import BACKENDS, Backends, backends_of
 from .configuration import FIRST_KEY, load
@@ -63,7 +63,7 @@ class Gentrifugo(HookDecorators, Backend):
         url_prefix: str | None = None,
         endpoints: Collection[str] | None = None,
     ) -> None:
-        self._defaults = checked(config, url_prefix, endpoints)
+        self._defaults = check_arguments(config, url_prefix, endpoints)
         self._applications = Applications()
         self._hooks: list[tuple[str, Hook]] = []
         self._uses_redis_only = False
@@ -88,7 +88,7 @@ class Gentrifugo(HookDecorators, Backend):
                 f"the application {app.name!r} has a Gentrifugo server already: call init_app(app), or "
                 "Gentrifugo(app), once for each application"
             )
-        arguments = checked(config, url_prefix, endpoints).with_defaults(self._defaults)
+        arguments = check_arguments(config, url_prefix, endpoints).with_defaults(self._defaults)
         endpoints = ENDPOINTS if arguments.endpoints is None else arguments.endpoints
         service = self._service_for(app, arguments, endpoints)
         mount(app, service, endpoints)

@@ -27,36 +27,36 @@ class HookDecorators(ABC):
     """
 
     def on_connect(self, hook: F) -> F:
-        """Ask `hook` whether a client may connect, and as which user: it may set the context's `user` and `info`."""
-        return self._added(hooks.CONNECT, hook)
+        """Call `hook` to decide whether a client may connect; the hook may set the context's `user` and `info`."""
+        return self._register(hooks.CONNECT, hook)
 
     def on_subscribe(self, hook: F) -> F:
-        """Ask `hook` whether a client may subscribe to a channel, if name, options and signature allow it."""
-        return self._added(hooks.SUBSCRIBE, hook)
+        """Call `hook` to decide whether a client may subscribe, if channel name, options and signature allow it."""
+        return self._register(hooks.SUBSCRIBE, hook)
 
     def on_private_subscribe(self, hook: F) -> F:
-        """Ask `hook` whether a page receives the signature of a private channel (option auth_endpoint)."""
-        return self._added(hooks.PRIVATE_SUBSCRIBE, hook)
+        """Call `hook` to decide whether a page receives the signature of a private channel (option auth_endpoint)."""
+        return self._register(hooks.PRIVATE_SUBSCRIBE, hook)
 
     def on_publish(self, hook: F) -> F:
-        """Ask `hook` whether a client may publish the context's `data`, which the hook may change."""
-        return self._added(hooks.PUBLISH, hook)
+        """Call `hook` to decide whether a client may publish the context's `data`, which the hook may change."""
+        return self._register(hooks.PUBLISH, hook)
 
     def on_refresh(self, hook: F) -> F:
-        """Ask `hook` whether to renew the credentials of a client, or of a page (option refresh_endpoint)."""
-        return self._added(hooks.REFRESH, hook)
+        """Call `hook` to decide whether to renew credentials of a client, or of a page (option refresh_endpoint)."""
+        return self._register(hooks.REFRESH, hook)
 
     def on_disconnect(self, hook: F) -> F:
         """Call `hook` when the connection of a client has ended."""
-        return self._added(hooks.DISCONNECT, hook)
+        return self._register(hooks.DISCONNECT, hook)
 
     def on_channel_occupied(self, hook: F) -> F:
         """Call `hook` when a channel has its first subscriber, counted over all nodes."""
-        return self._added(hooks.OCCUPIED, hook)
+        return self._register(hooks.OCCUPIED, hook)
 
     def on_channel_vacated(self, hook: F) -> F:
         """Call `hook` when a channel has lost its last subscriber, counted over all nodes."""
-        return self._added(hooks.VACATED, hook)
+        return self._register(hooks.VACATED, hook)
 
     def rpc(self, method: str) -> Callable[[H], H]:
         """Answer the calls of `method` (`rpc` of client libraries) with the decorated function.
@@ -89,7 +89,7 @@ class HookDecorators(ABC):
             raise ValueError(f"{event} has a handler already")
         self._add_hook(event, handler_hook(event, handler))
 
-    def _added(self, event: str, hook: F) -> F:
+    def _register(self, event: str, hook: F) -> F:
         hooks.check_hook(event, hook)
         self._add_hook(event, hook)
         return hook

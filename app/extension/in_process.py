@@ -38,11 +38,13 @@ class RecordingEngine(MemoryEngine):
         self._record = record
 
     def has_no_receiver(self, channel: str) -> bool:
+        """Return False, so that every publication is passed to the engine and recorded."""
         return False  # `record` receives every publication
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:
+        """Record a publication and publish it. Raises EngineError."""
         channel, is_kept = publication.channel, history is not None
         is_repeated = once is not None and self._history.earlier_result(channel, once, is_kept) is not None
         position = super().publish(publication, history, once)

@@ -32,7 +32,7 @@ PushT = TypeVar("PushT")
 class ConnectionClosed(Exception):
     """The server has closed the connection, or has not accepted it.
 
-    `reason` is the text of the protocol, such as `disconnect`. `reconnect` tells whether client libraries reconnect.
+    `reason` is the text of the protocol, such as `disconnect`. `reconnect` is true if client libraries reconnect.
     `code` is the close code of protocol v2, and 0 in v1, where only the reason matters.
     """
 
@@ -62,15 +62,18 @@ class FrameInbox(Queue):
         self.received: deque[bytes] = deque()
 
     def write(self, data: bytes) -> None:
+        """Move the waiting frames to `received`, and count them as sent."""
         self.received += self.frames
         self.counts.frames_sent += len(self.frames)
         self.counts.bytes_sent += self.size
         self.drop_waiting()
 
     def drop_waiting(self) -> None:
+        """Discard the frames that wait."""
         self.frames, self.size = [], 0
 
     def fail(self, reason: str) -> None:
+        """Discard the frames that wait, because writing has failed."""
         self.drop_waiting()
 
 
@@ -91,6 +94,7 @@ class InProcessTransport:
         """Code and reason of the close frame."""
 
     def close(self, code: int, reason: str) -> None:
+        """Move the waiting frames to the inbox, and record the close code and the reason."""
         self.outbox.write(b"")
         self.closed = code, reason
 

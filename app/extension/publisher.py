@@ -46,7 +46,7 @@ class RedisCommands(Commands):
         try:
             messages = list(self._redis.control_messages_after(control.encode(self._uid, request), REPORTS_TIMEOUT))
         except EngineError as error:
-            raise self._failures.refusal("ask all nodes", error) from error
+            raise self._failures.refusal("request reports from all nodes", error) from error
         reports = _reports(messages, request.id)
         return {"nodes": [report.info for report in reports if report.info is not None], "metrics_interval": 0}
 

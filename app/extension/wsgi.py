@@ -35,7 +35,7 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
     environment, or the options by name. The service starts with the worker, or with the first request. The application
     does not have the Flask extension, and `Gentrifugo(app)` raises RuntimeError. Raises ConfigError.
     """
-    loaded = _loaded(config)
+    loaded = _load_config(config)
     if not logs.root.handlers:
         logs.configure(loaded.config)
     for warning in loaded.warnings:
@@ -80,11 +80,11 @@ def port_app(service: Service, endpoints: Collection[str]) -> Flask:
 
 def _bare_app() -> Flask:
     app = Flask("gentrifugo", static_folder=None)
-    app.register_error_handler(HTTPException, _refused)
+    app.register_error_handler(HTTPException, _error_response)
     return app
 
 
-def _loaded(config: str | Path | Mapping[str, Any] | Config | None) -> LoadedConfig:
+def _load_config(config: str | Path | Mapping[str, Any] | Config | None) -> LoadedConfig:
     if isinstance(config, Config):
         return LoadedConfig(config, [])
     if isinstance(config, Mapping):
@@ -92,7 +92,7 @@ def _loaded(config: str | Path | Mapping[str, Any] | Config | None) -> LoadedCon
     return load([] if config is None else [f"--config={config}"], os.environ)
 
 
-def _refused(error: HTTPException) -> Response:
+def _error_response(error: HTTPException) -> Response:
     """Convert HTTP errors of Werkzeug, such as 404 and 413, to plain text responses."""
     response = error.get_response()
     assert isinstance(response, Response)

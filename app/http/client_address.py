@@ -63,6 +63,6 @@ def _is_address(text: str) -> bool:
 
 
 @lru_cache(8)
-def trusted(listing: str) -> TrustedProxies:
+def parse_trusted_proxies(listing: str) -> TrustedProxies:
     """Parse the value of option trusted_proxies; cached."""
     return TrustedProxies(listing)

@@ -79,7 +79,7 @@ class Head:
         is_current = version == "HTTP/1.1"
         connection = headers.get("connection", "").lower()
         self.keep_alive = "close" not in connection if is_current else "keep-alive" in connection
-        """Whether the peer wants to send another request on this connection."""
+        """Whether the peer requests that the connection stays open for another request."""
         self.connection_headers = {"Connection": "keep-alive"} if self.keep_alive and not is_current else {}
         """Headers of a response that make the peer keep the connection; with HTTP/1.0 this is not the default."""
         self.waits_for_continue = is_current and headers.get("expect", "").lower() == "100-continue"

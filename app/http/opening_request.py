@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 from .client_address import TrustedProxies
 from .head import Head, origin_form
 from .origins import DEFAULT_PORTS
-from .outer_address import forwarded
+from .outer_address import forwarded_address
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -69,5 +69,5 @@ class Opening(NamedTuple):
 
 def opening_of(head: Head, peer: str, scheme: str, proxies: TrustedProxies) -> Opening:
     """Build the Opening for a head that came from the address `peer` by `scheme`, unless `proxies` report others."""
-    scheme = forwarded(peer, head.headers, proxies).scheme or scheme
+    scheme = forwarded_address(peer, head.headers, proxies).scheme or scheme
     return Opening(head.method, origin_form(head.target), head.headers, proxies.address(peer, head.headers), scheme)

@@ -32,7 +32,7 @@ class Forwarded(NamedTuple):
 NOT_FORWARDED = Forwarded()
 
 
-def forwarded(peer: str, headers: Mapping[str, str], proxies: TrustedProxies) -> Forwarded:
+def forwarded_address(peer: str, headers: Mapping[str, str], proxies: TrustedProxies) -> Forwarded:
     """Return X-Forwarded-Proto, -Host and -Prefix of a request, if its `peer` is a trusted proxy.
 
     The last of several values counts, which the nearest proxy has set. Invalid values are ignored.
@@ -63,9 +63,9 @@ def outer_root(environ: Mapping[str, Any], proxies: TrustedProxies) -> str:
     fixed: Mapping[str, Any] = environ.get(_PROXY_FIX) or {}
     inner = {**environ, **fixed}
     headers = {name: environ.get(f"HTTP_{name.upper().replace('-', '_')}", "") for name in _FORWARDED_HEADERS}
-    said = forwarded(peer_of(environ), headers, proxies)
-    scheme = _kept("wsgi.url_scheme", environ, inner) or said.scheme or environ["wsgi.url_scheme"]
-    host = _kept("HTTP_HOST", environ, inner) or said.host or _host(environ, scheme)
+    said = forwarded_address(peer_of(environ), headers, proxies)
+    scheme = _set_by_proxy_fix("wsgi.url_scheme", environ, inner) or said.scheme or environ["wsgi.url_scheme"]
+    host = _set_by_proxy_fix("HTTP_HOST", environ, inner) or said.host or _host(environ, scheme)
     mounted = environ.get("SCRIPT_NAME", "").rstrip("/")
     has_prefix = bool(fixed) and f"{mounted}/".startswith(f"{said.prefix}/")
     return f"{scheme}://{host}{'' if has_prefix else said.prefix}{mounted}"
@@ -77,7 +77,7 @@ def peer_of(environ: Mapping[str, Any]) -> str:
     return str(environ.get(PEER, fixed.get("REMOTE_ADDR", environ.get("REMOTE_ADDR")) or ""))
 
 
-def _kept(key: str, environ: Mapping[str, Any], inner: Mapping[str, Any]) -> str:
+def _set_by_proxy_fix(key: str, environ: Mapping[str, Any], inner: Mapping[str, Any]) -> str:
     """Return a value that ProxyFix has set; empty if it has changed nothing."""
     return str(environ[key]) if environ.get(key) and environ[key] != inner.get(key) else ""
 

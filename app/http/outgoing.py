@@ -29,13 +29,13 @@ class _LimitedFile:
 
     def readline(self, limit: int = -1) -> bytes:
         """Read a line of the head, or between chunks."""
-        return self._counted(self._file.readline(limit))
+        return self._count(self._file.readline(limit))
 
     def read(self, size: int = -1) -> bytes:
         """Read a part of the body."""
-        return self._counted(self._file.read(size))
+        return self._count(self._file.read(size))
 
-    def _counted(self, data: bytes) -> bytes:
+    def _count(self, data: bytes) -> bytes:
         self._received += len(data)
         if self._received > MAX_RECEIVED:
             raise HTTPException(f"the response is larger than {MAX_RECEIVED} bytes")

@@ -98,7 +98,7 @@ def encode_response(
 ) -> bytes:
     """Encode a whole response with the length of its body.
 
-    Without `keep_alive` it tells the peer that the connection is closed; `connection_headers` come after its own.
+    Without `keep_alive` the head announces that the connection is closed; `connection_headers` come after its own.
     """
     status, headers, body = response
     if headers is JSON_HEADERS and keep_alive and not connection_headers:  # nearly all responses of the API

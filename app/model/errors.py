@@ -40,7 +40,7 @@ class Error:
 class Disconnect:
     """A reason for closing a connection, sent as the JSON reason of a close frame with code 3000.
 
-    `reconnect` tells client libraries whether to reconnect.
+    `reconnect` is the advice for client libraries whether to reconnect.
     """
 
     reason: str

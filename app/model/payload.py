@@ -1,6 +1,6 @@
 """Payloads of publications: JSON, or other bytes after a mark with which JSON cannot begin.
 
-So every node can distinguish them, without parsing them and without another field in the data of engines.
+The mark lets every node distinguish both without parsing, and without another field in the data of engines.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class RawTLS:
         return self._socket.fileno()
 
     def send(self, data: bytes, /) -> int:
-        """Encrypt and send as much as the socket takes. Returns the number of bytes, see above for its last byte."""
+        """Encrypt and send as much as the socket accepts. Returns the sent bytes; one less for an unfinished record."""
         sent = 0
         if self._taken:
             self._write(self._taken)
@@ -103,6 +103,7 @@ class DirectTLS(DirectSocket):
         super().__init__(socket, RawTLS(socket))
 
     def recv(self, size: int) -> bytes:
+        """Return up to `size` decrypted bytes, or no bytes at the end. Waits until data can be read."""
         gevent.sleep(0)  # other greenlets run first, even if decrypted data is there already
         while True:
             try:
@@ -111,9 +112,11 @@ class DirectTLS(DirectSocket):
                 self._wait_readable()
 
     def peek(self) -> bytes:
+        """Return the next byte without consuming it; no bytes at the end. Raises BlockingIOError if there is none."""
         return self.raw.peek()
 
     def sendall(self, data: bytes) -> None:
+        """Encrypt and write all of `data`. If the socket is full, the timeout of the socket applies."""
         while data:
             try:
                 data = data[self.raw.send(data) :]
@@ -122,6 +125,7 @@ class DirectTLS(DirectSocket):
                 self._socket._wait(self._socket._write_event)
 
     def send_close_notify(self) -> None:
+        """Send the alert close_notify, if that is possible without waiting."""
         self.raw.send_close_notify()
 
 

@@ -30,18 +30,20 @@ NO_LIMIT = 1 << 62
 class RawSocket(Protocol):
     """A non-blocking socket: `send` raises BlockingIOError when it is full."""
 
-    def send(self, data: bytes, /) -> int: ...
+    def send(self, data: bytes, /) -> int:
+        """Write as much of `data` as the socket accepts, and return the number of bytes. Raises OSError."""
 
-    def fileno(self) -> int: ...
+    def fileno(self) -> int:
+        """Return the file descriptor of the socket."""
 
 
 def no_descriptor() -> int:
-    """Return the `fileno` of what has no socket to send to."""
+    """Return -1, the `fileno` of a queue without a socket."""
     return -1
 
 
 class Queue(ABC):
-    """The frames that wait for one connection: what the hub and the flusher know of an outbox.
+    """The frames that wait for one connection: the part of an outbox that the hub and the flusher use.
 
     `limit` is in bytes. `on_overflow` is called once when more waits than that; it must not block or raise.
     """
@@ -66,7 +68,7 @@ class Queue(ABC):
         self._flusher.fan_out((self,), frame)
 
     def overflow(self) -> None:
-        """Called by the flusher when more waits than the limit allows."""
+        """Call `on_overflow` once; the flusher calls this when more bytes wait than the limit allows."""
         self.limit = NO_LIMIT  # so that this is called once
         self._on_overflow()
 
@@ -76,15 +78,15 @@ class Queue(ABC):
 
     @abstractmethod
     def write(self, data: bytes) -> None:
-        """Called by the flusher with all frames joined. Must not block."""
+        """Write `data`, all waiting frames joined; called by the flusher. Must not block."""
 
     def take_result(self, sent: int) -> None:
-        """Called by the flusher after it sent to the descriptor: the number of bytes, or a negative errno."""
-        raise NotImplementedError("only a queue with a descriptor is sent to directly")
+        """Process the result of sending to the descriptor: the number of sent bytes, or a negative errno."""
+        raise NotImplementedError("cannot send directly: this queue has no descriptor")
 
     @abstractmethod
     def fail(self, reason: str) -> None:
-        """Called by the flusher when `write` raised an exception."""
+        """Handle an exception that `write` has raised; called by the flusher."""
 
 
 class Outbox(Queue):
@@ -114,7 +116,7 @@ class Outbox(Queue):
         self._writer: gevent.Greenlet[[], None] | None = None
 
     def drop_waiting(self) -> None:
-        """Discard the frames that wait, except the first: a part of it may be sent already."""
+        """Discard the waiting frames, except the first one, of which a part may be sent already."""
         del self.frames[1:]
         self.size = sum(map(len, self.frames))
 
@@ -141,12 +143,12 @@ class Outbox(Queue):
             writer.kill(block=False)
 
     def write(self, data: bytes) -> None:
-        """Called by the flusher with all frames joined. What the socket does not take goes to a writer greenlet."""
+        """Write all waiting frames joined; a writer greenlet writes the data that the socket does not accept."""
         if self._send(data) and self.frames:
             self._writer = gevent.spawn(self._write_when_possible)
 
     def _send(self, data: bytes) -> bool:
-        """Send `data`, and remove what the socket took from the outbox. Returns False if the outbox is closed."""
+        """Send `data`, and remove the sent bytes from the outbox. Returns False if the outbox is closed."""
         socket = self._socket
         if socket is None:
             self._empty()
@@ -162,7 +164,7 @@ class Outbox(Queue):
         return True
 
     def take_result(self, sent: int) -> None:
-        """Called by the flusher after it sent to the descriptor: the number of bytes, or a negative errno."""
+        """Process the result of sending to the descriptor: the number of sent bytes, or a negative errno."""
         if sent >= 0:
             self._remove(sent)
         elif -sent not in (EAGAIN, EWOULDBLOCK):
@@ -172,7 +174,7 @@ class Outbox(Queue):
             self._writer = gevent.spawn(self._write_when_possible)
 
     def _remove(self, sent: int) -> None:
-        """Remove what the socket took, in bytes."""
+        """Remove the first `sent` bytes, which the socket has accepted."""
         self.counts.bytes_sent += sent
         if sent == self.size:
             self.counts.frames_sent += len(self.frames)
@@ -181,7 +183,7 @@ class Outbox(Queue):
             self._forget(sent)
 
     def _forget(self, sent: int) -> None:
-        """Remove the first `sent` bytes. The frames after them stay the objects that all receivers share."""
+        """Remove the first `sent` bytes. The remaining frames stay the objects that all receivers share."""
         self.size -= sent
         whole = 0
         for frame in self.frames:

@@ -30,5 +30,5 @@ class ReadAllowance:
         self.left -= seconds
 
     def note_received(self, size: int) -> None:
-        """So many bytes of content have arrived."""
+        """Extend the allowance for `size` received bytes of content."""
         self.left = min(self.left + size / MIN_RATE, self._most)

@@ -26,16 +26,16 @@ class Flushable(Protocol):
     """Returns the file descriptor to which the frames may be sent without `write`, or -1."""
 
     def overflow(self) -> None:
-        """Called when more bytes wait than `limit`. Must not block."""
+        """Handle more waiting bytes than `limit`. Must not block."""
 
     def write(self, data: bytes) -> None:
         """Write `data`, which contains all waiting frames. Must not block."""
 
     def take_result(self, sent: int) -> None:
-        """Called after all waiting frames were sent to the descriptor: the bytes it took, or a negative errno."""
+        """Process the result of sending all waiting frames: the number of sent bytes, or a negative errno."""
 
     def fail(self, reason: str) -> None:
-        """Called when `write` or `take_result` has raised an exception."""
+        """Handle an exception that `write` or `take_result` has raised."""
 
 
 def write_all(outboxes: list[Flushable], send_many: SendMany | None) -> None:
@@ -69,7 +69,7 @@ def _send_together(outboxes: list[Flushable], send_many: SendMany) -> None:
 
 
 def _joined_frames(outboxes: Iterable[Flushable]) -> Iterator[tuple[Flushable, bytes]]:
-    """Yield each outbox with its frames, joined. Subscribers of one channel mostly wait for the same frames: these are
+    """Yield each outbox with its frames, joined. Subscribers of one channel mostly wait for the same frames, which are
     joined once."""
     last_frames: list[bytes] = []
     data = b""
@@ -83,7 +83,7 @@ def _joined_frames(outboxes: Iterable[Flushable]) -> Iterator[tuple[Flushable, b
 
 
 def _carry_out(outbox: Flushable, action: Callable[[T], None], argument: T) -> None:
-    """Call an action of an outbox. A bug in it ends this connection, and not the round of all others."""
+    """Call an action of an outbox. An unexpected exception closes this connection, and does not end the round."""
     try:
         action(argument)
     except Exception:

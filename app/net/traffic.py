@@ -1,4 +1,4 @@
-"""What the connections of one kind have carried since the start: plain integers, which connections add to."""
+"""Traffic counters of the connections of one kind since the start: plain integers, which connections add to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class SentCounts(Protocol):
 
 
 class Traffic:
-    """The connections that have one transport and one version of the protocol in common, and what they have carried."""
+    """The number and the traffic of the connections with the same transport and version of the protocol."""
 
     __slots__ = ("accepted", "bytes_received", "bytes_sent", "connections", "frames_sent", "messages_received")
 

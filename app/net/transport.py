@@ -9,7 +9,7 @@ from .outbox import Queue
 
 
 class Transport(Protocol):
-    """What carries messages to one client. No method blocks."""
+    """Carries messages to one client. No method blocks."""
 
     @property
     def name(self) -> str:
@@ -23,15 +23,15 @@ class Transport(Protocol):
 
     @property
     def frame(self) -> Callable[[bytes], bytes]:
-        """Converts a message in UTF-8 to what goes into the outbox.
+        """Converts a message in UTF-8 to a frame for the outbox.
 
-        The same function for all connections of one kind of transport, so that they can share its results.
+        All connections of one kind of transport have the same function, so that they can share its results.
         """
         ...
 
     @property
     def binary_frame(self) -> Callable[[bytes], bytes] | None:
-        """Converts a message of bytes to what goes into the outbox, as `frame` does. None if only text is carried."""
+        """Converts a message of bytes to a frame for the outbox; None if the transport only carries text."""
         ...
 
     def stop_pings(self) -> None:
@@ -39,5 +39,5 @@ class Transport(Protocol):
         ...
 
     def close(self, code: int, reason: str) -> None:
-        """Send what waits, then the code and reason, and end the connection."""
+        """Send waiting data, then the code and reason, and end the connection."""
         ...

@@ -1,4 +1,4 @@
-"""What one node answers to the questions of operators (`questions.py`). Long loops let other greenlets run."""
+"""The answers of one node to the questions of operators (`questions.py`). Long loops let other greenlets run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from heapq import nlargest, nsmallest
 
 from ..config.config import Config
-from ..config.shown import secret_marks, shown
+from ..config.visible_options import secret_marks, visible_options
 from ..runtime.yielding import iterate_yielding
 from .breakdowns import Breakdowns
 from .channel_rates import ChannelRates
@@ -137,7 +137,7 @@ class NodeAnswers:
             self._engine,
             info.started_at,
             self.loaded_at,
-            shown(config),
+            visible_options(config),
             secret_marks(config),
         )
 

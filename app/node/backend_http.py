@@ -57,12 +57,12 @@ class BackendHTTP:
         """
         passed = {**self._passed_headers(opening), **self._credentials}
         sent = {**passed, "Content-Type": "application/json", **headers}
-        status, content = self._asked(body, sent)
+        status, content = self._send_with_retries(body, sent)
         if len(content) > MAX_RESPONSE_SIZE:
             raise Undelivered(f"the response body is larger than {MAX_RESPONSE_SIZE} bytes")
         return status, content
 
-    def _asked(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    def _send_with_retries(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         for pause in self._pauses():
             try:
                 status, content = self._try(body, headers)
@@ -85,15 +85,15 @@ class BackendHTTP:
             with TimeLimit(self._timeout, timeout):
                 return self._post(body, headers)
         except ReadTimeoutError:
-            raise self._late() from None
+            raise self._timeout_error() from None
         except HTTPError as error:
             raise Undelivered(f"request failed: {error}") from None
         except gevent.Timeout as error:
             if error is not timeout:
                 raise
-            raise self._late() from None
+            raise self._timeout_error() from None
 
-    def _late(self) -> Undelivered:
+    def _timeout_error(self) -> Undelivered:
         return Undelivered(f"timeout: no response within {self._timeout:g} s (option {self._timeout_option})")
 
     def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:

@@ -114,7 +114,7 @@ class BaseClient(ABC):
             self._timer = node.timers.after(delay, self._close_if_stale)
 
     def _count_traffic(self) -> None:
-        """Begin to count what the connection carries; called by the constructor of the version."""
+        """Start counting the traffic of the connection; called by the constructor of the version."""
         kind = TrafficKind(self._transport.name, self.protocol)
         self.traffic: Traffic = self.node.metrics.breakdowns.traffic[kind]
         self.outbox.counts = self.traffic
@@ -195,7 +195,7 @@ class BaseClient(ABC):
             self._timer = self.node.timers.after(max(delay, 0), self._close_if_expired)
 
     def _grace_period(self) -> float:
-        """Return seconds that a connection may stay open after its credentials have expired."""
+        """Return the seconds that a connection may stay open after its credentials have expired."""
         return self.node.config.expired_connection_close_delay
 
     def _cancel_timer(self) -> None:

@@ -1,7 +1,7 @@
 """Figures of a node by protocol, transport, method and code, which only Prometheus and operators get.
 
 The hot path only adds to integers here. No key comes from a peer unchecked: an application may choose the codes and
-reasons of closes and errors, so only so many are kept apart.
+reasons of closes and errors, so only a limited number of them is counted separately.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SEVERAL = "batch"
 
 
 class TrafficKind(NamedTuple):
-    """What connections have in common whose traffic is counted together."""
+    """The key of the traffic counters: connections with the same transport and protocol are counted together."""
 
     transport: str
     protocol: str
 
 
 class CloseKind(NamedTuple):
-    """Why connections were closed."""
+    """The reason for which connections were closed, with its protocol and code."""
 
     protocol: str
     code: int
@@ -41,7 +41,7 @@ class CloseKind(NamedTuple):
 
 
 class ErrorKind(NamedTuple):
-    """Which command got which error in its reply."""
+    """A command and the error in its reply."""
 
     protocol: str
     method: str

@@ -15,7 +15,7 @@ KEPT_AFTER_QUESTION = 20.0
 
 
 class ChannelRates:
-    """The rates of one node. `counts` is None while nobody asks, so that a publication costs nothing then.
+    """The publication rates of one node. `counts` is None while no operator requests rates, to save time.
 
     `later` calls a function once after some seconds.
     """

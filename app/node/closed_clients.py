@@ -1,4 +1,4 @@
-"""Which clients the server has closed last, one by one, and why."""
+"""The clients that the server has closed last, with the reasons."""
 
 from __future__ import annotations
 
@@ -31,16 +31,18 @@ class ClosedClient(msgspec.Struct):
 
 
 class EndedClient(Protocol):
-    """What is noted of a connection at its end."""
+    """The data of a connection that is recorded when it ends."""
 
     uid: str
     user: str
 
     @property
-    def address(self) -> str: ...
+    def address(self) -> str:
+        """The address of the client; empty if it is not known."""
 
     @property
-    def protocol(self) -> str: ...
+    def protocol(self) -> str:
+        """The version of the protocol and the format."""
 
 
 class ClosedClients:

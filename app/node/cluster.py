@@ -264,7 +264,7 @@ class Cluster:
             try:
                 action()
             except Exception:
-                log.exception("%s failed", getattr(action, "__name__", action))
+                log.exception("internal error in a periodic task: %s", getattr(action, "__name__", action))
 
     def _ping(self) -> None:
         self._send_ping()

@@ -53,7 +53,7 @@ class WatchedMessages(msgspec.Struct, tag="watched"):
 
 
 class NodeReport(NodeInfo):
-    """A node as operators see it: with how it reaches the servers of its engine."""
+    """The report of a node for operators, with the state of its connections to the servers of its engine."""
 
     engine: list[ServerHealth] = msgspec.field(default_factory=list)
     """Empty if the engine has no servers, or if the node is of a release that does not tell."""
@@ -170,7 +170,7 @@ def encode(node: str, message: ControlMessage) -> bytes:
 
 
 def decode(data: bytes) -> ControlEnvelope:
-    """Decode a message that `encode` has encoded.
+    """Decode a control message from the output of `encode`.
 
     Raises InvalidJSON if it is not a control message of this version. Programs that can write to Redis are trusted, so
     only the form is checked: the message is UTF-8, numbers have at most 64 bits, and a ping has the details of its

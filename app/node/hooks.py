@@ -53,7 +53,7 @@ class Refuse(Exception):
 
     def __init__(self, reason: object = "") -> None:
         super().__init__(reason)
-        self.reason = "" if reason is None else _sendable(str(reason))
+        self.reason = "" if reason is None else _make_encodable(str(reason))
 
 
 class RPCError(Exception):
@@ -68,7 +68,7 @@ class RPCError(Exception):
         if not 100 <= code < 2000:
             raise ValueError(f"the code of an RPCError is {code}; it must be from 400 to 1999")
         self.code = code
-        self.message = _sendable(str(message))
+        self.message = _make_encodable(str(message))
         self.temporary = temporary
 
 
@@ -83,7 +83,7 @@ class DisconnectClient(Exception):
     def __init__(self, code: int, reason: object) -> None:
         super().__init__(code, reason)
         self.code = code
-        self.reason = _sendable(str(reason))
+        self.reason = _make_encodable(str(reason))
         if not 3000 <= code < 5000:
             raise ValueError(f"the code of a DisconnectClient is {code}; it must be from 4000 to 4999")
         if len(self.reason.encode()) > MAX_REASON_BYTES:
@@ -166,7 +166,7 @@ class Hooks:
         """Whether the node has started, and no more hooks are accepted."""
 
     def add(self, event: str, hook: Hook, limit: Callable[[], float] | None = None) -> None:
-        """Call `hook` at `event`, after those added before; `limit` is the timeout of a hook that applies it itself.
+        """Call `hook` for `event`, after earlier hooks; `limit` is the timeout of a hook that applies a timeout itself.
 
         Raises RuntimeError if the node has started, and TypeError if `hook` is not a plain function.
         """
@@ -200,16 +200,20 @@ class Hooks:
         `info` and `data` are the JSON from which those of the context were decoded. They are kept byte for byte unless
         a hook changes the values, because Python does not distinguish 1e3 from 1000.0.
         """
-        with self._usable(context):
-            before = _encoded(context)
+        with self._refuse_invalid_values(context):
+            before = _encode_values(context)
         for added in self._added.get(context.event, ()):
             if self._answer(added, context) is False:
                 raise Refused(PERMISSION_DENIED)
-        with self._usable(context):
+        with self._refuse_invalid_values(context):
             user = None if context.user is None else user_id(context.user)
-            after = _encoded(context)
+            after = _encode_values(context)
             context.channels = _channel_names(context.channels)
-        return Outcome(user, _kept(info, before.info, after.info), _kept(data, before.data, after.data))
+        return Outcome(
+            user,
+            _original_if_unchanged(info, before.info, after.info),
+            _original_if_unchanged(data, before.data, after.data),
+        )
 
     def answer(self, context: Context, event: str) -> object:
         """Return the result of the first hook of `event`. Raises Refused, Closing, and KeyError if there is no hook."""
@@ -232,7 +236,7 @@ class Hooks:
             raise Refused(INTERNAL_ERROR.advise(RETRY)) from None
 
     @contextmanager
-    def _usable(self, context: Context) -> Iterator[None]:
+    def _refuse_invalid_values(self, context: Context) -> Iterator[None]:
         """Log and raise Refused if values of the context cannot be encoded in the `with` block."""
         try:
             yield
@@ -247,12 +251,12 @@ class Hooks:
         """Call the hooks of an event. Returns False if one of them could not deliver it."""
         self._notifying += 1
         try:
-            delivered = [self._delivered(added, context) for added in self._added.get(context.event, ())]
+            delivered = [self._deliver(added, context) for added in self._added.get(context.event, ())]
             return all(delivered)  # of the list, so that every hook has been called
         finally:
             self._notifying -= 1
 
-    def _delivered(self, added: _Added, context: Context) -> bool:
+    def _deliver(self, added: _Added, context: Context) -> bool:
         try:
             self._call(added, context)
         except BaseException as error:
@@ -342,7 +346,7 @@ class _Encoded(NamedTuple):
     data: bytes
 
 
-def _encoded(context: Context) -> _Encoded:
+def _encode_values(context: Context) -> _Encoded:
     """Encode the values of a context. Raises TypeError, ValueError or RecursionError if they cannot be JSON."""
     info = b"" if context.info is None else msgspec.json.encode(context.info)
     return _Encoded(info, msgspec.json.encode(context.data) if context.event == PUBLISH else b"")
@@ -358,7 +362,7 @@ def _channel_names(channels: object) -> tuple[str, ...]:
     return names
 
 
-def _kept(sent: bytes, before: bytes, after: bytes) -> bytes:
+def _original_if_unchanged(sent: bytes, before: bytes, after: bytes) -> bytes:
     """Return the original JSON if its value is unchanged, otherwise the new JSON."""
     return sent if sent and before == after else after
 
@@ -373,7 +377,7 @@ def _is_timeout_of_view(error: BaseException, context: Context) -> bool:
     return isinstance(error, gevent.Timeout) and context.request is not None and error.timer is not never_began
 
 
-def _sendable(text: str) -> str:
+def _make_encodable(text: str) -> str:
     """Make a text encodable as UTF-8: halves of surrogate pairs are joined, or become U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

@@ -21,7 +21,7 @@ CLOSE_UNSENDABLE = Disconnect("inappropriate protocol")
 
 
 class OpenConnection(Protocol):
-    """The methods that the node needs of every connection, even before the first command of the client."""
+    """The methods of a connection that the node uses, even before the first command of the client."""
 
     outbox: Queue
 
@@ -40,7 +40,7 @@ class OpenConnection(Protocol):
 
 
 class Connection(OpenConnection, Protocol):
-    """The methods that the hub and the node need of an authenticated connection."""
+    """The methods of an authenticated connection that the hub and the node use."""
 
     uid: str
     user: str
@@ -82,7 +82,7 @@ class Connection(OpenConnection, Protocol):
 
 
 class HeldPublications:
-    """Publications that wait until a subscriber has received those that it missed before them."""
+    """Publications that are held until a subscriber has received the earlier publications that it has missed."""
 
     __slots__ = ("encoding", "publications", "size")
 
@@ -246,7 +246,7 @@ class Hub:
         return False
 
     def broadcast(self, event: Event, to_positioned: bool = True) -> None:
-        """Queue an event for every subscriber of its channel, encoded once for each protocol version and transport.
+        """Append an event to the outboxes of all subscribers of its channel. It is encoded once for each encoding.
 
         Without `to_positioned`, subscribers with positions do not receive it, unless publications are held for them.
         Subscribers whose format cannot carry the event receive nothing more, and a greenlet disconnects them.
@@ -353,12 +353,15 @@ class Hub:
 
     @property
     def num_connections(self) -> int:
+        """The number of authenticated connections of this node."""
         return len(self._connections)
 
     @property
     def num_users(self) -> int:
+        """The number of distinct users with a connection to this node."""
         return len(self._users)
 
     @property
     def num_channels(self) -> int:
+        """The number of channels with a subscriber on this node."""
         return len(self._all_channels())

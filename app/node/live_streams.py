@@ -8,7 +8,7 @@ from ..model.events import Publication, StreamPosition
 from .hub import Connection, Hub, OpenConnection
 from .missed import MissedChannels
 from .position_check import PositionCheck
-from .positions import LivePositions, Step, continued, position_after
+from .positions import LivePositions, Step, continuation, position_after
 
 
 class LiveStreams:
@@ -52,7 +52,7 @@ class LiveStreams:
 
         Returns the publications after `start`, oldest first. Returns None if one is missing, and does not end the hold.
         """
-        following = continued(start, self._hub.held(channel, connection))
+        following = continuation(start, self._hub.held(channel, connection))
         if following is None:
             return None
         position, reached = position_after(start, *following), self._positions.reached(channel)

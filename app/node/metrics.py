@@ -137,17 +137,17 @@ def _percentiles(durations: Sequence[int], times: Counter[int], count: int) -> l
 
 def _first_of_step(duration: int) -> int:
     """Return the lowest duration that has the same PRECISION_BITS."""
-    clamped, shift = _clamped(duration)
+    clamped, shift = _clamp(duration)
     return clamped >> shift << shift
 
 
 def _last_of_step(duration: int) -> int:
     """Return the highest duration that has the same PRECISION_BITS."""
-    clamped, shift = _clamped(duration)
+    clamped, shift = _clamp(duration)
     return ((clamped >> shift) + 1 << shift) - 1
 
 
-def _clamped(duration: int) -> tuple[int, int]:
+def _clamp(duration: int) -> tuple[int, int]:
     """Limit a duration to the range. Returns it with the number of its last bits that are not published."""
     clamped = min(max(duration, LOWEST), HIGHEST)
     return clamped, max(clamped.bit_length() - PRECISION_BITS, 0)
@@ -170,7 +170,7 @@ class Metrics:
         self.watch_process()
 
     def watch_process(self) -> None:
-        """Measure the current process, which is another one after a fork."""
+        """Measure the memory and CPU time of the current process. Call this again after a fork."""
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only starts the measurement
 
@@ -180,7 +180,7 @@ class Metrics:
         return {name: getattr(self.counters, name) for name in COUNTER_NAMES} | self._histograms() | self._gauges()
 
     def sampled(self) -> dict[str, int]:
-        """Counters since the start, and the memory of the process: what a sample is made of."""
+        """Return the counters since the start and the memory of the process, for a sample."""
         self._count_sent()
         counters = {name: getattr(self.counters, name) for name in COUNTER_NAMES}
         return {**counters, "node_memory_sys": self._process.memory_info().rss}

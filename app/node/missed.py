@@ -31,8 +31,8 @@ class MissedChannels:
     def note(self, channel: str, only_positioned: bool = False) -> None:
         """Record that publications of a channel may be missing. Does not block.
 
-        Its subscribers, or only those with positions, receive nothing more from the channel. After a newer message they
-        would recover only from that message on.
+        Subscribers of the channel, or only those with positions, receive nothing more from it, because after a newer
+        message they would recover only the messages after that one.
         """
         if not self._hub.mute(channel, only_positioned):
             return

@@ -1,4 +1,4 @@
-"""One node: its clients' connections and subscriptions, between the hub and the engine.
+"""One node: the connections and subscriptions of its clients, between the hub and the engine.
 
 Methods named publish_… call the engine. The engine calls methods named handle_…, which broadcast events to the
 subscribers of this node. Independent of Redis, Flask, transports and versions of the protocol. `commands.py` contains

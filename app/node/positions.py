@@ -13,7 +13,7 @@ from ..model.events import Publication, StreamPosition
 
 
 class Step(Enum):
-    """The relation of a publication to the position before it."""
+    """The relation of a publication to the current position: the next one, an old one, or one after a gap."""
 
     NEXT = "the next publication of the stream"
     OLD = "received before"
@@ -27,7 +27,7 @@ def step(before: StreamPosition, publication: Publication) -> Step:
     return Step.NEXT if publication.offset == before.offset + 1 else Step.OLD
 
 
-def continued(before: StreamPosition, publications: Iterable[Publication]) -> list[Publication] | None:
+def continuation(before: StreamPosition, publications: Iterable[Publication]) -> list[Publication] | None:
     """Return the `publications` after a position, oldest first; None if one between them is missing.
 
     Publications without an offset, which are not stored in a history, are included.
@@ -50,7 +50,7 @@ def position_after(before: StreamPosition, *publications: Publication) -> Stream
 
 
 class LivePositions:
-    """The position up to which this node has received each channel that has subscribers with positions."""
+    """The positions up to which this node has received the channels that have subscribers with positions."""
 
     def __init__(self) -> None:
         self._reached: dict[str, StreamPosition] = {}

@@ -1,4 +1,4 @@
-"""Hooks that ask a backend over HTTP in the format of Centrifugo's proxy (docs/proxy.md)."""
+"""Hooks that send requests to a backend over HTTP in the format of Centrifugo's proxy (docs/proxy.md)."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ _rpc_result = msgspec.json.Decoder(Data)
 
 
 class Proxy(ABC):
-    """A hook that asks the backend at `url`. Requests for decisions are not repeated; `tries` is for notifications.
+    """A hook that sends requests to the backend at `url`. Only notifications are repeated, up to `tries` attempts.
 
     The timeout of a request is `timeout` seconds, or option hook_timeout if it is 0.
     """
@@ -117,7 +117,7 @@ class Proxy(ABC):
 
     @abstractmethod
     def __call__(self, context: Context) -> object:
-        """Ask the backend. Raises RPCError, DisconnectClient and Undelivered."""
+        """Send the request to the backend. Raises RPCError, DisconnectClient and Undelivered."""
 
     def _ask(self, context: Context, **fields: Any) -> bytes:
         """Return the result for an event of a client; empty if there is none. Raises the exceptions of `__call__`."""
@@ -241,7 +241,7 @@ _DECISIONS: Mapping[str, tuple[str, type[Proxy]]] = {
 
 
 def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
-    """Yield the events about which backends are asked or notified, each with its hook.
+    """Yield the events for which backends receive requests, each with its hook.
 
     A notification is sent up to hook_tries times.
     """

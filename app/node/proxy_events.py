@@ -1,7 +1,7 @@
 """Decisions of a backend in the format of Centrifugo's proxy (docs/proxy.md): the events, and the types of decisions.
 
-`proxy.py` asks over HTTP, and is registered for these events. Protocols call the functions of this module, which do not
-depend on URLs or HTTP. So no HTTP client is needed if no backend is configured.
+`proxy.py` sends the requests over HTTP, and is registered for these events. Protocols call the functions of this
+module, which do not depend on URLs or HTTP. So no HTTP client is needed if no backend is configured.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Renewal:
 
 
 def ask_connection(hooks: Hooks, context: ConnectContext) -> AllowedConnection | None:
-    """Ask the backend about a client without a token. Returns None if the backend does not identify the client.
+    """Request the decision about a client without a token. Returns None if the backend does not identify the client.
 
     May block. Raises Refused and Closing like `Hooks.ask`.
     """
@@ -82,7 +82,7 @@ def ask_connection(hooks: Hooks, context: ConnectContext) -> AllowedConnection |
 
 
 def ask_subscription(hooks: Hooks, context: Context) -> AllowedSubscription:
-    """Ask the backend whether a client may subscribe. May block.
+    """Request the decision of the backend whether a client may subscribe. May block.
 
     Raises Refused and Closing like `Hooks.ask`, and Refused with NOT_AVAILABLE if no backend was configured at startup.
     """
@@ -92,7 +92,7 @@ def ask_subscription(hooks: Hooks, context: Context) -> AllowedSubscription:
 
 
 def ask_publication(hooks: Hooks, context: Context, data: bytes) -> bytes:
-    """Ask the backend whether a client may publish. Returns `data`, or the data that the backend has replaced it with.
+    """Request the decision whether a client may publish. Returns `data`, or the replacement from the backend.
 
     May block. Raises the same exceptions as `ask_subscription`.
     """
@@ -103,7 +103,7 @@ def ask_publication(hooks: Hooks, context: Context, data: bytes) -> bytes:
 
 
 def ask_renewal(hooks: Hooks, context: Context, event: str) -> Renewal:
-    """Ask the backend whether to renew an expired connection (REFRESH_PROXY) or subscription (SUB_REFRESH_PROXY).
+    """Request the decision about an expired connection (REFRESH_PROXY) or subscription (SUB_REFRESH_PROXY).
 
     May block. Raises Refused and Closing like `Hooks.ask`.
     """

@@ -1,4 +1,4 @@
-"""The questions of operators to all nodes, and what one node answers. `answers.py` finds the answers."""
+"""The questions of operators to all nodes, and the types of the answers. `answers.py` computes the answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_RANKED = 1000
 
 
 class ListQuestion(msgspec.Struct, tag="list"):
-    """Asks for one page of the channels with subscribers, or of the users with connections."""
+    """Requests one page of the channels with subscribers, or of the users with connections."""
 
     kind: Literal["channels", "users"]
     text: str = ""
@@ -39,7 +39,7 @@ class ListItem(msgspec.Struct, array_like=True):
 
 
 class ListAnswer(msgspec.Struct, tag="list"):
-    """The items of one node, in the order that was asked for."""
+    """The items of one node, in the requested order."""
 
     items: list[ListItem]
     total: int
@@ -47,7 +47,7 @@ class ListAnswer(msgspec.Struct, tag="list"):
 
 
 class ClientsQuestion(msgspec.Struct, tag="clients"):
-    """Asks what kinds of clients are connected, which are slow, and why others were closed."""
+    """Requests the kinds of connected clients, the slow clients, and the reasons why clients were closed."""
 
 
 class WaitingClient(msgspec.Struct):
@@ -76,11 +76,11 @@ class ClientsAnswer(msgspec.Struct, tag="clients"):
 
 
 class NodeQuestion(msgspec.Struct, tag="node"):
-    """Asks for the version, the engine and the options of each node."""
+    """Requests the version, the engine and the options of each node."""
 
 
 class NodeAnswer(msgspec.Struct, tag="node"):
-    """What identifies one node, and its options."""
+    """The identity of one node, and its options."""
 
     uid: str
     name: str
@@ -97,7 +97,7 @@ class NodeAnswer(msgspec.Struct, tag="node"):
 
 
 class ChannelQuestion(msgspec.Struct, tag="channel"):
-    """Asks for the subscribers and the rate of one channel."""
+    """Requests the subscribers and the rate of one channel."""
 
     channel: str
 

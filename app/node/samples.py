@@ -1,7 +1,7 @@
 """The figures of a node over the last day: a ring of samples for each step, of limited size.
 
-Samples are taken at whole multiples of a step of the clock, so those of several nodes have the same times. What was
-not measured, for example because the process was suspended, is a gap.
+Samples are taken at whole multiples of a step of the clock, so samples of several nodes have the same times. A time
+without a measurement, for example because the process was suspended, is a gap.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MAX_EXPONENT = 26
 
 
 class SamplesWanted(msgspec.Struct):
-    """Which samples of a node are wanted: `count` of them, from the one with the number `first` on."""
+    """Selects samples of a node: `count` samples, beginning with the one with the number `first`."""
 
     step: int
     first: int
@@ -89,7 +89,7 @@ class Durations:
             self._counts[_shade(duration)] += number
 
     def take(self) -> list[float]:
-        """Return the SAMPLED_PERCENTILES in microseconds, 0 without any duration; then nothing is counted any more."""
+        """Return the SAMPLED_PERCENTILES in microseconds, 0 without any duration, and reset the counts."""
         counts, self._counts = sorted(self._counts.items()), Counter()
         total = sum(number for _, number in counts)
         found: list[float] = []
@@ -102,7 +102,7 @@ class Durations:
 
 
 def _shade(duration: int) -> int:
-    """Return the number of the part of a power of two that has a duration; durations below SHADES have their own."""
+    """Return the bucket of a duration: each power of two has SHADES buckets; small durations have their own."""
     duration = max(duration, 0)
     shift = min(max(duration.bit_length() - SHADES.bit_length(), 0), MAX_EXPONENT)
     return shift * SHADES + min(duration >> shift, 2 * SHADES - 1)
@@ -114,7 +114,7 @@ def _upper_end(shade: int) -> float:
 
 
 class Ring:
-    """The samples with one step. `take` is called with the number of the sample, which only grows."""
+    """The samples with one step. `take` is called with the number of the sample; the numbers only increase."""
 
     def __init__(self, step: int, size: int) -> None:
         self.step = step
@@ -146,7 +146,7 @@ class Ring:
         self._last, self._counted = number, counters
 
     def _leave_gap(self, number: int) -> None:
-        """Forget what the places from the last sample up to this one held."""
+        """Clear the entries between the last sample and the one with this number."""
         for skipped in range(max(self._last, number - self._size) + 1, number + 1):
             for values in self._figures.values():
                 values[skipped % self._size] = GAP
@@ -167,7 +167,7 @@ class Ring:
 
     @property
     def memory(self) -> int:
-        """Bytes that the samples take."""
+        """The size of the samples in bytes."""
         return sum(values.itemsize * len(values) for values in self._figures.values())
 
 
@@ -220,14 +220,14 @@ class NodeHistory:
         return {**gauges, "memory": float(totals["node_memory_sys"])}, counters
 
     def read(self, wanted: SamplesWanted) -> dict[str, list[float | None]]:
-        """Return the figures of this node that are wanted; empty for a step that does not exist."""
+        """Return the requested figures of this node; empty for a step that does not exist."""
         ring = self._rings.get(wanted.step)
         return ring.read(wanted.first, wanted.count) if ring is not None else {}
 
     def window(self, seconds: float, since: float = 0) -> SamplesWanted:
         """Return the samples of the last seconds that are newer than `since`.
 
-        The step is the shortest one that reaches back so far.
+        The step is the shortest one whose ring covers this time.
         """
         step = next((step for step, size in STEPS.items() if step * size >= seconds), max(STEPS))
         last = int((self._clock() - SETTLING_TIME) // step)
@@ -237,7 +237,7 @@ class NodeHistory:
 
     @property
     def memory(self) -> int:
-        """Bytes that all samples take."""
+        """The size of all samples in bytes."""
         return sum(ring.memory for ring in self._rings.values())
 
 

@@ -15,6 +15,7 @@ import gevent
 from gevent.event import Event
 
 from ..model.errors import Refused
+from ..runtime.log_throttle import ThrottledLog
 from ..runtime.running_clock import wait_for
 from .control import SessionInput, SessionInputTaken
 
@@ -53,9 +54,10 @@ class SessionRelay:
         self._publish = publish
         self._sessions: dict[str, Callable[[bytes], None]] = {}
         self._awaited: dict[str, Event] = {}
+        self._silent = ThrottledLog(log, logging.WARNING)
 
     def open(self, session: str, take: Callable[[bytes], None]) -> None:
-        """Pass commands of a session to `take`, which must not block or raise."""
+        """Pass commands of a session to the function `take`, which must not block or raise."""
         self._sessions[session] = take
 
     def close(self, session: str) -> None:
@@ -80,8 +82,11 @@ class SessionRelay:
         try:
             self._publish(SessionInput(id_, node, session, data))
             if not wait_for(taken, REPLY_TIMEOUT):
-                log.debug("node %s has not replied to the commands of a client", node)
-                raise SilentNode if node in self._peers() else UnknownNode
+                if node not in self._peers():
+                    raise UnknownNode
+                message = "timeout: node %s has not confirmed commands of a client within %g s"
+                self._silent.log(node, message, node, REPLY_TIMEOUT)
+                raise SilentNode
         except Refused:  # logged already
             raise SilentNode from None
         finally:

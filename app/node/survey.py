@@ -1,4 +1,4 @@
-"""Surveys: questions to all nodes, such as about the connections of a user or the subscribers of channels.
+"""Surveys: requests to all nodes for reports, such as the connections of a user or the subscribers of channels.
 
 The requesting node sends a request to all nodes and collects their reports for at most REPORT_TIMEOUT. A node that does
 not reply is missing in the result.
@@ -54,7 +54,7 @@ class Survey:
             self._complete.set()
 
     def give_up(self) -> None:
-        """End the wait, because no other node has been asked."""
+        """End the wait, because the request was not sent to other nodes."""
         self._complete.set()
 
     def wait(self, timeout: float) -> None:

@@ -27,7 +27,7 @@ EncodePublication: TypeAlias = Callable[[Publication], bytes]
 
 
 class Watcher(Protocol):
-    """The connection of an operator that asked to see messages."""
+    """The connection of an operator who watches messages."""
 
     def show(self, messages: Sequence[bytes], missed: int) -> None:
         """Show messages, and how many were left out after them. Does not block and does not raise."""
@@ -66,7 +66,7 @@ class WatchedFeed:
         return bool(self._watchers)
 
     def add(self, watcher: Watcher) -> None:
-        """Show messages to `watcher` from now on."""
+        """Start showing messages to `watcher`."""
         self._watchers.add(watcher)
         self._update(first_or_last=len(self._watchers) == 1)
 

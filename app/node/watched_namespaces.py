@@ -42,17 +42,17 @@ class WatchedNamespaces:
         return {name: max(0, round(end - now)) for name, end in self._ends.items()}
 
     def watch(self, wanted: WatchNamespace) -> None:
-        """Watch a namespace, or end that if the time is 0. The log says so, because it shows messages to operators."""
-        shown = wanted.namespace or "without a namespace"
+        """Start watching a namespace, or stop if the time is 0. Both are logged, because operators see messages."""
+        channels = _channels_of(wanted.namespace)
         if wanted.seconds <= 0:
             if self._ends.pop(wanted.namespace, None) is not None:
-                log.info("an operator no longer watches the messages of channels: %s", shown)
+                log.info("an operator has stopped watching messages of %s", channels)
                 self._on_change()
             return
         seconds = min(wanted.seconds, MAX_WATCH_TIME)
         self._ends[wanted.namespace] = self._clock() + seconds
         self._later(seconds, lambda: self._end(wanted.namespace))
-        log.info("an operator watches the messages of channels for %d s, without option watch: %s", seconds, shown)
+        log.info("an operator watches messages of %s for %d s, although option watch is off", channels, seconds)
         self._on_change()
 
     def _end(self, namespace: str) -> None:
@@ -62,5 +62,9 @@ class WatchedNamespaces:
         if end > self._clock() + 0.5:
             return  # it has been prolonged, which has set another timer
         del self._ends[namespace]
-        log.info("the time to watch the messages of channels is over: %s", namespace or "without a namespace")
+        log.info("watching messages of %s ended: its time is over", _channels_of(namespace))
         self._on_change()
+
+
+def _channels_of(namespace: str) -> str:
+    return f"namespace {namespace!r}" if namespace else "channels without a namespace"

@@ -22,7 +22,7 @@ def show_errors(application: Flask) -> str:
 
 
 class LocalDebugger:
-    """A WSGI application that shows the errors of another one, and lets a developer run code at their place.
+    """A WSGI application that shows the errors of another one, and lets a developer run code where the error occurred.
 
     This is only for requests from this machine. Behind a proxy, all requests come from this machine, so requests with a
     header of a proxy are excluded.

@@ -18,7 +18,7 @@ import redis
 from redis.sentinel import MasterNotFoundError
 
 from ...engines.redis.blocking import client_of, reason
-from ...engines.redis.permissions import is_refusal, missing, permission_checks
+from ...engines.redis.permissions import is_refusal, missing_permission, permission_checks
 from ...engines.redis.settings import RedisSettings, ServerAddress, ShardSettings, Timeouts
 from ..config.config import Config
 from ..config.endpoints import own_ports
@@ -237,7 +237,7 @@ def _lacking(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
     """Return the commands and channels that the engine needs but the Redis user may not use; tries each of them."""
     sentinel = [("ROLE",)] if shard.sentinels is not None else []
     lacking = [
-        missing(error, command)
+        missing_permission(error, command)
         for command in [*permission_checks(prefix), *sentinel]
         if (error := _error_of(client, command)) is not None and is_refusal(error)
     ]
@@ -246,7 +246,7 @@ def _lacking(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
             subscription.subscribe(f"{prefix}.doctor")
             subscription.get_message(timeout=1.0)
     except redis.ResponseError as error:
-        lacking.append(missing(error, ("SUBSCRIBE",)))
+        lacking.append(missing_permission(error, ("SUBSCRIBE",)))
     return list(dict.fromkeys(lacking))
 
 

@@ -233,7 +233,7 @@ class Master:
             log.error("worker %d failed during startup (%s), retrying in %g s", worker.pid, how, pause)
             self._next_start = time.monotonic() + pause
             if worker is self._replacement:
-                log.error("replacing the workers was cancelled: the remaining old workers keep running")
+                log.error("replacement of the workers cancelled: the remaining old workers keep running")
                 self._replacement = None
                 self._to_replace.clear()
         else:

@@ -20,7 +20,7 @@ class Reloader(Master):
     """A master that restarts its worker immediately when a file has changed."""
 
     def _check_heartbeats(self) -> None:
-        """Check nothing: a developer may pause the worker in a debugger, and broken code waits for a change."""
+        """Do nothing: a developer may pause the worker in a debugger, or broken code may wait for a change."""
 
     def _handle_exit(self, worker: Worker, code: int) -> None:
         if code == FILE_CHANGED_STATUS and not worker.is_stopping:

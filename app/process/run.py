@@ -1,4 +1,4 @@
-"""The server process of the `gentrifugo` command: startup, configuration reload and graceful shutdown."""
+"""The server process of the `gentrifugo` command: startup, configuration reload, and shutdown."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class SiteSettings:
 
     @property
     def loaded(self) -> LoadedConfig:
-        """The settings as a loaded configuration, for the startup of a master."""
+        """The loaded configuration, for the startup of a master."""
         return LoadedConfig(self.config, self.warnings, origin=self.origin)
 
 
@@ -39,7 +39,7 @@ _settings = msgspec.json.Decoder(SiteSettings)
 
 
 def ask(command: Sequence[str]) -> SiteSettings | int:
-    """Run `command` to get the settings of its application; returns the exit status of the command if it fails."""
+    """Run `command` to get the settings of its application. Returns the exit status of the command if it fails."""
     read, write = os.pipe()
     environ = {**os.environ, SETTINGS_VARIABLE: f"{os.getpid()}:{write}"}
     process = subprocess.Popen(list(command), env=environ, pass_fds=[write])

@@ -22,7 +22,7 @@ from ..server.listeners import cannot_listen, cannot_listen_at
 
 MAX_SOCKET_PATH = 107
 """Maximum length in bytes of the path of a Unix socket on Linux."""
-SEVERAL_NEED_REDIS = (
+WORKERS_REQUIRE_REDIS = (
     "workers: more than one requires --engine=redis: the memory engine does not connect processes. Set "
     "engine to redis, or workers to 1"
 )
@@ -38,12 +38,12 @@ def run_checked(loaded: LoadedConfig, run: Callable[[], int]) -> int:
     if any(problem.startswith("log_file: ") for problem in problems):
         raise ConfigError(problems, loaded.warnings)
 
-    def checked() -> int:
+    def run_if_valid() -> int:
         if problems:
             raise ConfigError(problems)
         return run()
 
-    return logs.run_logged(loaded, checked)
+    return logs.run_logged(loaded, run_if_valid)
 
 
 def startup_problems(config: Config) -> Iterator[str]:
@@ -59,7 +59,7 @@ def startup_problems(config: Config) -> Iterator[str]:
 def worker_problems(config: Config) -> Iterator[str]:
     """Yield problems of a configuration with more than one worker."""
     if config.engine == "memory":
-        yield SEVERAL_NEED_REDIS
+        yield WORKERS_REQUIRE_REDIS
     if config.ssl_autocert and not config.ssl:
         yield NO_AUTOCERT
 

@@ -65,13 +65,13 @@ class Worker:
         os.kill(self.pid, number)
 
     def stop(self, within: float) -> None:
-        """Ask the process to stop with SIGTERM, and set its deadline to `within` seconds from now."""
+        """Send SIGTERM to the process, and set its deadline to `within` seconds from now."""
         self.is_stopping = True
         self._kill_at = time.monotonic() + within
         self.send_signal(signal.SIGTERM)
 
     def silent_for(self) -> float:
-        """Return seconds since the last heartbeat; 0 while the worker stops or a stack trace is requested."""
+        """Return the seconds since the last heartbeat; 0 while the worker stops or a stack trace is requested."""
         return 0.0 if self.is_stopping or self._is_asked else time.monotonic() - self._last_heartbeat_at
 
     def request_stack_trace(self) -> None:

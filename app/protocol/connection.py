@@ -37,10 +37,12 @@ class ClientServices(Protocol):
     """The objects that the clients of one process share."""
 
     @property
-    def node(self) -> Node: ...
+    def node(self) -> Node:
+        """The node of this process."""
 
     @property
-    def tokens(self) -> TokenVerifier: ...
+    def tokens(self) -> TokenVerifier:
+        """The verifier of tokens of protocol v2."""
 
 
 class _FirstCommand(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""A histogram of durations that costs two additions for each, for figures that are read much more rarely."""
+"""A histogram of durations: recording one takes two additions, because durations are recorded more often than read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
 
 
 class Histogram:
-    """Counts durations by bucket since the start; it never forgets, so readers compute what they need from differences.
+    """Counts durations by bucket since the start. Counts are never reset, so readers compute differences.
 
     `last` is the last duration in seconds.
     """
@@ -24,12 +24,12 @@ class Histogram:
         self.last = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Count one more duration."""
+        """Record one duration in seconds."""
         self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.seconds += seconds
         self.last = seconds
 
     @property
     def count(self) -> int:
-        """How many durations were counted."""
+        """The number of recorded durations."""
         return sum(self.counts)

@@ -58,7 +58,7 @@ class LineWriter:
         return bool(sent)
 
     def close(self) -> None:
-        """Close the copy. A second call does nothing."""
+        """Close the copy of the descriptor. A second call does nothing."""
         if self._descriptor >= 0:
             if self._socket is not None:
                 self._socket.close()

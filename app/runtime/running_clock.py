@@ -43,7 +43,7 @@ class RunningClock:
         return now - self.paused - (late if late > MIN_STANDSTILL else 0.0)
 
     def _tick_in(self, hub: Any) -> None:
-        """Start a timer of the event loop that measures the time. It does not keep the process alive."""
+        """Start the timer of an event loop that updates the clock. It does not prevent the process from exiting."""
         if self._timer is not None:
             self._timer.close()
         self._hub = hub

@@ -38,7 +38,7 @@ class Timer:
 
 
 class _LateTimer(Timer):
-    """A timer that is looked at before it is due."""
+    """A timer that is due later than MAX_WAIT: it is checked, and added again, before it is due."""
 
     __slots__ = ("due",)
 
@@ -115,6 +115,6 @@ class Timers:
             try:
                 callback()
             except Exception:
-                log.exception("unexpected exception in a timer callback")
+                log.exception("internal error in a timer callback")
         # Many timers in one bucket may take long: let other greenlets run before the next bucket.
         gevent.sleep(0)

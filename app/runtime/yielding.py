@@ -19,7 +19,7 @@ TIME_SLICE = 0.005
 
 
 class _CurrentSlice:
-    """The running greenlet and the time since it runs. Only one greenlet runs at a time, so one object is enough."""
+    """The running greenlet and the time when it started. Only one runs at a time, so one object is enough."""
 
     __slots__ = ("began", "greenlet", "iteration")
 

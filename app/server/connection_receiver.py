@@ -43,6 +43,7 @@ class _PassedConnectionServer(WSGIServer):
     """Accepts Unix socket connections, each of which transfers one client connection."""
 
     def handle(self, channel: Any, address: Any) -> None:
+        """Receive one client connection over `channel`, and serve it."""
         try:
             channel.settimeout(SENDING_TIMEOUT)
             connection, request = fd_passing.receive_connection(channel)

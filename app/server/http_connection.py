@@ -349,6 +349,7 @@ class HTTPConnection(WSGIHandler):
             raise BrokenPipeError(EPIPE, "write timeout: the client does not read") from None
 
     def process_result(self) -> None:
+        """Write the response of the WSGI application, unless the connection was upgraded."""
         if not self._upgraded:
             super().process_result()
 
@@ -360,10 +361,12 @@ class HTTPConnection(WSGIHandler):
             super().handle_error(type, value, traceback)
 
     def log_request(self) -> None:
+        """Log a request that pywsgi has served, at level DEBUG."""
         if access_log.isEnabledFor(logging.DEBUG):
             access_log.debug("%s", _without_secrets(self.format_request()))
 
     def log_error(self, msg: str, *args: Any) -> None:
+        """Log an error message of pywsgi at level DEBUG."""
         log.debug(msg, *args)
 
     # -- ends
@@ -417,7 +420,7 @@ def _client_endpoints(application: Any, mounted: Mounted | None) -> Sequence[Soc
 
 
 def _without_secrets(text: str) -> str:
-    """Return a target, or a line with one, for the log: without the token in cf_connect, and without the API key."""
+    """Return a request target or request line for the log, without the token in cf_connect and without the API key."""
     return _SECRET_PARAMETER.sub(r"\1…", text)
 
 

@@ -109,12 +109,12 @@ class HTTPServer(WSGIServer):
             client_socket.sendall(PLAIN_REFUSED if hello else b"")
             return None
         if self._challenge_context is not None and ACME_HELLO in hello:
-            _wrapped(self._challenge_context, client_socket).close()
+            _do_handshake(self._challenge_context, client_socket).close()
             return None
-        return _wrapped(self._context, client_socket)
+        return _do_handshake(self._context, client_socket)
 
 
-def _wrapped(context: SSLContext, client_socket: Any) -> SSLSocket:
+def _do_handshake(context: SSLContext, client_socket: Any) -> SSLSocket:
     encrypted: SSLSocket = context.wrap_socket(client_socket, server_side=True, do_handshake_on_connect=False)
     try:
         encrypted.do_handshake()

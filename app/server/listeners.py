@@ -124,7 +124,7 @@ def _remove_dead(path: str) -> None:
         except ConnectionRefusedError:
             Path(path).unlink()
             return
-    raise OSError("another server is listening on it")
+    raise OSError("another server is listening on this socket")
 
 
 def passed_by_systemd(environ: Mapping[str, str]) -> dict[str, socket.socket]:
@@ -136,7 +136,7 @@ def passed_by_systemd(environ: Mapping[str, str]) -> dict[str, socket.socket]:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError([f"systemd passed two sockets for {name}; set FileDescriptorName to api or admin"])
-    return {name: _given(number) for number, name in enumerate(names, FIRST_SYSTEMD_DESCRIPTOR)}
+    return {name: _open_passed_socket(number) for number, name in enumerate(names, FIRST_SYSTEMD_DESCRIPTOR)}
 
 
 def names_passed_by_systemd(environ: Mapping[str, str]) -> set[str]:
@@ -155,7 +155,7 @@ def _names(environ: Mapping[str, str]) -> list[str]:
     return [name if set(name.split("+")) <= {API, ADMIN} else MAIN for name in names[: int(count)]]
 
 
-def _given(number: int) -> socket.socket:
+def _open_passed_socket(number: int) -> socket.socket:
     try:
         listener = socket.socket(fileno=number)
         listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)

@@ -37,7 +37,7 @@ class Binding:
     def admits(self, headers: Mapping[str, str]) -> bool:
         """Return whether a request with these headers belongs to the session."""
         secret = self._secret.encode()
-        if any(hmac.compare_digest(value.encode(), secret) for value in _presented(headers)):
+        if any(hmac.compare_digest(value.encode(), secret) for value in _presented_secrets(headers)):
             return True
         return has_credentials(self._headers) and _has_same_credentials(self._headers, headers)
 
@@ -46,10 +46,10 @@ def bind(opening: Opening) -> tuple[Binding | None, dict[str, str]]:
     """Return the binding of a session with this opening request, and the headers that the response needs for it.
 
     A session has no binding if its opening request has neither cookies nor Authorization, because no hook can identify
-    a user by it. A secret that the browser already has is used again, so that all its sessions keep working.
+    a user by it. A secret that the browser already has is used again, so that its other sessions stay valid.
     """
     headers = opening.headers
-    known = next((value for value in _presented(headers) if _SECRET.fullmatch(value)), None)
+    known = next((value for value in _presented_secrets(headers) if _SECRET.fullmatch(value)), None)
     if known is not None:
         return Binding(headers, known), {}
     if not has_credentials(headers):
@@ -78,7 +78,7 @@ def _cookies(headers: Mapping[str, str]) -> set[str]:
     return {pair.strip() for pair in headers.get("cookie", "").split(";") if pair.strip()}
 
 
-def _presented(headers: Mapping[str, str]) -> list[str]:
+def _presented_secrets(headers: Mapping[str, str]) -> list[str]:
     """Return the values of BINDING_COOKIE; there may be several, with different paths or domains."""
     return [value for name, _, value in (pair.partition("=") for pair in _cookies(headers)) if name == BINDING_COOKIE]
 

@@ -47,9 +47,9 @@ NAVIGATIONS = ("navigate", "nested-navigate")
 class SockJS:
     """One endpoint; `prefix` is its path, without a slash at the end.
 
-    `connect` is called for each new session. `raw` serves raw WebSockets, which have no SockJS frames. `options` is
-    called for every request. `directory` finds the sessions that other processes hold; None if no other process serves
-    the same clients.
+    `connect` is called for each new session. `raw` serves raw WebSockets, which have no SockJS frames. `options`
+    returns the current options; each request calls it. `directory` finds the sessions that other processes hold; None
+    if no other process serves the same clients.
     """
 
     def __init__(
@@ -167,12 +167,12 @@ class SockJS:
             return preflight(allowed, exchange.headers, self._cookie(exchange))
         if exchange.method != route.method:
             return method_not_allowed(allowed)
-        if self._is_elsewhere(exchange, key):
+        if self._pass_to_holder(exchange, key):
             return None
         return route.serve(self, exchange, key)
 
-    def _is_elsewhere(self, exchange: Exchange, key: str) -> bool:
-        """Return whether another process holds the session, and serves the request now."""
+    def _pass_to_holder(self, exchange: Exchange, key: str) -> bool:
+        """Pass the request to the process that holds the session. Returns False if no other process holds it."""
         directory = self._directory
         # A connection that was passed to this process is not passed on, even if its session has ended meanwhile:
         # it could be passed in circles.
@@ -271,7 +271,7 @@ class SockJS:
         session = self.sessions.find(key)
         if session is None or session.binding is None or session.binding.admits(exchange.headers):
             return session
-        log.debug("a request for a SockJS session of another client was refused")
+        log.debug("SockJS request refused: its session belongs to another client")
         return None
 
     # -- sending

@@ -61,7 +61,7 @@ def decode_messages(body: bytes) -> list[str]:
     messages = _decode(body)
     if not isinstance(messages, list):
         raise BadPayload(EXPECTED)
-    return _checked(messages)
+    return _check_texts(messages)
 
 
 def decode_websocket_messages(body: bytes) -> list[str]:
@@ -69,7 +69,7 @@ def decode_websocket_messages(body: bytes) -> list[str]:
     if not body:
         return []
     messages = _decode(body)
-    return _checked(messages if isinstance(messages, list) else [messages])
+    return _check_texts(messages if isinstance(messages, list) else [messages])
 
 
 def _decode(body: bytes) -> object:
@@ -81,7 +81,7 @@ def _decode(body: bytes) -> object:
     return decoded
 
 
-def _checked(messages: list[object]) -> list[str]:
+def _check_texts(messages: list[object]) -> list[str]:
     texts = [message for message in messages if isinstance(message, str)]
     if len(texts) < len(messages):
         raise BadPayload(BROKEN_JSON)

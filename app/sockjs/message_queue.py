@@ -38,12 +38,15 @@ class MessageQueue(Queue):
         self._taken_messages = self._taken_size = 0
 
     def drop_waiting(self) -> None:
+        """Discard the waiting messages, except those that are being written."""
         self.frames = []
         self.size = self._taken_size
 
     def write(self, data: bytes) -> None:
+        """Call `on_ready` if messages wait; they stay in the queue."""
         if self.frames:
             self._on_ready()
 
     def fail(self, reason: str) -> None:
+        """Discard the waiting messages, because writing has failed."""
         self.drop_waiting()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from ..http.response import HTTPResponse
 from .options import SockJSOptions
-from .responses import HTML, JSON_UTF8, NOT_CACHED, PLAIN, cached, cors
+from .responses import HTML, JSON_UTF8, NOT_CACHED, PLAIN, cache_headers, cors
 
 IFRAME = re.compile(r"/iframe[-0-9.a-z_]*\.html", re.ASCII)
 
@@ -55,7 +55,7 @@ def info(headers: Mapping[str, str], websocket: bool, cookie: bool) -> HTTPRespo
 def iframe(headers: Mapping[str, str], options: SockJSOptions) -> HTTPResponse:
     """Return the page for iframes, or status 304 for a browser that has it already."""
     page, tag = _iframe(options.sockjs_url, options.sockjs_integrity, options.iframe_ancestors)
-    facts = {"ETag": tag, **({"Cache-Control": "no-cache"} if options.iframe_may_change else cached())}
+    facts = {"ETag": tag, **({"Cache-Control": "no-cache"} if options.iframe_may_change else cache_headers())}
     if options.iframe_ancestors:
         facts["Content-Security-Policy"] = f"frame-ancestors {options.iframe_ancestors}"
     known = [known.strip().removeprefix("W/") for known in headers.get("if-none-match", "").split(",")]

@@ -25,4 +25,7 @@ class Peer(TransportOwner, Protocol):
 
 
 Connect: TypeAlias = Callable[[SockJSTransport, Opening | None], Peer]
-"""Called for every new connection, with the request that opened it, or None if that request is not stored."""
+"""Creates the peer of a new SockJS connection, given its transport and the request that opened it.
+
+The request is None if the endpoint does not store requests.
+"""

@@ -1,4 +1,4 @@
-"""The requests that receive messages: a poll is answered with one frame, a stream with many.
+"""The requests over which a client receives messages: a poll is answered with one frame, a stream with many.
 
 Each uses the greenlet that serves its connection. While it waits, a watcher in the event loop detects when the client
 disconnects; a write would detect that only later. Frames of a stream are written from the event loop as long as the
@@ -23,7 +23,7 @@ from .transports import HTTPTransport
 
 
 class WaitingRequest(ABC):
-    """The common part of polls and streams. `write_timeout` is in seconds; 0 for none."""
+    """The common part of polls and streams. `write_timeout` is in seconds; 0 means no timeout."""
 
     def __init__(
         self, exchange: Exchange, transport: HTTPTransport, headers: dict[str, str], write_timeout: float
@@ -50,16 +50,20 @@ class WaitingRequest(ABC):
         self._headers.update(headers)
 
     def wake(self) -> None:
+        """Wake the greenlet of the request."""
         self._woken.set()
 
     def send_heartbeat(self) -> None:
+        """Send a heartbeat frame with the next wakeup of the request."""
         self._is_heartbeat_due = True
         self._woken.set()
 
     def has_unacknowledged_data(self) -> bool:
+        """Return whether the client's machine has not yet acknowledged all data."""
         return self._exchange.unacknowledged() > 0
 
     def abandon(self) -> None:
+        """End the request and its connection."""
         self.is_disconnected = True
         self._exchange.abort()
         self._woken.set()
@@ -85,11 +89,12 @@ class WaitingRequest(ABC):
         self._watch.is_disconnected = value
 
     def check_disconnected(self) -> bool:
+        """Return whether the client has disconnected."""
         self._watch.check()
         return self.is_disconnected
 
     @contextmanager
-    def _limited(self, session: Session) -> Iterator[None]:
+    def _limit_writes(self, session: Session) -> Iterator[None]:
         """Limit the writes in a `with` block to the write timeout, which closes the session."""
         socket = self._exchange.socket
         usual = socket.gettimeout()
@@ -107,6 +112,7 @@ class Poll(WaitingRequest):
     """A request that is answered with the first available frame."""
 
     def serve(self, session: Session) -> None:
+        """Answer with the next frame of the session. Raises OSError if the client has disconnected."""
         frame = self._next_frame(session)
         if frame is None:
             with self._watch.watching():
@@ -115,11 +121,12 @@ class Poll(WaitingRequest):
                     frame = self._next_frame(session)
         if frame is None:
             return
-        with self._limited(session):
+        with self._limit_writes(session):
             self.send_alone(frame)
         session.outbox.settle()
 
     def send_alone(self, frame: bytes) -> None:
+        """Answer with this frame. Raises OSError if the client has disconnected."""
         # After a close frame there is no next poll, so a server that shuts down need not wait for one.
         end = CLOSE_CONNECTION if frame.startswith(b"c") else {}
         self._exchange.respond(HTTPResponse(200, {**self._headers, **end}, self._transport.wrap(frame)))
@@ -140,7 +147,8 @@ class StreamingRequest(WaitingRequest):
         """The session, while the greenlet waits and the event loop may write frames."""
 
     def serve(self, session: Session) -> None:
-        with self._limited(session):
+        """Stream frames of the session until a limit or its end. Raises OSError if the client has disconnected."""
+        with self._limit_writes(session):
             self._start()
         with self._watch.watching():
             while not self.is_disconnected:
@@ -156,6 +164,7 @@ class StreamingRequest(WaitingRequest):
             self._exchange.finish()
 
     def send_alone(self, frame: bytes) -> None:
+        """Stream only this frame, and end the response. Raises OSError if the client has disconnected."""
         self._start()
         self._exchange.direct.sendall(self._exchange.chunk(self._transport.wrap(frame)))
         self._exchange.finish()
@@ -164,6 +173,7 @@ class StreamingRequest(WaitingRequest):
         self._exchange.start(HTTPResponse(200, self._headers, self._transport.prelude))
 
     def wake(self) -> None:
+        """Write available frames without waking the greenlet, as long as the socket accepts them."""
         # While the socket accepts all data, this writes without the greenlet, because waking it would double the cost.
         session = self._idle_for
         if session is not None:
@@ -201,7 +211,7 @@ class StreamingRequest(WaitingRequest):
         return True
 
     def _write_rest(self, session: Session) -> None:
-        with self._limited(session):
+        with self._limit_writes(session):
             self._exchange.direct.sendall(self._rest)
         self._rest = b""
         session.outbox.settle()

@@ -39,7 +39,7 @@ def preflight(allowed: str, headers: Mapping[str, str], more: Mapping[str, str] 
     return HTTPResponse(
         204,
         {
-            **cached(),
+            **cache_headers(),
             **cors(headers),
             **({"Access-Control-Allow-Headers": asked} if asked else {}),
             "Access-Control-Allow-Methods": allowed,
@@ -49,7 +49,7 @@ def preflight(allowed: str, headers: Mapping[str, str], more: Mapping[str, str] 
     )
 
 
-def cached() -> dict[str, str]:
+def cache_headers() -> dict[str, str]:
     """Return headers of a response that may be cached for a year."""
     return {"Cache-Control": f"public, max-age={YEAR}", "Expires": http_date(int(time.time()) + YEAR)}
 

@@ -1,4 +1,4 @@
-"""A session over HTTP: the state from the client's first request to the end, across many requests."""
+"""A session over HTTP: the state of one client from its first request until its session is closed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Receiver(Protocol):
     """Time of the last write to the client, a value of time.monotonic()."""
 
     def wake(self) -> None:
-        """Wake the request, because there may be a frame to take."""
+        """Wake the request, because a frame may be available."""
 
     def send_heartbeat(self) -> None:
         """Send a heartbeat, because nothing was sent for some time."""
@@ -43,7 +43,7 @@ class Receiver(Protocol):
 
 
 class Session:
-    """One session; the transport of its peer. Between two requests it has no greenlet, and only needs memory."""
+    """One session; the transport of its peer. Between two requests a session has no greenlet."""
 
     __slots__ = ("__weakref__", "binding", "outbox", "receiver", "since", "_close_frame", "_is_open", "_peer", "_turn")
 

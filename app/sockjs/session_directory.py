@@ -65,7 +65,7 @@ class SessionDirectory:
         """Become a member. Returns the listening socket for connections to this process. Raises OSError."""
         self._name = uuid.uuid4().hex[:12]
         directory = self.path
-        with self._locked():
+        with self._hold_lock():
             self._clear()
             (directory / SESSIONS).mkdir(exist_ok=True)
             listener = fd_passing.listen_for_connections(str(directory / self._name))
@@ -86,7 +86,7 @@ class SessionDirectory:
         try:
             for key in list(self._held):
                 self.release(key)
-            with self._locked():
+            with self._hold_lock():
                 (self.path / self._name).unlink(missing_ok=True)
                 self._clear()
                 if not self._sockets():
@@ -98,7 +98,7 @@ class SessionDirectory:
             os.close(descriptor)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _hold_lock(self) -> Iterator[None]:
         """Hold the lock of the directory, which is required to remove links and sockets of other processes.
 
         Raises OSError if it cannot be acquired within LOCK_TIMEOUT.
@@ -106,7 +106,7 @@ class SessionDirectory:
         deadline = time.monotonic() + LOCK_TIMEOUT
         while (lock := self._lock()) is None:
             if time.monotonic() > deadline:
-                raise OSError(EBUSY, "another process holds its lock")
+                raise OSError(EBUSY, "timeout: another process holds the lock of the directory")
             gevent.sleep(LOCK_CHECK)
         try:
             yield
@@ -211,7 +211,7 @@ class SessionDirectory:
         """Remove the link to a process that has ended, unless another process has claimed the session."""
         link = self._link(key)
         try:
-            with self._locked(), suppress(FileNotFoundError):
+            with self._hold_lock(), suppress(FileNotFoundError):
                 if os.readlink(link) == name:
                     os.unlink(link)
         except OSError as error:

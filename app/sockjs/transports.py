@@ -46,6 +46,7 @@ class XHRPolling:
     prelude = b""
 
     def wrap(self, frame: bytes) -> bytes:
+        """Encode a frame as one line."""
         return frame + b"\n"
 
 
@@ -62,6 +63,7 @@ class EventSource:
     prelude = b"\r\n"
 
     def wrap(self, frame: bytes) -> bytes:
+        """Encode a frame as a Server-Sent Event."""
         return b"data: " + frame.replace(b"%", b"%25") + b"\r\n\r\n"
 
 
@@ -74,6 +76,7 @@ class HtmlFile:
         self.prelude = _HTMLFILE_HEAD.format(callback=callback).encode().ljust(HTMLFILE_SIZE) + b"\r\n\r\n"
 
     def wrap(self, frame: bytes) -> bytes:
+        """Encode a frame as a script element that calls the callback."""
         return b"<script>\np(" + quoted_for_script(frame) + b");\n</script>\r\n"
 
 
@@ -87,6 +90,7 @@ class JSONPPolling:
         self._callback = callback.encode()
 
     def wrap(self, frame: bytes) -> bytes:
+        """Encode a frame as a script that calls the callback."""
         # With the comment, the response does not begin with text chosen by a page, which plugins might interpret.
         return b"/**/" + self._callback + b"(" + quoted_for_script(frame) + b");\r\n"
 

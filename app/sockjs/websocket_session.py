@@ -68,7 +68,7 @@ class WebSocketSession:
         try:
             texts = frames.decode_websocket_messages(message)
         except frames.BadPayload as error:
-            log.debug("a SockJS client sent an invalid message over WebSocket: %s", error)
+            log.debug("invalid SockJS message over WebSocket, closing connection: %s", error)
             self._websocket.abort()
             return
         for text in texts:

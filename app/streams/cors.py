@@ -1,4 +1,4 @@
-"""Access of pages from other origins to these endpoints (CORS), as configured with option allowed_origins."""
+"""Access of pages from other origins to stream endpoints (CORS), as configured with option allowed_origins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOT_FOR_OTHER_ORIGINS: Mapping[str, str] = {"Vary": "Origin"}
 
 
 def check_origin(origins: Origins, method: str, headers: Mapping[str, str]) -> None:
-    """Raise HTTPError for a request from a page of another origin than these; header names are in lower case.
+    """Raise HTTPError for a request from a page whose origin is not allowed; header names are in lower case.
 
     A GET with credentials that browsers add by themselves, such as cookies, must have a header Origin or Referer,
     because any link can cause it.

@@ -54,10 +54,12 @@ class StreamParts(Protocol):
     """The objects that the clients of one process share."""
 
     @property
-    def node(self) -> Node: ...
+    def node(self) -> Node:
+        """The node of this process."""
 
     @property
-    def tokens(self) -> TokenVerifier: ...
+    def tokens(self) -> TokenVerifier:
+        """The verifier of tokens of protocol v2."""
 
     @property
     def origins(self) -> Origins:
@@ -65,10 +67,12 @@ class StreamParts(Protocol):
         ...
 
     @property
-    def proxies(self) -> TrustedProxies: ...
+    def proxies(self) -> TrustedProxies:
+        """The proxies that may report the address of a client."""
 
     @property
-    def compression(self) -> Compression | None: ...
+    def compression(self) -> Compression | None:
+        """The settings for compressing WebSocket messages; None if compression is off."""
 
 
 class StreamEndpoint(NamedTuple):
@@ -212,7 +216,7 @@ class Streams:
         first: bytes,
         last_event: LastEvent | None = None,
     ) -> None:
-        """Begin the response. The stream itself is served after the callers have released the request."""
+        """Start the response. The stream is served after the callers have released the request."""
         headers = {"Content-Type": framing.content_type, **STREAM_HEADERS, **cors_headers(exchange.headers)}
         is_compressed = self._config.stream_compression and accepts_gzip(exchange.headers.get("accept-encoding", ""))
         if is_compressed:
@@ -243,8 +247,8 @@ class Streams:
         request: str = "",
     ) -> None:
         node, config = self._parts.node, self._config
-        farewell = _DISCONNECT_ENCODERS[format_]
-        stream = StreamTransport(transport, socket, node.flusher, config, frame, farewell, end)
+        encode_disconnect = _DISCONNECT_ENCODERS[format_]
+        stream = StreamTransport(transport, socket, node.flusher, config, frame, encode_disconnect, end)
         if format_.is_one_way:
             limit_unacknowledged(socket, config.ping_interval + config.client_pong_timeout)
         client = self._client(stream, format_, opening, request, **ids)

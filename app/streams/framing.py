@@ -46,18 +46,18 @@ class Framing(NamedTuple):
 
 @cache
 def _frame(write: Pieces, is_chunked: bool, is_compressed: bool) -> Frame:
-    def plain(message: bytes) -> bytes:
+    def encode_plain(message: bytes) -> bytes:
         return b"".join(write(message))
 
-    def compressed(message: bytes) -> bytes:
+    def encode_compressed(message: bytes) -> bytes:
         return b"".join(map(gzip_parts.part, write(message)))
 
-    body = compressed if is_compressed else plain
+    encode = encode_compressed if is_compressed else encode_plain
 
-    def in_a_chunk(message: bytes) -> bytes:
-        return chunk(body(message))
+    def encode_chunk(message: bytes) -> bytes:
+        return chunk(encode(message))
 
-    return in_a_chunk if is_chunked else body
+    return encode_chunk if is_chunked else encode
 
 
 def line(message: bytes) -> tuple[bytes]:
@@ -71,7 +71,7 @@ def event(message: bytes) -> tuple[bytes]:
 
 
 def event_with_id(message: bytes) -> tuple[bytes, ...]:
-    """Return an event whose id the browser returns when it comes back, if the message has one (event_positions.py)."""
+    """Return an event, with an id if the message has one (event_positions.py). Browsers reconnect with it."""
     id_, text = split_id(message)
     return event(text) if id_ is None else (b"id: %b\n" % id_, *event(text))
 

@@ -1,7 +1,7 @@
 """A gzip stream (RFC 1952) whose parts are compressed once for all connections, and which has no end.
 
-Each part can be read without those before it, ends at a byte, and leads to no further ones. So parts can follow each
-other in any order, and no connection has a compressor, which would take 100 KB.
+Each part can be decompressed without earlier parts, and ends at a byte boundary. So parts can follow each other in
+any order, and no connection needs a compressor, which would take 100 KB.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _compressor = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS
 
 
 def part(data: bytes) -> bytes:
-    """Return the part of the stream that has this data: compressed, or as it is after five bytes."""
+    """Return the part of the stream for this data: compressed, or unchanged behind a header of five bytes."""
     size = len(data)
     if size < MIN_COMPRESSED_SIZE:
         return b"\0%b%b%b" % (size.to_bytes(2, "little"), (size ^ 0xFFFF).to_bytes(2, "little"), data)
-    return _compressed(data)
+    return _compress(data)
 
 
 @lru_cache(maxsize=1)
-def _compressed(data: bytes) -> bytes:
-    """For clients whose messages differ in their ids only, a broadcast comes here once for each of them."""
+def _compress(data: bytes) -> bytes:
+    """Compress data. Broadcasts to clients whose messages differ only in their ids call this for each client."""
     # A full flush forgets what came before, and costs less than a new compressor for each message.
     return _compressor.compress(data) + _compressor.flush(zlib.Z_FULL_FLUSH)

@@ -21,15 +21,15 @@ class OneWayWebSocket:
     name = "uni_websocket"
     binary_frame = None
 
-    def __init__(self, websocket: WebSocket, farewell: Callable[[int, str], bytes]) -> None:
+    def __init__(self, websocket: WebSocket, encode_disconnect: Callable[[int, str], bytes]) -> None:
         self.outbox = websocket.outbox
         self.frame = websocket.frame
-        self._farewell = farewell
+        self._encode_disconnect = encode_disconnect
         self._websocket = websocket
         self._has_connected = False
 
     def serve(self, client: OneWayClient) -> None:
-        """Serve the client until the connection has ended. Everything but its first message is ignored."""
+        """Serve the client until the connection has ended. All messages after the first one are ignored."""
 
         def handle(message: bytes) -> None:
             if not self._has_connected:
@@ -45,5 +45,5 @@ class OneWayWebSocket:
     def close(self, code: int, reason: str) -> None:
         """Send waiting data, then code and reason as the last message, and the close frame. Later calls do nothing."""
         if not self._websocket.is_closing:
-            self.outbox.append(self.frame(self._farewell(code, reason)))
+            self.outbox.append(self.frame(self._encode_disconnect(code, reason)))
             self._websocket.close(code, reason)

@@ -23,16 +23,18 @@ class StreamLimits(Protocol):
     """The options of the configuration that apply to a stream."""
 
     @property
-    def client_queue_max_size(self) -> int: ...
+    def client_queue_max_size(self) -> int:
+        """Maximum size of the queue of a client in bytes."""
 
     @property
-    def client_message_write_timeout(self) -> float: ...
+    def client_message_write_timeout(self) -> float:
+        """Maximum seconds for one write to a client; 0 means no limit."""
 
 
 class StreamTransport:
     """One stream on gevent's `socket`, whose head has been sent. `name` is the kind of stream.
 
-    `frame` encodes a message for the stream, `farewell` encodes the last message from close code and reason, and `end`
+    `frame` encodes a message for the stream, `encode_disconnect` encodes code and reason as the last message, and `end`
     is written at the end. Frames are written from the event loop; the greenlet that calls `serve` only waits.
     """
 
@@ -43,7 +45,7 @@ class StreamTransport:
         "outbox",
         "_direct",
         "_end",
-        "_farewell",
+        "_encode_disconnect",
         "_is_closing",
         "_owner",
         "_socket",
@@ -58,7 +60,7 @@ class StreamTransport:
         flusher: Flusher,
         limits: StreamLimits,
         frame: Callable[[bytes], bytes],
-        farewell: Callable[[int, str], bytes],
+        encode_disconnect: Callable[[int, str], bytes],
         end: bytes,
     ) -> None:
         direct = direct_of(socket)
@@ -67,15 +69,15 @@ class StreamTransport:
             flusher,
             direct.raw,
             limits.client_queue_max_size,
-            self._slow,
-            self._failed,
+            self._handle_overflow,
+            self._handle_write_error,
             limits.client_message_write_timeout,
         )
         self._direct = direct
         self.frame = frame
         self.binary_frame = frame
         self._end = end
-        self._farewell = farewell
+        self._encode_disconnect = encode_disconnect
         self._is_closing = False
         self._owner: TransportOwner | None = None
         self._socket = socket
@@ -110,21 +112,21 @@ class StreamTransport:
         """Send waiting data, then code and reason as the last message, and end the response."""
         if not self._is_closing:
             self._is_closing = True
-            self.outbox.append(self.frame(self._farewell(code, reason)))
+            self.outbox.append(self.frame(self._encode_disconnect(code, reason)))
             self._woken.set()
 
     def _notice_data(self) -> None:
-        """End the stream if the client has disconnected. A further request stays unread, because this is the last."""
+        """End the stream if the client has disconnected. Further requests stay unread, because no response follows."""
         if self._watch.is_disconnected:
             self._woken.set()
 
     # -- failures, which the outbox reports
 
-    def _slow(self) -> None:
+    def _handle_overflow(self) -> None:
         if self._owner is not None:
             self._owner.close_slow()
 
-    def _failed(self, reason: str) -> None:
+    def _handle_write_error(self, reason: str) -> None:
         self._watch.is_disconnected = True
         self._woken.set()
         if self._owner is not None:

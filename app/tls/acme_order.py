@@ -61,6 +61,7 @@ class _Network(client.ClientNetwork):
     """HTTP client that repeats a request after a rejected nonce (RFC 8555, section 6.5), up to NONCE_TRIES times."""
 
     def post(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a request, and repeat it if its nonce was rejected. Raises acme.errors.Error."""
         for _ in range(NONCE_TRIES - 1):
             try:
                 return super().post(*args, **kwargs)
@@ -88,7 +89,7 @@ class Account:
         """
         key = _rsa_key() if force_rsa else ec.generate_private_key(ec.SECP256R1())
         try:
-            server = self._connected()
+            server = self._connect()
             order = server.new_order(_request(name, key))
             for authorization in order.authorizations:
                 if authorization.body.status != messages.STATUS_VALID:
@@ -110,7 +111,7 @@ class Account:
         show(kind, name, token, validation)
         server.answer_challenge(challenge, response)
 
-    def _connected(self) -> Any:
+    def _connect(self) -> Any:
         if self._client is None:
             self._key = self._load_key()
             network = _Network(self._key, user_agent=USER_AGENT, timeout=30)

@@ -1,7 +1,7 @@
 """Automatic certificates (options ssl_autocert…): obtains, stores and renews one certificate for each host name.
 
 This happens in the background. A TLS handshake never waits: it uses the current certificate, or fails with an alert if
-there is none yet.
+there is no certificate yet.
 """
 
 from __future__ import annotations
@@ -138,9 +138,7 @@ class Autocert:
         if isinstance(error, acme_order.CertificateRefused):
             log.error("cannot get a certificate for %s: %s; retrying in %g s", name, error, pause)
         else:
-            log.error(
-                "cannot get a certificate for %s: unexpected exception; retrying in %g s", name, pause, exc_info=error
-            )
+            log.error("cannot get a certificate for %s: internal error; retrying in %g s", name, pause, exc_info=error)
 
     def _obtain(self, name: str) -> None:
         with self._turn:

@@ -30,7 +30,7 @@ def server_context(config: Config) -> SSLContext:
     try:
         context.load_cert_chain(config.ssl_cert, config.ssl_key, password=_no_password)
     except ssl.SSLError as error:
-        raise ConfigError([f"ssl_cert, ssl_key: {_explained(error, config)}"]) from None
+        raise ConfigError([f"ssl_cert, ssl_key: {_explain(error, config)}"]) from None
     except ValueError as error:
         raise ConfigError([f"ssl_key: {error}"]) from None
     return context
@@ -56,7 +56,7 @@ def _problem_of(path: str) -> str:
         return f"cannot read {path}: {error.strerror}"
 
 
-def _explained(error: ssl.SSLError, config: Config) -> str:
+def _explain(error: ssl.SSLError, config: Config) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
         return f"the key in {config.ssl_key} does not match the certificate in {config.ssl_cert}"
     return f"{config.ssl_cert} and {config.ssl_key} are not a certificate and key in PEM ({error.reason or error})"

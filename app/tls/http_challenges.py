@@ -38,14 +38,14 @@ def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
                 "200 OK" if answer else "404 Not Found", [("Content-Type", "text/plain"), *CLOSE_CONNECTION.items()]
             )
             return [(answer or "challenge not found\n").encode()]
-        start_response("308 Permanent Redirect", [("Location", _secured(environ)), *CLOSE_CONNECTION.items()])
+        start_response("308 Permanent Redirect", [("Location", _https_url(environ)), *CLOSE_CONNECTION.items()])
         return []
 
     # HTTPConnection limits the time of every read: anybody can reach this port.
     return WSGIServer(listener, application, handler_class=HTTPConnection, log=None, error_log=log)
 
 
-def _secured(environ: dict[str, Any]) -> str:
+def _https_url(environ: dict[str, Any]) -> str:
     """Return the URL of a request with https:// and the default port."""
     name = _PORT.sub("", environ.get("HTTP_HOST", ""))
     path = quote(environ["PATH_INFO"], encoding="latin-1")  # decoded it may hold the end of a header

@@ -23,7 +23,7 @@ ONE_SERVER = (
 
 
 def refusal(application: Flask) -> str:
-    """Return why the server in an application must not serve in this process; empty if it may. Logs the reason once."""
+    """Return the reason why an application must not be served in this process; empty if it may. Logs it once."""
     mounted = mounted_server(application)
     if mounted is None or not mounted.service.is_single:
         return ""
@@ -35,4 +35,4 @@ def refusal(application: Flask) -> str:
 
 @functools.cache
 def _log_once() -> None:
-    log.error("%s; refusing all requests and calls until then", ONE_SERVER)
+    log.error("%s; refusing all requests and calls", ONE_SERVER)

@@ -92,12 +92,12 @@ def refuse(error: HTTPError) -> Response:
 def _api(service: Service) -> Response:
     try:
         with limited_body(service.config.api_request_max_size, service.config.http_header_timeout):
-            return _answered(service)
+            return _carry_out(service)
     except HTTPError as error:
         return refuse(error)
 
 
-def _answered(service: Service) -> Response:
+def _carry_out(service: Service) -> Response:
     """Carry out a request. Raises HTTPError for an invalid one, if possible before its body is read."""
     content_type = request.content_type or ""
     headers = {name.lower(): value for name, value in request.headers.items()}

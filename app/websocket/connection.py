@@ -79,13 +79,16 @@ class WebSocketLimits(Protocol):
     """The options of the configuration that apply to a WebSocket."""
 
     @property
-    def client_queue_max_size(self) -> int: ...
+    def client_queue_max_size(self) -> int:
+        """Maximum size of the queue of a client in bytes."""
 
     @property
-    def client_message_write_timeout(self) -> float: ...
+    def client_message_write_timeout(self) -> float:
+        """Maximum seconds for one write to a client; 0 means no limit."""
 
     @property
-    def ping_interval(self) -> float: ...
+    def ping_interval(self) -> float:
+        """Seconds between two pings; 0 sends no pings."""
 
 
 class WebSocket:

@@ -256,19 +256,19 @@ class FrameReader:
 
 
 class _FrameEnds(Extension):
-    """Records whether the data passed to the parser ends with a complete frame, because the parser does not tell."""
+    """Records whether the data passed to the parser ends with a complete frame. The parser does not report it."""
 
     def __init__(self, parser: Protocol) -> None:
         self.is_last_complete = True
         self._received = parser.reader
 
     def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
-        """Called by the parser for each frame that is complete."""
+        """Record a complete frame; the parser calls this for each one."""
         self.is_last_complete = not self._received.buffer
         return frame
 
     def encode(self, frame: Frame) -> Frame:
-        """Called by the parser for each frame that it sends."""
+        """Do nothing for a frame that the parser sends; the parser requires the method."""
         return frame
 
 

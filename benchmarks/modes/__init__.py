@@ -1,4 +1,4 @@
-"""The kinds of benchmark, by name."""
+"""The kinds of benchmark (modes), by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP API: how many publish commands the server carries out when nobody listens."""
+"""The HTTP API: the rate of publish commands without subscribers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.target import Target
 
 
 def run(target: Target, load: Load) -> Result:
-    """Publish into channels without subscribers, as fast as it is accepted."""
+    """Publish into channels without subscribers, as fast as the server accepts."""
     title = (
         f"api: {count_text(load.publishers, 'connection')}, batches of {load.batch}, {load.size} bytes, "
         f"{load.seconds:g} s"

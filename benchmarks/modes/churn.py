@@ -1,4 +1,4 @@
-"""Connecting and disconnecting: whether the server keeps anything of clients that have disconnected."""
+"""Connecting and disconnecting: checks that the server releases all resources of disconnected clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ResourceUsage(NamedTuple):
 
     @classmethod
     def of(cls, target: Target) -> ResourceUsage:
-        """Return what it holds now; 0 for what its processes would tell, when they are not known."""
+        """Measure the current usage; files and memory are 0 if the processes of the server are not known."""
         processes = target.processes
         files, memory = (processes.open_files(), processes.memory()) if processes is not None else (0, 0)
         return cls(gauges(target), files, memory)
@@ -48,14 +48,14 @@ class ResourceUsage(NamedTuple):
         for name, count in before.gauges.items():
             slack = ALLOWED_EXTRA if name == "node_num_goroutine" else 0
             if self.gauges[name] > count + slack:
-                left.append(f"{name} was {count} before and is {self.gauges[name]} after")
+                left.append(f"{name} was {count} before the run and {self.gauges[name]} after the run")
         if self.open_files > before.open_files + ALLOWED_EXTRA:
-            left.append(f"{before.open_files} files were open before and {self.open_files} are after")
+            left.append(f"{before.open_files} files were open before the run and {self.open_files} after the run")
         return left
 
 
 def run(target: Target, load: Load) -> Result:
-    """Let clients connect, subscribe and go, half of them without a close frame, again and again."""
+    """Let clients connect, subscribe and disconnect in cycles, half of them without a close frame."""
     before = ResourceUsage.of(target)
     span = Span(target)
     halfway = before
@@ -76,7 +76,7 @@ def run(target: Target, load: Load) -> Result:
     if target.processes is not None:
         figures.append(Figure("memory growth, second half", growth / clients, "bytes/client"))
     title = f"churn: {load.cycles} times {load.who}, half of them drop without a close frame"
-    return Result(title, figures, problems, [] if problems else ["nothing was left behind"])
+    return Result(title, figures, problems, [] if problems else ["all resources were released"])
 
 
 def _cycle(target: Target, load: Load) -> None:
@@ -117,7 +117,7 @@ def _remaining(before: ResourceUsage, after: ResourceUsage) -> list[Figure]:
 
 
 MODE = Mode(
-    "clients that connect, subscribe and drop: whether anything is left of them",
+    "clients that connect, subscribe and disconnect: whether all their resources are released",
     {"connections": 500, "channels": 10, "namespace": "", "cycles": 10, "parallel": 32},
     run,
     is_for_v1=True,

@@ -1,4 +1,4 @@
-"""Arrivals: how fast clients can connect and subscribe, and what that costs."""
+"""Connecting: the rate at which clients can connect and subscribe, and its CPU time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.target import Target
 
 
 def run(target: Target, load: Load) -> Result:
-    """Open connections, some at a time; each connects and subscribes to one channel."""
+    """Open connections, several at the same time; each connects and subscribes to one channel."""
     loop = EventLoop()
     subscribers = Subscribers(
         loop, target, load.channel_names, load.connections, lambda number: IdleReceiver(target.protocol)

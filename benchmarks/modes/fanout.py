@@ -1,4 +1,4 @@
-"""Fan-out: how many messages reach subscribers when backends publish as fast as they can."""
+"""Fan-out: the rate of deliveries when backends publish as fast as possible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIN_STRIDE = 50
 
 
 def run(target: Target, load: Load) -> Result:
-    """Publish batches as fast as they are accepted, then wait until all has arrived."""
+    """Publish batches as fast as they are accepted, then wait until all messages have arrived."""
     title = (
         f"fanout: {load.who}, {load.size} bytes, "
         f"{count_text(load.publishers, 'publisher')}, batches of {load.batch}, {load.seconds:g} s"

@@ -1,4 +1,4 @@
-"""Memory: what a subscribed connection holds while nothing happens."""
+"""Memory: the memory of a subscribed connection while nothing happens."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from benchmarks.target import Target
 
 
 def run(target: Target, load: Load) -> Result:
-    """Open connections, let them rest, and share the growth of the server's memory among them."""
+    """Open connections, wait, and divide the growth of the server's memory by their number."""
     if target.processes is None:
-        raise BenchmarkError("idle measures memory, so it needs the server's process: --pid")
+        raise BenchmarkError("mode idle measures memory and requires --pid, the process ID of the server")
     loop = EventLoop()
     subscribers = Subscribers(
         loop, target, load.channel_names, load.connections, lambda number: IdleReceiver(target.protocol)
@@ -44,12 +44,15 @@ def run(target: Target, load: Load) -> Result:
     title = f"idle: {load.who}, after {load.settle:g} s"
     problems = [f"the server ended {count} connections: {reason}" for reason, count in ended.most_common()]
     return Result(
-        title, figures, problems, ["memory that an earlier run left free counts for nothing: use a new server"]
+        title,
+        figures,
+        problems,
+        ["memory that an earlier run has freed is not counted: use a server that has just started"],
     )
 
 
 MODE = Mode(
-    "memory of subscribed connections while nothing happens; wants a server that has just started",
+    "memory of subscribed connections while nothing happens; requires a server that has just started",
     {"connections": 2000, "channels": 1, "namespace": "", "settle": 10.0, "parallel": 32},
     run,
     repeatable=False,

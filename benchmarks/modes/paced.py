@@ -1,4 +1,4 @@
-"""Paced fan-out: how long a message takes, and what it costs, while the server has time."""
+"""Paced fan-out: latency and CPU time of messages at a fixed rate below the limit of the server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.target import Target
 
 
 def run(target: Target, load: Load) -> Result:
-    """Publish at a rate."""
+    """Publish messages at a fixed rate."""
     title = (
         f"paced: {load.who}, {load.size} bytes, {load.rate:g} messages/s in batches of {load.batch}, {load.seconds:g} s"
     )

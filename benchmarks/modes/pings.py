@@ -1,4 +1,4 @@
-"""Pings: what it costs to ask many idle connections, again and again, whether their client is still there."""
+"""Pings: the CPU time of pings to many idle connections."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(target: Target, load: Load) -> Result:
         loop.close()
     problems = [f"the server ended {count} connections: {reason}" for reason, count in ended.most_common()]
     if not pings:
-        problems.append(f"no pings came within {load.seconds:g} s; is the ping interval of the server longer?")
+        problems.append(f"no pings arrived within {load.seconds:g} s; the ping interval of the server may be longer")
     figures = [Figure("pings", pings / span.seconds, "/s"), *span.cost("ping", pings), *span.loads()]
     return Result(f"pings: {load.who}, {load.seconds:g} s", figures, problems)
 

@@ -1,4 +1,4 @@
-"""SockJS polling: many clients that poll, each with its messages a second, and what a session of theirs takes."""
+"""SockJS polling: many clients that poll for messages at a fixed rate, and the memory of a session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.target import Target
 
 
 class Polls(Broadcast):
-    """A broadcast to pollers, with the growth of the server's memory shared among them."""
+    """A broadcast to pollers that also measures the memory of a session."""
 
     def __init__(self, target: Target, load: Load) -> None:
         super().__init__(target, load.with_given({"check": True}), PacedPublishers, connect=Poller)
@@ -36,13 +36,13 @@ class Polls(Broadcast):
 
 
 def run(target: Target, load: Load) -> Result:
-    """Publish at a rate to clients that poll."""
+    """Publish at a fixed rate to clients that poll."""
     title = f"polls: {load.who} over SockJS polling, {load.size} bytes, {load.rate:g} messages/s, {load.seconds:g} s"
     return Polls(target, load).run(title)
 
 
 MODE = Mode(
-    "SockJS polling: every message checked on every client, memory of a session; wants a new server",
+    "SockJS polling: every message checked on every client, memory of a session; requires a new server",
     {
         "connections": 2000,
         "channels": 1,

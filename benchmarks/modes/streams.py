@@ -1,4 +1,4 @@
-"""HTTP streaming: what an idle stream takes, and what messages to many streams cost, compressed or not."""
+"""HTTP streaming: the memory of an idle stream, and the CPU time of messages, compressed or not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.target import Target
 
 
 class Streams(Broadcast):
-    """A broadcast to streams, with the growth of the server's memory shared among them before it begins."""
+    """A broadcast to streams that first measures the memory of an idle stream."""
 
     def __init__(self, target: Target, load: Load) -> None:
         super().__init__(target, load, PacedPublishers, connect=CompressedStream if load.compress else Stream)
@@ -33,13 +33,13 @@ class Streams(Broadcast):
 
 
 def run(target: Target, load: Load) -> Result:
-    """Let streams rest, then publish at a rate. Raises BenchmarkError."""
+    """Measure idle streams, then publish at a fixed rate. Raises BenchmarkError."""
     title = f"streams: {load.who}, {load.size} bytes, {load.rate:g} messages/s, {load.seconds:g} s"
     return Streams(target, load).run(title)
 
 
 MODE = Mode(
-    "HTTP streaming: memory of idle streams, CPU and bytes of each delivery; wants a new server, within half a minute",
+    "HTTP streaming: memory of idle streams, CPU and bytes of each delivery; requires a new server, at most 30 s",
     {
         "connections": 1000,
         "channels": 1,

@@ -1,4 +1,4 @@
-"""The protocols of Centrifugo that can be measured, by the names of the command line."""
+"""The protocols of Centrifugo that can be measured, by their names on the command line."""
 
 from __future__ import annotations
 

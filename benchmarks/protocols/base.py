@@ -1,4 +1,4 @@
-"""What a protocol says of clients and of backends, as far as the load generator needs it."""
+"""The interface of a protocol: encoding and decoding for clients and backends of the load generator."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ class Protocol(ABC):
 
 
 def reply_error(method: str, error: object) -> BenchmarkError:
-    """Return the server has refused a command of a client."""
+    """Return the exception for a refused command of a client."""
     return BenchmarkError(f"the reply to {method} was the error {error!r}")
 
 
 def other_push(kind: object) -> BenchmarkError:
-    """Return the server has sent something that is not part of the load."""
-    return BenchmarkError(f"the server sent a {kind!r}; the channels must be free of join and leave")
+    """Return the exception for a push that is not part of the load."""
+    return BenchmarkError(f"the server sent a {kind!r}; turn off option join_leave for the channels")

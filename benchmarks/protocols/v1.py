@@ -17,13 +17,16 @@ class V1(Protocol):
     name = "v1"
 
     def connect(self, user: str, secret: str) -> bytes:
+        """Encode the first command of a client, with its token."""
         timestamp = str(int(time.time()))
         return _command("connect", user=user, timestamp=timestamp, token=sign(secret, user, timestamp))
 
     def subscribe(self, channel: str) -> bytes:
+        """Encode the command that subscribes to a channel."""
         return _command("subscribe", channel=channel)
 
     def is_reply(self, payload: bytes, method: str) -> bool:
+        """Return whether a frame contains the reply to `method`. Raises BenchmarkError if the reply is an error."""
         reply = json.loads(payload)
         if reply.get("uid") != method:
             return False
@@ -32,18 +35,22 @@ class V1(Protocol):
         return True
 
     def publications(self, payload: bytes) -> Iterable[Published]:
+        """Return the publications in a frame. Raises BenchmarkError for anything else."""
         pushes = json.loads(payload.decode())  # of bytes, json would first guess the encoding
-        return [_published(push) for push in (pushes if isinstance(pushes, list) else [pushes])]
+        return [_publication(push) for push in (pushes if isinstance(pushes, list) else [pushes])]
 
     def command(self, channel: str) -> str:
+        """Return a publish command, in which `%s` stands for the data."""
         name = json.dumps(channel).replace("%", "%%")
         return '{"method":"publish","params":{"channel":' + name + ',"data":%s}}'
 
     def request(self, commands: Sequence[str], secret: str, api_key: str) -> ApiRequest:
+        """Return a request with these commands and its credentials."""
         body = (commands[0] if len(commands) == 1 else f"[{','.join(commands)}]").encode()
         return ApiRequest("/api/", f"X-API-Sign: {sign_bytes(secret, body)}", body)
 
     def errors(self, body: bytes, count: int) -> list[Any]:
+        """Return the errors in the response to `count` commands. Raises ValueError or LookupError for other bodies."""
         replies = json.loads(body)
         if len(replies) != count:
             raise ValueError(f"{len(replies)} replies")
@@ -54,7 +61,7 @@ def _command(method: str, **params: str) -> bytes:
     return json.dumps({"uid": method, "method": method, "params": params}).encode()
 
 
-def _published(push: Any) -> Published:
+def _publication(push: Any) -> Published:
     if push.get("method") != "message":
         raise other_push(push.get("method"))
     return Published(push["body"]["channel"], push["body"]["data"])

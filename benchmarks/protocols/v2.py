@@ -1,4 +1,4 @@
-"""The protocol of today's Centrifugo (version 2) in JSON, with its HTTP API."""
+"""Protocol version 2 in JSON, with the HTTP API of Centrifugo v4 and later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOKEN_LIFETIME = 3600
 
 
 class V2(Protocol):
-    """Commands with ids, one a line.
+    """JSON commands with ids, one per line.
 
     Clients have a token signed with the option `token_hmac_secret_key`, backends the option `api_key`. Channels must
     have `allow_subscribe_for_client`.
@@ -27,12 +27,15 @@ class V2(Protocol):
     ping: bytes | None = b"{}"
 
     def connect(self, user: str, secret: str) -> bytes:
+        """Encode the first command of a client, with its token."""
         return _command("connect", token=token(user, secret))
 
     def subscribe(self, channel: str) -> bytes:
+        """Encode the command that subscribes to a channel."""
         return _command("subscribe", channel=channel)
 
     def is_reply(self, payload: bytes, method: str) -> bool:
+        """Return whether a frame contains the reply to `method`. Raises BenchmarkError if the reply is an error."""
         for line in payload.splitlines():
             reply = json.loads(line)
             if reply.get("id") == IDS[method]:
@@ -42,13 +45,16 @@ class V2(Protocol):
         return False
 
     def publications(self, payload: bytes) -> Iterable[Published]:
-        return [_published(json.loads(line)) for line in payload.decode().splitlines() if line != "{}"]
+        """Return the publications in a frame. Raises BenchmarkError for anything else."""
+        return [_publication(json.loads(line)) for line in payload.decode().splitlines() if line != "{}"]
 
     def command(self, channel: str) -> str:
+        """Return a publish command, in which `%s` stands for the data."""
         name = json.dumps(channel).replace("%", "%%")
         return '{"channel":' + name + ',"data":%s}'
 
     def request(self, commands: Sequence[str], secret: str, api_key: str) -> ApiRequest:
+        """Return a request with these commands and its credentials."""
         credential = f"X-API-Key: {api_key}"
         if len(commands) == 1:
             return ApiRequest("/api/publish", credential, commands[0].encode())
@@ -56,6 +62,7 @@ class V2(Protocol):
         return ApiRequest("/api/batch", credential, f'{{"commands":[{publishes}]}}'.encode())
 
     def errors(self, body: bytes, count: int) -> list[Any]:
+        """Return the errors in the response to `count` commands. Raises ValueError or LookupError for other bodies."""
         response = json.loads(body)
         if count == 1:
             if not response.keys() & {"result", "error"}:
@@ -76,7 +83,7 @@ def _command(method: str, **params: str) -> bytes:
     return json.dumps({"id": IDS[method], method: params}).encode()
 
 
-def _published(reply: Any) -> Published:
+def _publication(reply: Any) -> Published:
     push = reply.get("push", reply)
     if "pub" not in push:
         raise other_push(next((name for name in push if name != "channel"), reply))

@@ -1,4 +1,4 @@
-"""The protocol of today's Centrifugo (version 2) in Protobuf, as far as it is needed here; backends send JSON."""
+"""Protocol version 2 in Protobuf, as far as a benchmark needs it; backends send JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATA = 4
 
 
 class V2Protobuf(V2):
-    """Messages with their length before them."""
+    """Protobuf messages with their length in front."""
 
     name = "v2-protobuf"
     subprotocol = "centrifuge-protobuf"
@@ -31,12 +31,15 @@ class V2Protobuf(V2):
     ping = b"\x00"
 
     def connect(self, user: str, secret: str) -> bytes:
+        """Encode the first command of a client, with its token."""
         return _command("connect", length_delimited(TOKEN, token(user, secret).encode()))
 
     def subscribe(self, channel: str) -> bytes:
+        """Encode the command that subscribes to a channel."""
         return _command("subscribe", length_delimited(CHANNEL_OF_REQUEST, channel.encode()))
 
     def is_reply(self, payload: bytes, method: str) -> bool:
+        """Return whether a frame contains the reply to `method`. Raises BenchmarkError if the reply is an error."""
         for reply in _messages(payload):
             if reply.get(ID) == IDS[method]:
                 if ERROR in reply:
@@ -45,7 +48,8 @@ class V2Protobuf(V2):
         return False
 
     def publications(self, payload: bytes) -> Iterable[Published]:
-        return [_published(reply) for reply in _messages(payload) if reply]
+        """Return the publications in a frame. Raises BenchmarkError for anything else."""
+        return [_publication(reply) for reply in _messages(payload) if reply]
 
 
 def _command(method: str, request: bytes) -> bytes:
@@ -64,7 +68,7 @@ def _messages(payload: bytes) -> list[Fields]:
     return found
 
 
-def _published(reply: Fields) -> Published:
+def _publication(reply: Fields) -> Published:
     push = fields(_bytes(reply.get(PUSH, b"")))
     if PUBLICATION not in push:
         raise other_push(f"push with the fields {sorted(push)}")

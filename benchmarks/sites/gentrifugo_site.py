@@ -25,12 +25,12 @@ realtime = Gentrifugo(app)
 @realtime.on_connect
 def connect(context: Context) -> None:
     """Accept every client, and log its client ID."""
-    log.debug("%s is here", context.client)
+    log.debug("client %s connected", context.client)
 
 
 @app.get("/publish")
 def publish() -> str:
-    """Publish `count` messages, `rate` of them a second; as fast as it goes when that is 0."""
+    """Publish `count` messages at `rate` per second; as fast as possible if the rate is 0."""
     count, rate = int(request.args["count"]), float(request.args["rate"])
     data: dict[str, Any] = {"text": "x" * 80}
     start = time.monotonic()

@@ -83,7 +83,7 @@ class ApiQueue(Link):
                 self._process_entries()
 
     def _process_entries(self) -> None:
-        """Carry out some entries, first those left by a dead node, unless another node works on the queue."""
+        """Carry out some entries, beginning with entries of a dead node, unless another node holds the lease."""
         self._busy = True
         try:
             asked_at = time.monotonic()

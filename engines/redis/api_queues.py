@@ -28,8 +28,10 @@ class ApiQueues(CommandQueue):
         ]
 
     def start(self, handler: CommandHandler) -> None:
+        """Start taking entries from all queues, and pass them to `handler`."""
         for queue in self._queues:
             queue.begin(handler)
 
     def stop(self) -> None:
+        """Stop taking entries, and wait at most QUEUES_STOP_TIMEOUT for those that are being carried out."""
         gevent.joinall([gevent.spawn(queue.finish, QUEUES_STOP_TIMEOUT) for queue in self._queues])

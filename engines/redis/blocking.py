@@ -72,10 +72,15 @@ class BlockingRedis(CommandEngine):
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:
+        """Store a publication according to `history`, and send it to all subscribed nodes. Returns its position.
+
+        Returns None without a history. Raises EngineError.
+        """
         command = commands.publish(self._keys, publication, history, once)
         return position_of(self._ask(self._number(publication.channel), command))
 
     def publish_all(self, batch: Sequence[PublishItem]) -> list[PublishOutcome]:
+        """Publish several publications, in order for each channel. Returns the position or the error of each."""
         outcome: list[PublishOutcome] = [None] * len(batch)
         by_shard: dict[int, list[int]] = {}
         for place, (publication, _, _) in enumerate(batch):
@@ -87,6 +92,7 @@ class BlockingRedis(CommandEngine):
         return outcome
 
     def publish_control(self, message: bytes) -> None:
+        """Send a control message to all nodes. Raises EngineError."""
         self._ask(0, ("PUBLISH", self._keys.control, message))
 
     def control_messages_after(self, message: bytes, limit: float) -> Iterator[bytes]:
@@ -108,25 +114,33 @@ class BlockingRedis(CommandEngine):
     # -- look up
 
     def channels(self) -> list[str]:
+        """List the channels with a subscriber on any node. Raises EngineError."""
         names = [
             name for number in range(len(self._shards)) for name in self._ask(number, commands.channels(self._keys))
         ]
         return list(decode_names(map(self._keys.channel_of, names), CHANNEL_LIST, self._skipped))
 
     def presence(self, channel: str) -> dict[str, RawClientInfo]:
+        """Return the clients in a channel, by client ID. Raises EngineError."""
         reply = self._ask(self._number(channel), commands.presence(self._keys, channel))
         return decode_presence(presence_pairs(reply), self._skipped)
 
     def history(self, channel: str, limit: int = 0) -> list[Publication]:
+        """Return the newest `limit` publications, newest first; 0 returns all of them. Raises EngineError."""
         number = self._number(channel)
         epoch, entries = (self._ask(number, asked) for asked in history.read_commands(self._keys, channel, limit))
         return history.decode(channel, epoch, entries, self._skipped).publications
 
     def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
+        """Return the publications that `wanted` selects, and the top.
+
+        Raises EngineError and UnrecoverablePosition.
+        """
         reply = self._ask(self._number(channel), read_command(self._keys, channel, wanted, meta_lifetime))
         return stream_of(decode_redis_stream(channel, reply, self._skipped), wanted)
 
     def remove_history(self, channel: str) -> None:
+        """Delete the history of a channel; its stream continues. Raises EngineError."""
         self._ask(self._number(channel), commands.remove_history(self._keys, channel))
 
     # -- Redis

@@ -1,6 +1,6 @@
 """Delivers publications from the history that were missed while a connection was broken.
 
-It remembers the newest publication that arrived in each channel with a history. After reconnecting, new publications
+It stores the newest publication that arrived in each channel with a history. After reconnecting, new publications
 are held until the history has been read and the connection has received everything that was read. So each publication
 is delivered once and in order. Publications that the history does not have are lost.
 """
@@ -76,7 +76,7 @@ class _Gap:
         self.closed = Signal()
 
     def note_disconnected(self) -> None:
-        """Record that the connection broke, so that later events do not directly follow the held ones."""
+        """Record that the connection was lost, so that later events do not directly follow the held ones."""
         self.breaks += 1
         self.before.extend(self.held)
         del self.before[:-MAX_KEPT_EVENTS]
@@ -128,7 +128,7 @@ class CatchUp:
             self._noted.setdefault(channel, uid)
 
     def has_passed(self, channel: str, uid: str) -> bool:
-        """Return whether a publication is the newest one delivered, or older than the subscription, as far as known.
+        """Return whether a publication was delivered, or is older than the subscription, as far as is known.
 
         `uid` is empty if the history has no publication.
         """
@@ -140,7 +140,7 @@ class CatchUp:
         self._noted.pop(channel, None)
 
     def forget(self, channel: str) -> None:
-        """Forget a channel that is no longer subscribed to."""
+        """Remove a channel that is no longer subscribed to."""
         self._newest.pop(channel, None)
         self._noted.pop(channel, None)
         gap = self._gaps.pop(channel, None)
@@ -221,7 +221,7 @@ class CatchUp:
                 log.debug("%s: cannot read histories, retrying: %s", self._name, error)
                 gevent.sleep(backoff.next_delay())
             except Exception:  # a bug must not hold back new publications
-                log.exception("%s: cannot read histories: unexpected exception", self._name)
+                log.exception("%s: cannot read histories: internal error", self._name)
                 break
         return [None] * len(channels)
 

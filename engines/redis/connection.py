@@ -49,7 +49,7 @@ class RedisConnection:
         """Write commands. Raises ConnectionLost if they cannot all be written within `timeouts.write`."""
         data = b"".join(map(pack, commands))
         # Not settimeout: the reader uses the same socket with a timeout of its own.
-        with TimeLimit(self._timeouts.write, ConnectionLost(_timed_out("write", self._timeouts.write))):
+        with TimeLimit(self._timeouts.write, ConnectionLost(_timeout_text("write", self._timeouts.write))):
             try:
                 self._socket.sendall(data)
             except OSError as error:
@@ -76,7 +76,7 @@ class RedisConnection:
         began = running_time()
         while (data := self._receive()) is None:
             if running_time() - began > self._socket.gettimeout() - PRECISION:
-                raise ConnectionLost(_timed_out("read", self._socket.gettimeout()))
+                raise ConnectionLost(_timeout_text("read", self._socket.gettimeout()))
         if not data:
             raise ConnectionLost("the server closed the connection")
         yield_if_due()
@@ -130,5 +130,5 @@ def _other_protocol(error: hiredis.ProtocolError) -> ConnectionLost:
     return ConnectionLost(f"the server does not speak the Redis protocol: {error}")
 
 
-def _timed_out(action: str, timeout: float) -> str:
+def _timeout_text(action: str, timeout: float) -> str:
     return f"{action} timeout after {timeout:g} s"

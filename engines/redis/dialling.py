@@ -9,7 +9,7 @@ import hiredis
 
 from .connection import ConnectionLost, Dial, RedisCommand, RedisConnection
 from .opening import open_connection
-from .permissions import explained
+from .permissions import explain_error
 from .scripts import ALL_SCRIPTS, ENTER
 from .sentinel import MasterFinder
 from .settings import ShardSettings, Timeouts
@@ -44,7 +44,7 @@ def dialler(shard: ShardSettings, timeouts: Timeouts, epoch_key: str) -> Dial:
 def _check_is_master(connection: RedisConnection) -> None:
     (role,) = connection.ask([("ROLE",)])
     if isinstance(role, hiredis.ReplyError):
-        raise ConnectionLost(explained(role, ("ROLE",)))
+        raise ConnectionLost(explain_error(role, ("ROLE",)))
     if role[0] != b"master":
         raise ConnectionLost(f"{connection.address} is not a master, its role is {role[0].decode()}")
 
@@ -55,14 +55,14 @@ def _prepare(connection: RedisConnection, epoch_key: str) -> None:
     entering = enter_command(epoch_key, *connection.ask(IDENTITY))
     (entered,) = connection.ask([entering])
     if isinstance(entered, hiredis.ReplyError):
-        raise ConnectionLost(explained(entered, ("EVALSHA",)))
+        raise ConnectionLost(explain_error(entered, ("EVALSHA",)))
 
 
 def load_scripts(connection: RedisConnection) -> None:
     """Load the scripts into the server. Raises ConnectionLost if it refuses one."""
     for reply in connection.ask([("SCRIPT", "LOAD", script.source) for script in ALL_SCRIPTS]):
         if isinstance(reply, hiredis.ReplyError):
-            raise ConnectionLost(explained(reply, ("SCRIPT LOAD",)))
+            raise ConnectionLost(explain_error(reply, ("SCRIPT LOAD",)))
 
 
 IDENTITY: Sequence[RedisCommand] = (("INFO", "server"), ("INFO", "replication"))
@@ -85,7 +85,7 @@ def enter_command(epoch_key: str, server: Any, replication: Any) -> RedisCommand
 def _value(info: Any, name: bytes) -> bytes:
     """Return a value from a reply to INFO; empty if it is missing. Raises ConnectionLost for an error."""
     if isinstance(info, hiredis.ReplyError):
-        raise ConnectionLost(explained(info, ("INFO",)))
+        raise ConnectionLost(explain_error(info, ("INFO",)))
     for line in info.splitlines() if isinstance(info, bytes) else ():
         if line.startswith(name + b":"):
             return bytes(line[len(name) + 1 :])

@@ -35,7 +35,7 @@ from .codec import SkipLog, decode_presence, encode_event, encode_presence_entry
 from .connection import RedisCommand
 from .jump import bucket
 from .keys import Keys
-from .permissions import explained
+from .permissions import explain_error
 from .scripts import ADD_PRESENCE, REMOVE_PRESENCE
 from .settings import RedisSettings
 from .shard import ECHO_LIMIT, Shard
@@ -71,18 +71,22 @@ class RedisEngine(Engine):
                 link.wait_ready(max(deadline - time.monotonic(), 0))
 
     def stop(self) -> None:
+        """Release all resources. A second call does nothing."""
         for shard in self._shards:
             shard.stop()
 
     def servers(self) -> list[ServerFigures]:
+        """Return what this node knows of its Redis servers. Does not block."""
         return [shard.figures() for shard in self._shards]
 
     def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
+        """Report occupancy to `handler`. Must be called before `start`."""
         for shard in self._shards:
             shard.enable_occupancy_events(handler, longest)
 
     @property
     def has_pending_notifications(self) -> bool:
+        """Whether a report of occupancy is running or will be made immediately."""
         return any(shard.has_pending_notifications for shard in self._shards)
 
     # -- publish
@@ -90,10 +94,15 @@ class RedisEngine(Engine):
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
     ) -> StreamPosition | None:
+        """Store a publication according to `history`, and send it to all subscribed nodes. Returns its position.
+
+        Returns None without a history. Raises EngineError.
+        """
         shard = self._shard(publication.channel)
         return position_of(shard.publishing.ask(*commands.publish(self._keys, publication, history, once)))
 
     def publish_all(self, batch: Sequence[PublishItem]) -> list[PublishOutcome]:
+        """Publish several publications, in order for each channel. Returns the position or the error of each."""
         outcome: list[PublishOutcome] = []
         for shard, run in groupby(batch, lambda item: self._shard(item[0].channel)):
             items = list(run)
@@ -101,9 +110,11 @@ class RedisEngine(Engine):
         return outcome
 
     def publish_event(self, event: Event) -> None:
+        """Send a join or leave to the subscribers of its channel. Raises EngineError."""
         self._shard(event.channel).publish_and_wait(self._keys.channel(event.channel), encode_event(event))
 
     def publish_control(self, message: bytes) -> None:
+        """Send a control message to all nodes. Raises EngineError."""
         first, *others = self._shards
         first.publish_and_wait(self._keys.control, message)
         if others:
@@ -130,7 +141,7 @@ class RedisEngine(Engine):
         except EngineError as error:
             return [error] * len(publishing)
         return [
-            EngineError(f"{shard.name}: {explained(reply, command)}")
+            EngineError(f"{shard.name}: {explain_error(reply, command)}")
             if isinstance(reply, hiredis.ReplyError)
             else position_of(reply)
             for reply, command in zip(replies, publishing, strict=True)
@@ -139,17 +150,21 @@ class RedisEngine(Engine):
     # -- subscribe
 
     def subscribe(self, channel: str) -> None:
+        """Start receiving the events of a channel. Raises EngineError."""
         self._shard(channel).subscribe(channel)
 
     def unsubscribe(self, channel: str) -> None:
+        """Stop receiving the events of a channel. Raises EngineError."""
         self._shard(channel).unsubscribe(channel)
 
     def channels(self) -> list[str]:
+        """List the channels with a subscriber on any node. Raises EngineError."""
         return [channel for shard in self._shards for channel in shard.channels()]
 
     # -- presence
 
     def add_presence(self, channel: str, client: str, info: RawClientInfo, expire: float) -> None:
+        """Store that a client is in a channel, for `expire` seconds. Raises EngineError."""
         self._shard(channel).pipeline.ask(
             "EVALSHA",
             ADD_PRESENCE.sha,
@@ -161,28 +176,41 @@ class RedisEngine(Engine):
         )
 
     def remove_presence(self, channel: str, client: str) -> None:
+        """Remove a client from the presence of a channel. Raises EngineError."""
         self._shard(channel).pipeline.ask("EVALSHA", REMOVE_PRESENCE.sha, 2, *self._keys.presence(channel), client)
 
     def presence(self, channel: str) -> dict[str, RawClientInfo]:
+        """Return the clients in a channel, by client ID. Raises EngineError."""
         reply = self._shard(channel).pipeline.ask(*commands.presence(self._keys, channel))
         return decode_presence(iterate_yielding(presence_pairs(reply)), self._skipped)
 
     # -- history
 
     def history(self, channel: str, limit: int = 0) -> list[Publication]:
+        """Return the newest `limit` publications, newest first; 0 returns all of them. Raises EngineError."""
         return self._shard(channel).history(channel, limit).publications
 
     def recover(self, channel: str, last: str) -> Recovery:
+        """Return the publications after the one with the uid `last`. Raises EngineError."""
         return self._shard(channel).passed_history(channel).after(last)
 
     def stream(self, channel: str, wanted: HistoryFilter, meta_lifetime: float) -> Stream:
+        """Return the publications that `wanted` selects, and the top.
+
+        Raises EngineError and UnrecoverablePosition.
+        """
         return stream_of(self._shard(channel).stream(channel, wanted, meta_lifetime), wanted)
 
     def recover_since(self, channel: str, position: StreamPosition, limit: int, meta_lifetime: float) -> StreamRecovery:
+        """Return the publications after `position`, if none is missing and there are at most `limit`.
+
+        Raises EngineError.
+        """
         found = self._shard(channel).recover_since(channel, position, limit, meta_lifetime)
         return recovery_of(found, position)
 
     def remove_history(self, channel: str) -> None:
+        """Delete the history of a channel; its stream continues. Raises EngineError."""
         self._shard(channel).pipeline.ask(*commands.remove_history(self._keys, channel))
 
     def _shard(self, channel: str) -> Shard:

@@ -56,7 +56,7 @@ def read_commands(keys: Keys, channel: str, limit: int = 0) -> list[RedisCommand
 
 
 def decode(channel: str, epoch: bytes | None, entries: Sequence[bytes], skipped: SkipLog) -> History:
-    """Decode the replies to `read_commands`, up to the first unreadable entry: older ones come before a gap."""
+    """Decode the replies to `read_commands`, newest first, up to the first unreadable entry, which is a gap."""
     publications: list[Publication] = []
     complete = 0
     current = epoch.decode() if epoch else None

@@ -106,11 +106,11 @@ class Link(ABC):
 
     @abstractmethod
     def _serve(self, connection: RedisConnection) -> None:
-        """Use the connection until it breaks, which raises ConnectionLost. Must call `_note_ready` once it works."""
+        """Use the connection until it is lost. Must call `_note_ready` when it can be used. Raises ConnectionLost."""
 
     @abstractmethod
     def _give_up(self, reason: str) -> None:
-        """Let the calls that wait for the connection fail with `reason`, because reconnecting may take long."""
+        """Fail the calls that wait for the connection with `reason`, because reconnecting may take long."""
 
     def _note_ready(self) -> None:
         self._ready.set()
@@ -131,9 +131,9 @@ class Link(ABC):
                 self._note_failure(str(error))
                 self._server_return.wait(backoff.next_delay())
             except Exception:
-                self._note_error("unexpected exception")
-                log.exception("%s: unexpected exception; reconnecting in %g s", self._name, ERROR_RETRY_DELAY)
-                self._give_up(f"{self._name}: unexpected exception")
+                self._note_error("internal error")
+                log.exception("%s: internal error; reconnecting in %g s", self._name, ERROR_RETRY_DELAY)
+                self._give_up(f"{self._name}: internal error")
                 gevent.sleep(ERROR_RETRY_DELAY)
 
     def _serve_once(self) -> None:

@@ -142,7 +142,7 @@ class ShardOccupancy:
             self._changed.pop(channel, None)
 
     def _compare(self, channel: str, finished: bytes) -> tuple[int, bytes]:
-        """Return what to report for a channel, 1, 0 or -1 for nothing, and the lease to end after that."""
+        """Return the state to report (1 occupied, 0 vacated, -1 no change), and the lease to end afterwards."""
         keys = self._keys
         is_occupied, lease, epoch = self._pipeline.ask(
             "EVALSHA",

@@ -24,7 +24,7 @@ def open_connection(address: ServerAddress, timeouts: Timeouts, shard: ShardSett
     Each step takes at most `timeouts.connect`, which stays the read timeout of the connection. Raises ConnectionLost.
     """
     try:
-        socket = _connected(address, timeouts.connect, shard.tls if shard is not None else None)
+        socket = _connect(address, timeouts.connect, shard.tls if shard is not None else None)
     except (OSError, UnicodeError) as error:  # UnicodeError: text that cannot be the name of a host
         raise ConnectionLost(f"cannot connect: {reason_of(error)}") from None
     connection = RedisConnection(socket, address, timeouts)
@@ -37,17 +37,17 @@ def open_connection(address: ServerAddress, timeouts: Timeouts, shard: ShardSett
     return connection
 
 
-def _connected(address: ServerAddress, timeout: float, tls: Tls | None) -> Any:
+def _connect(address: ServerAddress, timeout: float, tls: Tls | None) -> Any:
     socket = gevent.socket.create_connection((address.host, address.port), timeout=timeout)
     try:
         socket.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
-        return _encrypted(socket, address.host, tls) if tls is not None else socket
+        return _encrypt(socket, address.host, tls) if tls is not None else socket
     except BaseException:
         socket.close()
         raise
 
 
-def _encrypted(socket: Any, host: str, tls: Tls) -> Any:
+def _encrypt(socket: Any, host: str, tls: Tls) -> Any:
     """Wrap the socket with TLS, and complete the handshake."""
     # Not create_default_context: the sockets of its context block the process, unless gevent has patched it.
     context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -77,7 +77,7 @@ def _log_in(connection: RedisConnection, shard: ShardSettings | None) -> None:
 
 
 def _authenticate(connection: RedisConnection, username: str, password: str) -> None:
-    """Log in; with the password alone if the server does not know the user: some providers give an invented name."""
+    """Log in; with the password alone if the user does not exist, because some providers give an invented user name."""
     alone: RedisCommand = ("AUTH", password)
     if not username:
         _check(connection, alone)
@@ -97,4 +97,4 @@ def _check(connection: RedisConnection, command: RedisCommand, is_needed: bool =
     """Raise ConnectionLost if a command fails, unless it is not needed and the user lacks the permission for it."""
     (reply,) = connection.ask([command])
     if isinstance(reply, hiredis.ReplyError) and (is_needed or not permissions.is_refusal(reply)):
-        raise ConnectionLost(permissions.explained(reply, command))
+        raise ConnectionLost(permissions.explain_error(reply, command))

@@ -66,7 +66,7 @@ def acl_rules(prefix: str) -> str:
 
 
 def permission_checks(prefix: str) -> Iterator[RedisCommand]:
-    """Yield commands that check the permissions of a user one by one. They leave a key that expires after 1 s."""
+    """Yield commands that check the permissions of a user one by one. They create a key that expires after 1 s."""
     key = f"{prefix}.doctor"
     yield ("PING",)
     yield "INFO", "server"
@@ -85,8 +85,8 @@ def is_refusal(error: object) -> bool:
     return "has no permissions to" in text or "user executing the script" in text or "ACL failure" in text
 
 
-def missing(error: object, command: Any) -> str:
-    """Return which permission the Redis user lacks, given a command and the `error` with which it was refused."""
+def missing_permission(error: object, command: Any) -> str:
+    """Return the permission that the Redis user lacks, given a command and the `error` with which it was refused."""
     text = str(error).lower()
     if "channel" in text:
         return "access to channels that begin with redis_prefix (ACL rule &PREFIX.*)"
@@ -95,12 +95,12 @@ def missing(error: object, command: Any) -> str:
     return f"the command {command[0]}" if command[0] != "EVALSHA" else "a command of a script"
 
 
-def explained(error: hiredis.ReplyError, command: Any) -> str:
+def explain_error(error: hiredis.ReplyError, command: Any) -> str:
     """Return the text of an error of Redis for the log and for errors, with the name of a missing permission."""
     text = str(error).rstrip(".")
     if not is_refusal(error):
         return text
-    return f"{text}: the Redis user lacks permissions: {missing(error, command)}; {SEE_RULES}"
+    return f"{text}: the Redis user lacks permissions: {missing_permission(error, command)}; {SEE_RULES}"
 
 
 def is_unknown_user(error: object) -> bool:
@@ -110,7 +110,7 @@ def is_unknown_user(error: object) -> bool:
 
 
 def note_default_user(username: str, address: object, refusal: object) -> None:
-    """Warn once for each server that it does not know the user, and that the default user is used."""
+    """Log a warning, once for each server, that the user does not exist and the default user is used."""
     _logins.log(
         f"{address} {username}",
         "redis %s: login as user %r failed (%s), connected as the default user with the password alone. Remove the "

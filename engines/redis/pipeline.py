@@ -20,7 +20,7 @@ from ..base import EngineError
 from .connection import ConnectionLost, Dial, RedisCommand, RedisConnection
 from .dialling import load_scripts
 from .link import CHECK_INTERVAL, Link, ServerReturn
-from .permissions import explained
+from .permissions import explain_error
 from .settings import Timeouts
 
 COMMANDS_PER_BATCH = 512
@@ -28,7 +28,7 @@ COMMANDS_PER_BATCH = 512
 
 
 class _Call:
-    """Commands of one caller, and their replies when they have arrived."""
+    """The commands of one caller, and their replies once they have arrived."""
 
     __slots__ = ("commands", "given_up", "result")
 
@@ -56,7 +56,7 @@ class Pipeline(Link):
         """Send one command and return the reply. Raises EngineError, also if the reply is an error."""
         (reply,) = self.ask_all([command])
         if isinstance(reply, hiredis.ReplyError):
-            raise EngineError(f"{self._name}: {explained(reply, command)}")
+            raise EngineError(f"{self._name}: {explain_error(reply, command)}")
         return reply
 
     def ask_all(self, commands: Sequence[RedisCommand]) -> list[Any]:

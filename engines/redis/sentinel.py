@@ -8,7 +8,7 @@ from .settings import Sentinels, ServerAddress, Timeouts
 
 
 class MasterFinder:
-    """Asks the Sentinels of a master one after the other, starting with the one that has answered last time."""
+    """Queries the Sentinels of a master one after the other, starting with the Sentinel that answered last time."""
 
     def __init__(self, sentinels: Sentinels, timeouts: Timeouts) -> None:
         self._name = sentinels.master

@@ -27,7 +27,7 @@ from .history import History
 from .keys import Keys
 from .link import ServerReturn
 from .occupancy import ShardOccupancy
-from .permissions import explained
+from .permissions import explain_error
 from .pipeline import Pipeline
 from .settings import ShardSettings, Timeouts
 from .streams import RedisStream, decode_redis_stream, read_command, recover_command
@@ -258,7 +258,7 @@ class Shard:
         replies = self.pipeline.ask_all(commands)
         for reply, command in zip(replies, commands, strict=True):
             if isinstance(reply, hiredis.ReplyError):
-                raise EngineError(f"{self.name}: {explained(reply, command)}")
+                raise EngineError(f"{self.name}: {explain_error(reply, command)}")
         pairs = zip(channels, replies[::2], replies[1::2], strict=True)
         return [history.decode(channel, epoch, entries, self._skipped) for channel, epoch, entries in pairs]
 
@@ -280,7 +280,7 @@ class Shard:
         except Unreadable as error:
             self._skipped.warn("a channel", error)
         except Exception:  # a bug must lose only this message, not the subscriptions
-            log.exception("%s: cannot handle a message: unexpected exception", self.name)
+            log.exception("%s: cannot handle a message: internal error", self.name)
 
     def handle_gap(self, names: list[bytes]) -> None:
         """Record a gap in all channels after the connection broke."""

@@ -20,7 +20,7 @@ from ...app.runtime.running_clock import wait_for
 from ..base import EngineError
 from .connection import ConnectionLost, Dial, RedisConnection
 from .link import CHECK_INTERVAL, PING_TIMEOUT, Link, ServerReturn
-from .permissions import explained
+from .permissions import explain_error
 from .settings import Timeouts
 
 log = logging.getLogger(__name__)
@@ -208,7 +208,7 @@ class Subscriber(Link):
         connection.send([("PING",)] * len(marks))
 
     def _pong(self) -> None:
-        """Handle the reply to the oldest PING, which follows everything that Redis had published before."""
+        """Handle the reply to the oldest PING, which arrives after everything that Redis had published before."""
         if not self._pings:
             raise ConnectionLost("unexpected reply to PING")
         self.passed_at, mark = self._pings.popleft()
@@ -229,7 +229,7 @@ class Subscriber(Link):
                 gevent.sleep(0)
                 continue
             if isinstance(reply, hiredis.ReplyError):
-                raise ConnectionLost(explained(reply, ("SUBSCRIBE",)))
+                raise ConnectionLost(explain_error(reply, ("SUBSCRIBE",)))
             kind = reply[0]
             if kind == b"message":
                 handle_message(reply[1], reply[2])

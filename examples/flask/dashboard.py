@@ -47,7 +47,7 @@ def end(context: Context) -> None:
 
 @realtime.on_connect
 def let_in(context: Context) -> None:
-    """Let every client connect, without a user ID."""
+    """Accept every client, without a user ID."""
     context.user = ""
 
 

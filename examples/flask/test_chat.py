@@ -1,4 +1,4 @@
-"""People log in, talk, and are removed by the host."""
+"""Users of the chat log in, send messages, and can be removed by the host."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def app() -> Flask:
     return smallest.app
 
 
-def test_a_message_arrives(app: Flask, realtime_client: Callable[..., RealtimeClient]) -> None:
+def test_page_receives_a_published_message(app: Flask, realtime_client: Callable[..., RealtimeClient]) -> None:
     page = realtime_client(user="42")
     page.subscribe("news")
     assert app.test_client().post("/tell/hello").status_code == 204

@@ -19,7 +19,7 @@ RICH = {"name": "rich", "watch": True, "presence": True, "history_size": 10, "hi
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests of a file, with everything that operators can have."""
+    """One server for all tests of a file, with all features for operators enabled."""
     directory: Path = tmp_path_factory.mktemp("server")
     options = {**OPTIONS, "web": True, "prometheus": True, "debug": True, "health": True, "namespaces": [RICH]}
     with running(options, directory) as server:

@@ -1,4 +1,4 @@
-"""Behaviour of passwords and tokens, on a clock that the test moves."""
+"""Behaviour of passwords and tokens, with a fake clock."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CONFIG = Config(secret="secret", admin_password="open sesame", admin_secret="adm
 HERE = "192.0.2.1"
 
 
-class Door:
-    """An access whose configuration and clock are the test's to change."""
+class AccessUnderTest:
+    """An Access whose configuration and clock the test can change."""
 
     def __init__(self) -> None:
         self.config = CONFIG
@@ -42,26 +42,26 @@ class Door:
         return self.access.log_in(address, password)
 
     def status(self, password: str = "wrong", address: str = HERE) -> int:
-        """The status that a password is refused with."""
+        """The status with which a password is refused."""
         with pytest.raises(HTTPError) as refused:
             self.log_in(password, address)
         return refused.value.status
 
 
 @pytest.fixture
-def door() -> Door:
-    return Door()
+def door() -> AccessUnderTest:
+    return AccessUnderTest()
 
 
 class TestTokens:
-    def test_the_right_password_gives_a_token_that_holds(self, door: Door) -> None:
+    def test_right_password_gives_a_valid_token(self, door: AccessUnderTest) -> None:
         assert door.access.remaining(door.log_in()) == pytest.approx(CONFIG.admin_token_lifetime, abs=2)
 
     @pytest.mark.parametrize("password", ["", "open sesam", "open sesame ", "Open sesame", "ä\udcff", "x" * 100_000])
-    def test_any_other_password_gives_none(self, door: Door, password: str) -> None:
+    def test_wrong_passwords_give_no_token(self, door: AccessUnderTest, password: str) -> None:
         assert door.status(password) == 400
 
-    def test_login_is_refused_without_a_configured_password_or_secret(self, door: Door) -> None:
+    def test_login_is_refused_without_a_configured_password_or_secret(self, door: AccessUnderTest) -> None:
         token = door.log_in()
         for missing in ("admin_password", "admin_secret"):
             door.config = CONFIG
@@ -69,7 +69,7 @@ class TestTokens:
             assert door.status("") == 400
             assert door.access.remaining(token) is None
 
-    def test_a_token_expires(self, door: Door) -> None:
+    def test_a_token_expires(self, door: AccessUnderTest) -> None:
         token = door.log_in()
         door.configure(admin_token_lifetime=1)
         assert door.access.remaining(token)
@@ -77,12 +77,12 @@ class TestTokens:
         assert door.access.remaining(token) is None
 
     @pytest.mark.parametrize("option", ["admin_password", "admin_secret"])
-    def test_a_new_password_or_secret_ends_all_tokens(self, door: Door, option: str) -> None:
+    def test_a_new_password_or_secret_ends_all_tokens(self, door: AccessUnderTest, option: str) -> None:
         token = door.log_in()
         door.configure(**{option: "another"})
         assert door.access.remaining(token) is None
 
-    def test_forged_tokens_do_not_hold(self, door: Door) -> None:
+    def test_forged_tokens_are_invalid(self, door: AccessUnderTest) -> None:
         token = door.log_in()
         payload, stamp, sign = token.split(".")
         other = URLSafeTimedSerializer("admin secret", salt="gentrifugo admin").dumps("admin")
@@ -92,21 +92,21 @@ class TestTokens:
         forged += [token[:i] + ("A" if token[i] != "A" else "B") + token[i + 1 :] for i in range(len(token) - 1)]
         assert [text for text in forged if door.access.remaining(text) is not None] == []
 
-    def test_insecure_admin_accepts_every_password_and_token(self, door: Door) -> None:
+    def test_insecure_admin_accepts_every_password_and_token(self, door: AccessUnderTest) -> None:
         door.configure(insecure_admin=True, admin_password="", admin_secret="")
         assert door.log_in("") == INSECURE_TOKEN
         assert door.access.remaining("whatever")
 
 
 class TestLoginThrottle:
-    def test_first_wrong_passwords_cause_no_delay(self, door: Door) -> None:
+    def test_first_wrong_passwords_cause_no_delay(self, door: AccessUnderTest) -> None:
         assert [door.status() for _ in range(FAILURES_WITHOUT_DELAY)] == [400] * FAILURES_WITHOUT_DELAY
 
-    def test_empty_password_is_not_counted_as_failed_login(self, door: Door) -> None:
+    def test_empty_password_is_not_counted_as_failed_login(self, door: AccessUnderTest) -> None:
         assert [door.status("") for _ in range(3 * FAILURES_WITHOUT_DELAY)] == [400] * 3 * FAILURES_WITHOUT_DELAY
         assert door.log_in()
 
-    def test_delay_grows_with_each_wrong_password(self, door: Door) -> None:
+    def test_delay_grows_with_each_wrong_password(self, door: AccessUnderTest) -> None:
         for _ in range(FAILURES_WITHOUT_DELAY):
             door.status()
         waits = []
@@ -116,21 +116,21 @@ class TestLoginThrottle:
             assert door.status() == 400
         assert waits == [1, 2, 4, 8, 16, 32, MAX_LOGIN_DELAY, MAX_LOGIN_DELAY]
 
-    def test_right_password_is_delayed_too(self, door: Door) -> None:
+    def test_right_password_is_delayed_too(self, door: AccessUnderTest) -> None:
         for _ in range(FAILURES_WITHOUT_DELAY):
             door.status()
         assert door.status("open sesame") == 429
         door.clock.advance(1)
         assert door.log_in()
 
-    def test_right_password_resets_the_delay(self, door: Door) -> None:
+    def test_right_password_resets_the_delay(self, door: AccessUnderTest) -> None:
         for _ in range(3):
             for _ in range(FAILURES_WITHOUT_DELAY - 1):
                 door.status()
             assert door.log_in()
         assert contents(door.throttle, door.clock) == []
 
-    def test_delay_applies_only_to_the_address_of_the_failures(self, door: Door) -> None:
+    def test_delay_applies_only_to_the_address_of_the_failures(self, door: AccessUnderTest) -> None:
         for _ in range(FAILURES_WITHOUT_DELAY):
             door.status()
         assert door.log_in(address="192.0.2.2")
@@ -145,27 +145,29 @@ class TestLoginThrottle:
         ],
     )
     def test_delay_applies_to_all_addresses_of_one_ipv6_network(
-        self, door: Door, one: str, other: str, same: bool
+        self, door: AccessUnderTest, one: str, other: str, same: bool
     ) -> None:
         for _ in range(FAILURES_WITHOUT_DELAY):
             door.status(address=one)
         assert (door.throttle.wait(other) > 0) == same
 
-    def test_ten_thousand_attempts_in_an_hour_are_mostly_refused(self, door: Door) -> None:
+    def test_ten_thousand_attempts_in_an_hour_are_mostly_refused(self, door: AccessUnderTest) -> None:
         looked_at = 0
         for _ in range(10_000):
             looked_at += door.status() == 400
             door.clock.advance(0.36)
         assert looked_at < FAILURES_WITHOUT_DELAY + 6 + 3600 / MAX_LOGIN_DELAY + 2
 
-    def test_number_of_remembered_addresses_is_limited(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_number_of_remembered_addresses_is_limited(
+        self, door: AccessUnderTest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(access_module, "MAX_ADDRESSES", 100)
         for number in range(1000):
             door.throttle.add_wrong(f"10.0.{number // 256}.{number % 256}")
         assert len(contents(door.throttle, door.clock)) <= 100 * 4
         assert MAX_ADDRESSES == 10_000
 
-    def test_failures_of_an_address_expire(self, door: Door) -> None:
+    def test_failures_of_an_address_expire(self, door: AccessUnderTest) -> None:
         for _ in range(FAILURES_WITHOUT_DELAY):
             door.status()
         door.clock.advance(2 * 3600)

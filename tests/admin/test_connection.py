@@ -1,4 +1,4 @@
-"""Behaviour of one admin socket: what it answers, what it shows, and what ends it. The transport is a stand-in."""
+"""Behaviour of one admin socket: replies, pushed messages, and reasons for closing it. The transport is a fake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gentrifugo.admin.connection import AdminConnection
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
-from gentrifugo.app.config.shown import MASKED_TEXT
+from gentrifugo.app.config.visible_options import MASKED_TEXT
 from gentrifugo.app.model.errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_PING_ERROR, Closing
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1.api import Api
@@ -28,7 +28,7 @@ OPTIONS = {"admin_password": "open sesame", "admin_secret": "admin secret", "wat
 
 
 class Operator:
-    """An admin connection on a stand-in transport."""
+    """An admin connection on a fake transport."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -41,7 +41,7 @@ class Operator:
         self._seen = 0
 
     def send(self, message: Any) -> list[Any]:
-        """Send one frame; what came since the last one."""
+        """Send one frame, and return the messages since the last one."""
         self.connection.handle(message if isinstance(message, bytes) else json.dumps(message).encode())
         return self.received()
 
@@ -58,7 +58,7 @@ class Operator:
         return self
 
     def closed(self) -> Any:
-        """Why the server closes it; waits for that."""
+        """Wait until the server closes the connection, and return the reason."""
         return eventually(lambda: self.close_reason)
 
     @property

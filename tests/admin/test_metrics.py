@@ -1,4 +1,4 @@
-"""Behaviour of the metrics for Prometheus, and of the dashboard that draws them."""
+"""Behaviour of the metrics for Prometheus, and of the Grafana dashboard."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_durations_are_cumulative_histograms_in_seconds(server: Server) -> None:
     assert 0 < found["gentrifugo_api_request_duration_seconds_sum"][of_publish] < count * max(BOUNDS)
 
 
-def test_no_figure_is_a_mean(server: Server) -> None:
+def test_metrics_contain_no_means(server: Server) -> None:
     labels = {name for samples in scrape(server).values() for sample in samples for name, _ in sample}
     assert "quantile" not in labels
 
@@ -73,7 +73,7 @@ def test_commands_in_a_batch_are_counted_one_by_one(server: Server) -> None:
     assert after["gentrifugo_api_request_duration_seconds_count"][of_batch] == 2
 
 
-def test_a_refused_request_is_counted_as_an_error(server: Server) -> None:
+def test_refused_request_is_counted_as_an_error(server: Server) -> None:
     ApiClient(server.host, server.port).post("{}", signature="wrong")
     errors = scrape(server)["gentrifugo_api_errors_total"]
     assert errors[("error", "HTTP 401"), ("method", "unknown"), ("protocol", "v1")] >= 1
@@ -85,7 +85,7 @@ def test_the_memory_engine_is_always_up(server: Server) -> None:
     assert "gentrifugo_engine_server_up" not in found
 
 
-def test_both_sets_of_names_can_be_asked_for(server: Server) -> None:
+def test_both_sets_of_metric_names_can_be_requested(server: Server) -> None:
     answer = ApiClient(server.host, server.port).request("GET", "/metrics?names=gentrifugo&names=centrifugo")
     names = {line.split()[2] for line in answer.body.decode().splitlines() if line.startswith("# TYPE")}
     assert {"gentrifugo_node_num_clients", "centrifugo_node_num_clients", "process_open_fds"} <= names

@@ -1,4 +1,4 @@
-"""Behaviour of the commands of operators that v1 does not have, on two nodes that one engine joins."""
+"""Behaviour of the commands of operators that v1 does not have, on two nodes with one engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gentrifugo.admin.operator_commands import answer_operator, different_options, merged
+from gentrifugo.admin.operator_commands import answer_operator, different_options, merge_lists
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.json_codec import InvalidJSON
 from gentrifugo.app.node.node import Node
@@ -112,7 +112,7 @@ class TestLists:
             ListAnswer([ListItem("a", 1, 2.0), ListItem("b", 1, 0.5)], 2),
             ListAnswer([ListItem("a", 1)], 1),
         ]
-        assert merged(answers, "count") == [ListItem("a", 4, 2.0), ListItem("b", 2, 0.5)]
+        assert merge_lists(answers, "count") == [ListItem("a", 4, 2.0), ListItem("b", 2, 0.5)]
 
     @pytest.mark.parametrize(
         "params", [{"kind": "nodes"}, {"order": "age"}, {"offset": -1}, {"offset": MAX_RANKED + 1}]
@@ -133,7 +133,7 @@ class TestClients:
         assert found["libraries"] == {"": 2}
         assert (found["waiting"], found["last_closed"], found["closed"]) == ([], [], {})
 
-    def test_closed_clients_come_with_their_reason_and_node(self, nodes: tuple[Node, Node]) -> None:
+    def test_closed_clients_are_listed_with_reason_and_node(self, nodes: tuple[Node, Node]) -> None:
         LocalClient.connected(nodes[1], "bob")
         nodes[1].disconnect_user("bob")
         LocalClient.connected(nodes[0], "alice").connection.close()
@@ -166,7 +166,7 @@ class TestNodes:
         assert all(value.startswith("secret, mark ") for value in different["secret"].values())
         assert "first secret" not in str(different)
 
-    def test_one_node_differs_from_nobody(self) -> None:
+    def test_single_node_has_no_differing_options(self) -> None:
         assert different_options([]) == {}
 
 
@@ -179,7 +179,7 @@ class TestChannel:
         assert (found["namespace"], found["rate"], found["watched_for"]) == ("plain", None, None)
         assert data(nodes[0], "channel", channel="plain:news")["rate"] == 0
 
-    def test_history_comes_with_offsets_and_the_position(self, node: Node) -> None:
+    def test_history_contains_offsets_and_the_position(self, node: Node) -> None:
         for payload in (b"1", b"2", b"\0\xff\xfe", b"4"):
             node.publish("kept:a", payload)
         found = data(node, "stream", channel="kept:a")
@@ -192,7 +192,7 @@ class TestChannel:
     def test_a_channel_without_history_is_refused(self, node: Node) -> None:
         assert reply(node, "stream", channel="plain:a")["error"] == "not available"
 
-    def test_the_defaults_of_channel_options_are_known(self, node: Node) -> None:
+    def test_defaults_of_channel_options_are_returned(self, node: Node) -> None:
         assert data(node, "channel_defaults")["watch"] is False
 
 
@@ -208,7 +208,7 @@ class TestWatching:
     def test_an_unknown_namespace_is_refused(self, node: Node) -> None:
         assert reply(node, "watch_namespace", namespace="nowhere")["error"] == "namespace not found"
 
-    def test_the_time_is_limited(self, node: Node) -> None:
+    def test_time_of_watching_is_limited(self, node: Node) -> None:
         with pytest.raises(InvalidJSON):
             reply(node, "watch_namespace", namespace="plain", seconds=86400)
 
@@ -233,6 +233,6 @@ class TestOneConnection:
         data(node, "close_connection", user="", client=client.uid)
         assert eventually(lambda: client.close_reason)["reason"] == "disconnect"
 
-    def test_the_client_must_be_named(self, node: Node) -> None:
+    def test_closing_a_connection_requires_a_client_id(self, node: Node) -> None:
         with pytest.raises(InvalidJSON):
             reply(node, "close_connection", user="alice", client="")

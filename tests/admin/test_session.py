@@ -20,14 +20,14 @@ EVIL = "http://evil.example"
 
 @pytest.fixture(scope="module")
 def behind_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that lets in whom a proxy on this machine names, without a password of its own."""
+    """A server without a password that trusts a proxy on this machine to authenticate operators."""
     options = {"web": True, "admin_secret": "admin secret", "admin_trusted_header": HEADER}
     with running(options, tmp_path_factory.mktemp("proxied")) as server:
         yield server
 
 
 def session(server: Server, method: str = "POST", password: str = PASSWORD, **headers: str) -> requests.Response:
-    """A request for the session, as the page makes it unless `headers` say otherwise."""
+    """Request the session like the page of the web interface, with changed `headers` if given."""
     given = {name.replace("_", "-"): value for name, value in {"Origin": server.url, **headers}.items() if value}
     return requests.request(
         method, f"{server.url}/auth/session", data={"password": password}, headers=given, timeout=seconds(10)
@@ -56,7 +56,7 @@ class TestCookie:
         assert int(cookie["max-age"]) == 86400
         assert cookie.key == f"gentrifugo_admin_{server.port}"
 
-    def test_the_reply_has_no_token(self, server: Server) -> None:
+    def test_reply_to_the_login_of_a_page_has_no_token(self, server: Server) -> None:
         answer = session(server)
         assert answer.json() == {"insecure": False}
         assert answer.headers["Cache-Control"] == "no-store"
@@ -85,11 +85,11 @@ class TestCookie:
             assert "Set-Cookie" not in answer.headers
         session(server)  # the right password ends the count of wrong ones
 
-    def test_a_session_is_not_read(self, server: Server) -> None:
+    def test_session_endpoint_refuses_get_requests(self, server: Server) -> None:
         answer = session(server, "GET")
         assert (answer.status_code, answer.headers["Allow"]) == (405, "POST, DELETE")
 
-    def test_logging_out_removes_the_cookie(self, server: Server) -> None:
+    def test_logout_removes_the_cookie(self, server: Server) -> None:
         cookie = cookie_of(session(server, "DELETE"))
         assert (cookie.value, cookie["max-age"], cookie["path"]) == ("", "0", "/")
 
@@ -97,7 +97,7 @@ class TestCookie:
         for answer in (session(server, "DELETE", Origin=EVIL), session(server, "DELETE", Origin="")):
             assert answer.status_code == 403
 
-    def test_behind_tls_and_a_prefix_the_cookie_is_secure_and_below_it(
+    def test_cookie_behind_tls_and_a_prefix_is_secure_and_has_the_prefix_as_path(
         self, start_server: Callable[..., Server]
     ) -> None:
         server = start_server(**OPTIONS, http_prefix="/rt")
@@ -115,7 +115,7 @@ class TestCookie:
 
 
 class TestHeader:
-    def test_a_trusted_proxy_says_who_logs_in(self, behind_proxy: Server) -> None:
+    def test_trusted_proxy_can_name_the_operator(self, behind_proxy: Server) -> None:
         cookie = cookie_of(session(behind_proxy, password="", X_Auth_Request_Email="ann@example.com"))
         assert connect(behind_proxy, cookie, Origin=behind_proxy.url)["body"] is True
         assert "admin login of 'ann@example.com' from 127.0.0.1 (header X-Auth-Request-Email)" in behind_proxy.log
@@ -127,10 +127,12 @@ class TestHeader:
             assert operator.call("connect", token=answer.json()["token"])["body"] is True
 
     @pytest.mark.parametrize("headers", [{}, {HEADER: ""}, {"X-Auth-Request-User": "ann"}])
-    def test_without_the_header_nobody_can_log_in(self, behind_proxy: Server, headers: dict[str, str]) -> None:
+    def test_login_without_the_header_of_the_proxy_is_refused(
+        self, behind_proxy: Server, headers: dict[str, str]
+    ) -> None:
         assert session(behind_proxy, password="", **headers).status_code == 400
 
-    def test_a_name_with_underscores_is_another_header(self, behind_proxy: Server) -> None:
+    def test_header_with_underscores_does_not_count_as_the_trusted_header(self, behind_proxy: Server) -> None:
         answer = requests.post(
             f"{behind_proxy.url}/auth/session",
             headers={"X_Auth_Request_Email": "eve", "Origin": behind_proxy.url},
@@ -148,11 +150,11 @@ class TestHeader:
         assert session(server, password="", X_Auth_Request_Email="eve").status_code == 400
         assert session(server, password=PASSWORD, X_Auth_Request_Email="eve").status_code == 200
 
-    def test_without_the_option_the_header_means_nothing(self, server: Server) -> None:
+    def test_header_is_ignored_without_the_option(self, server: Server) -> None:
         assert session(server, password="", X_Auth_Request_Email="eve").status_code == 400
         session(server)
 
-    def test_taking_the_option_away_ends_the_sessions(self, start_server: Callable[..., Server]) -> None:
+    def test_removing_the_option_ends_the_sessions(self, start_server: Callable[..., Server]) -> None:
         options = {"web": True, "admin_secret": "admin secret"}
         server = start_server(**options, admin_trusted_header=HEADER)
         cookie = cookie_of(session(server, password="", X_Auth_Request_Email="ann"))

@@ -1,4 +1,4 @@
-"""Operators that may not stay: there are too many, or the server is about to stop."""
+"""Admin sockets that are closed: there are too many, or the server is shutting down."""
 
 from __future__ import annotations
 

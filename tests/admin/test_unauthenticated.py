@@ -1,4 +1,4 @@
-"""Behaviour of the count of admin sockets without a token: whom it closes when there are too many."""
+"""Behaviour of the limit of admin sockets without a token: which of them is closed if there are too many."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gentrifugo.app.model.errors import CLOSE_LIMIT_EXCEEDED, Disconnect
 
 
 class Socket:
-    """Remembers why it was closed."""
+    """A socket that records the reason for which it was closed."""
 
     def __init__(self, sockets: UnauthenticatedSockets, address: str) -> None:
         self.closed: Disconnect | None = None
@@ -48,7 +48,7 @@ def test_total_limit_closes_a_socket_of_the_busiest_address(sockets: Unauthentic
     assert len(sockets) == 5
 
 
-def test_removed_sockets_do_not_count(sockets: UnauthenticatedSockets) -> None:
+def test_removed_sockets_are_not_counted(sockets: UnauthenticatedSockets) -> None:
     opened = [Socket(sockets, "10.0.0.1") for _ in range(3)]
     for _ in range(2):
         sockets.remove(opened[0])

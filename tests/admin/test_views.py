@@ -1,4 +1,4 @@
-"""Behaviour of the admin endpoints of a running server, seen from outside."""
+"""Behaviour of the admin endpoints of a running server, tested with HTTP requests."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class TestLogIn:
         assert log_in(server.host, server.port, Origin="http://evil.example").status == 403
         assert log_in(server.host, server.port, Origin=server.url).status == 200
 
-    def test_a_large_request_is_refused(self, server: Server) -> None:
+    def test_login_request_over_the_size_limit_is_refused(self, server: Server) -> None:
         client = ApiClient(server.host, server.port)
         for length in (5_000, 1_000_000):
             assert client.request("POST", "/auth/", b"password=" + b"x" * length, FORM).status == 413
 
-    def test_only_post_logs_in(self, server: Server) -> None:
+    def test_login_requires_method_post(self, server: Server) -> None:
         assert get(server, "/auth/?password=" + PASSWORD.replace(" ", "%20")).status == 405
 
 
@@ -59,12 +59,12 @@ class TestSocket:
             token = token_of(log_in(server.host, server.port))
             assert operator.call("connect", token=token, watch=False)["body"] is True
 
-    def test_a_request_that_is_too_large_closes(self, server: Server) -> None:
+    def test_message_over_the_size_limit_closes_the_socket(self, server: Server) -> None:
         client = AdminClient(server.host, server.port)
         client.socket.send_text("x" * 100_000)
         assert client.socket.wait_closed().code == 3000
 
-    def test_a_request_without_upgrade_is_refused_with_what_is_missing(self, server: Server) -> None:
+    def test_request_without_upgrade_is_refused_and_names_the_missing_header(self, server: Server) -> None:
         answer = get(server, "/socket")
         assert (answer.status, b"Upgrade: websocket" in answer.body) == (400, True)
 
@@ -81,7 +81,7 @@ class TestSocket:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server without a word about operators in its configuration."""
+    """A server whose configuration has no option for operators."""
     with running({}, tmp_path_factory.mktemp("plain")) as server:
         yield server
 
@@ -126,9 +126,7 @@ class TestPorts:
             WebSocketClient.connect(server.host, port)
         assert refused.value.status == 404
 
-    def test_an_admin_port_in_use_is_named_in_the_error(
-        self, start_server: Callable[..., Server], server: Server
-    ) -> None:
+    def test_error_names_an_admin_port_in_use(self, start_server: Callable[..., Server], server: Server) -> None:
         with pytest.raises(AssertionError, match=r"admin_port: cannot listen on .* choose another with .*admin_port"):
             start_server(**OPTIONS, admin_port=server.port)
 

@@ -25,7 +25,7 @@ VERSION = "1.2.3"
 def start_node(nothing_left_behind: None) -> Iterator[Callable[..., Node]]:
     """Start nodes: `start_node(engine, {event: hook}, option=value, ...)`.
 
-    All are stopped at the end, and leave nothing behind.
+    All are stopped at the end, and all resources must be released.
     """
     nodes: list[Node] = []
 

@@ -1,4 +1,4 @@
-"""Behaviour of the `gentrifugo` command, run as a process of its own."""
+"""Behaviour of the `gentrifugo` command, which runs in a separate process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the command; no variable of ours comes in from outside, and a warning of Python is an error."""
+    """Run the command, without options in the environment, and with Python warnings as errors."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "gentrifugo", *argv],
@@ -39,7 +39,7 @@ def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 
 def refused(*argv: str, **environ: str) -> list[str]:
-    """What the command says on standard error when it ends with status 1; a traceback would not pass."""
+    """The standard error of the command, which must end with status 1 and without a traceback."""
     result = run(*argv, **environ)
     assert (result.returncode, result.stdout) == (1, "")
     lines = result.stderr.splitlines()
@@ -62,7 +62,7 @@ class TestStart:
             "secret: not set in config.json; add one, or turn on the option insecure for experiments",
         ]
 
-    def test_unknown_flags_and_commands_name_the_nearest(self) -> None:
+    def test_errors_for_unknown_flags_and_commands_suggest_similar_names(self) -> None:
         assert refused("--prot") == ["--prot: unknown flag; did you mean --port?"]
         assert refused("chekconfig") == ["chekconfig: unknown command; did you mean checkconfig?"]
         assert refused("checkconfig", "now") == ["now: unexpected argument"]
@@ -89,7 +89,7 @@ class TestStart:
 
 
 class TestCheckconfig:
-    def test_a_good_file_is_ok(self, directory: Path) -> None:
+    def test_checkconfig_reports_ok_for_a_valid_file(self, directory: Path) -> None:
         (directory / "config.json").write_text('{"secret": "secret"}')
         result = run("checkconfig")
         assert (result.returncode, result.stdout, result.stderr) == (0, "config.json: ok\n", "")
@@ -100,7 +100,7 @@ class TestCheckconfig:
         assert (result.returncode, result.stdout) == (0, "c.toml: ok\n")
         assert result.stderr == "gentrifugo: warning: c.toml: unknown option prot; did you mean port?\n"
 
-    def test_the_command_may_stand_after_flags(self, directory: Path) -> None:
+    def test_command_may_follow_flags(self, directory: Path) -> None:
         (directory / "c.yaml").write_text("secret: secret\n")
         assert run("-d", "-c", "c.yaml", "checkconfig").stdout == "c.yaml: ok\n"
 
@@ -133,7 +133,7 @@ class TestGenconfig:
 
 
 class TestTokens:
-    """Making and checking tokens by hand."""
+    """The commands that create and check tokens."""
 
     @pytest.fixture(autouse=True)
     def file(self, directory: Path) -> None:
@@ -153,7 +153,7 @@ class TestTokens:
         claims = json.loads(run("checktoken", token).stdout)
         assert (claims["token"], claims["user"], claims["channel"]) == ("subscription", "42", "news")
 
-    def test_a_refused_token_says_why(self) -> None:
+    def test_refusal_of_a_token_has_a_reason(self) -> None:
         token = run("gentoken", "--user=42").stdout.strip()
         (problem,) = refused("checktoken", token, CENTRIFUGO_TOKEN_HMAC_SECRET_KEY="another")
         assert problem == "checktoken: the server refuses this token: invalid signature"
@@ -199,14 +199,14 @@ class TestHelp:
             assert (result.returncode, result.stdout) == (0, f"Gentrifugo v{gentrifugo.__version__}\n")
 
     @pytest.mark.parametrize("flag", ["-h", "--help"])
-    def test_the_flags_of_every_day_are_listed_with_their_short_forms(self, flag: str) -> None:
+    def test_help_lists_common_flags_with_their_short_forms(self, flag: str) -> None:
         text = run(flag).stdout
         for option in options_of(Config):
             assert (f"{option.flag} " in text or f"{option.flag}\n" in text) == option.facts.flag, option.name
         for name in ("-a, --address", "-c, --config", "-d, --debug", "-n, --name", "-p, --port", "-w, --web"):
             assert name in text
 
-    def test_every_command_is_listed_with_its_sentence(self) -> None:
+    def test_every_command_is_listed_with_its_description(self) -> None:
         lines = run("--help").stdout.splitlines()
         for name, command in SUBCOMMANDS.items():
             assert any(line.startswith(f"  {name} ") and line.endswith(f"  {command.about}") for line in lines), name

@@ -109,7 +109,7 @@ def node(start_node: Callable[..., Node]) -> Node:
     ("name", "connected"),
     [("v1", LocalClient.connected), ("v2", LocalClientV2.connected), ("v2-protobuf", LocalProtobufClient)],
 )
-def test_delivery_to_a_subscriber(node: Node, name: str, connected: Callable[[Node], Any]) -> None:
+def test_delivery_to_a_subscriber_takes_few_calls(node: Node, name: str, connected: Callable[[Node], Any]) -> None:
     clients = [connected(node) for _ in range(SUBSCRIBERS)]
     for client in clients:
         client.subscribe("news")
@@ -122,7 +122,7 @@ def test_delivery_to_a_subscriber(node: Node, name: str, connected: Callable[[No
 
 
 @pytest.mark.parametrize("channel", ["news", "kept:news"], ids=["plain", "with history"])
-def test_publish_of_version_1(node: Node, channel: str) -> None:
+def test_publish_of_version_1_takes_few_calls(node: Node, channel: str) -> None:
     command = {"method": "publish", "params": {"channel": channel, "data": DATA}}
     kind = "publish" if channel == "news" else "publish with history"
     api = Api(node)
@@ -133,7 +133,7 @@ def test_publish_of_version_1(node: Node, channel: str) -> None:
 
 
 @pytest.mark.parametrize("channel", ["news", "kept:news"], ids=["plain", "with history"])
-def test_publish_of_the_methods(node: Node, channel: str) -> None:
+def test_publish_of_the_methods_takes_few_calls(node: Node, channel: str) -> None:
     params = {"channel": channel, "data": DATA}
     kind = "publish" if channel == "news" else "publish with history"
     methods = MethodCalls(node).by_name
@@ -143,7 +143,7 @@ def test_publish_of_the_methods(node: Node, channel: str) -> None:
     check(f"{kind}, method, in a batch", fewest_calls(partial(methods["batch"], batch)) / BATCH)
 
 
-def test_connect_and_subscribe_of_version_1(node: Node) -> None:
+def test_connect_and_subscribe_of_version_1_takes_few_calls(node: Node) -> None:
     connect = {"uid": "1", "method": "connect", "params": connect_params("alice")}
     subscribe = {"uid": "2", "method": "subscribe", "params": {"channel": "news"}}
     clients = [LocalClient(node) for _ in range(CLIENTS)]
@@ -152,7 +152,7 @@ def test_connect_and_subscribe_of_version_1(node: Node) -> None:
     settle()
 
 
-def test_connect_and_subscribe_of_version_2(node: Node) -> None:
+def test_connect_and_subscribe_of_version_2_takes_few_calls(node: Node) -> None:
     connect = {"id": 1, "connect": {"token": connection_token(KEY, "alice")}}
     subscribe = {"id": 2, "subscribe": {"channel": "news"}}
     clients = [LocalClientV2(node) for _ in range(CLIENTS)]
@@ -193,7 +193,7 @@ def test_request_to_publish(operation: str, nothing_left_behind: None) -> None:
     asking.get()
 
 
-def test_heads_of_requests_and_responses() -> None:
+def test_parsing_and_encoding_heads_takes_few_calls() -> None:
     parser = HeadParser()
     parser.parse(HEAD)
     check("head", calls_of(partial(parse_head, HEAD)))

@@ -1,4 +1,4 @@
-"""Behaviour of the log: lines for people or programs, and a file that can be moved away."""
+"""Behaviour of the log: lines for people or programs, and reopening a log file after rotation."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_permissions_of_an_existing_log_file_stay_unchanged(tmp_path: Path) -> N
     assert oct(path.stat().st_mode & 0o777) == "0o600"
 
 
-def test_a_file_that_was_moved_is_followed_by_a_new_one(tmp_path: Path) -> None:
+def test_reopening_a_moved_log_file_creates_a_new_file(tmp_path: Path) -> None:
     path, moved = tmp_path / "log", tmp_path / "log.1"
     logs.configure(config(log_file=str(path)))
     log.info("before")

@@ -1,4 +1,4 @@
-"""Behaviour of the service: start and stop, and clients on real sockets from first frame to last."""
+"""Behaviour of the service: start and stop, and clients on real sockets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.websocket_client import BINARY, CLOSE, WebSocketClient
 CHANNELS = b'{"method":"channels","params":{}}'
 
 
-class Served:
+class ServedClient:
     """A client on one end of a socket pair whose other end the service serves."""
 
     def __init__(self, service: Service) -> None:
@@ -42,12 +42,12 @@ class Served:
         self.greenlet = gevent.spawn(service.serve_websocket, self._server_end, self._server_end.recv)
 
     def call(self, method: str, **params: Any) -> Any:
-        """Run one command; the next message that comes."""
+        """Run one command, and return the next message."""
         self.websocket.send_json({"method": method, "params": params})
         return self.websocket.recv_json()
 
     def end(self) -> None:
-        """Hang up, and see the service let go of the connection."""
+        """Disconnect, and wait until the service has released the connection."""
         self.websocket.drop()
         self.greenlet.join(seconds(5))
         assert self.greenlet.successful()
@@ -55,17 +55,17 @@ class Served:
 
 
 class Clients:
-    """Clients of one service; `open` serves another."""
+    """Clients of one service; `open` creates another client."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._all: list[Served] = []
+        self._all: list[ServedClient] = []
 
-    def open(self) -> Served:
-        self._all.append(Served(self._service))
+    def open(self) -> ServedClient:
+        self._all.append(ServedClient(self._service))
         return self._all[-1]
 
-    def connected(self, user: str = "alice") -> Served:
+    def connected(self, user: str = "alice") -> ServedClient:
         served = self.open()
         assert "error" not in served.call("connect", **connect_params(user))
         return served
@@ -111,7 +111,7 @@ def test_a_service_builds_the_engine_it_is_configured_for() -> None:
     assert isinstance(build_engine(config(engine="memory")), MemoryEngine)
 
 
-def test_a_service_with_the_redis_engine_may_have_others_beside_it() -> None:
+def test_service_with_the_redis_engine_is_not_single() -> None:
     engine = build_engine(config(engine="redis"))
     assert engine.name == "redis"
     assert engine.joins_nodes
@@ -170,7 +170,7 @@ def test_a_second_stop_of_a_service_does_nothing(service: Service) -> None:
         assert (service.node.stopping, service.node.has_pending_notifications) == (True, False)
 
 
-def test_a_reload_is_seen_at_once(service: Service) -> None:
+def test_reload_applies_immediately(service: Service) -> None:
     service.node.configure(replace(service.config, secret="new"))
     assert service.config.secret == "new"
     assert service.http_api.answer(sign(CHANNELS.decode(), secret="new"), CHANNELS).status == 200
@@ -213,7 +213,7 @@ def test_protocol_errors_are_reported_in_the_close_frame(clients: Clients) -> No
     assert (closed.code, closed.advice) == (3000, {"reason": "unauthorized", "reconnect": False})
 
 
-def test_replies_come_before_the_close(clients: Clients) -> None:
+def test_replies_are_sent_before_the_close(clients: Clients) -> None:
     client = clients.connected()
     client.websocket.send_json({"method": "ping"})
     client.websocket.send_json({"method": "unknown"})
@@ -231,7 +231,7 @@ def test_a_request_over_the_size_limit_gets_an_error(start_service: Callable[...
     clients.end()
 
 
-def test_a_disconnected_client_leaves_nothing_behind(clients: Clients, service: Service) -> None:
+def test_disconnected_client_releases_all_resources(clients: Clients, service: Service) -> None:
     client = clients.connected()
     client.call("subscribe", channel="news")
     assert service.open_websockets == 1

@@ -1,4 +1,4 @@
-"""What the command line takes, and what it says to what it does not take."""
+"""The command line: valid arguments, and errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from benchmarks.modes import MODES
         (["fanout", "--connections", "many"], "'many' is not a number greater than 0"),
         (["fanout", "--seconds", "inf"], "'inf' is not a number greater than 0"),
         (["fanout", "--seconds", "nan"], "'nan' is not a number greater than 0"),
-        (["fanout", "--pid", "1,,2"], "'1,,2' is not a process id"),
-        (["fanout", "--pid", "self"], "'self' is not a process id"),
+        (["fanout", "--pid", "1,,2"], "'1,,2' is not a comma-separated list of process IDs"),
+        (["fanout", "--pid", "self"], "'self' is not a comma-separated list of process IDs"),
         (["fanout", "--sec", "1"], "unrecognized arguments: --sec 1"),
         (["idle", "--rate", "50"], "--rate has no effect on idle"),
         (["idle", "connect", "--check"], "--check has no effect on idle and connect"),
@@ -31,9 +31,12 @@ from benchmarks.modes import MODES
         (["fanout", "--max-others", "5"], "--max-others has no effect without --against or --beside"),
         (["fanout", "--beside", "x {port}", "--pid", "1"], "--pid has no effect with --beside"),
         (["fanout", "--beside", "x {port}", "--against", "http://x"], "--against has no effect with --beside"),
-        (["fanout", "--beside", "centrifugo --port=1"], "'centrifugo --port=1' has no {port}"),
+        (["fanout", "--beside", "centrifugo --port=1"], "'centrifugo --port=1' must contain {port}"),
         (["fanout", "--beside", "'x {port}"], "is incomplete: No closing quotation"),
-        (["fanout", "--beside", "x {port}", "--nodes", "2"], "several nodes need Redis, and the command has no"),
+        (
+            ["fanout", "--beside", "x {port}", "--nodes", "2"],
+            "several nodes require Redis, so the command must contain",
+        ),
         (["fanout", "--beside", "x {port}", "--options", "/nowhere"], "cannot read options from '/nowhere'"),
         (["fanout", "--protocol", "v3"], "invalid choice: 'v3'"),
         (["fanout", "--protocol", "v2"], "protocol v2 needs --api-key"),
@@ -72,8 +75,8 @@ def test_a_number_may_concern_only_some_of_the_modes() -> None:
         (["fanout", "--size", "5"], "--size: 5 bytes is not between"),
         (["fanout", "-n", "999999999"], "999999999 connections are too many"),
         (["fanout", "--url", "localhost:8000"], "localhost:8000 is not a URL"),
-        (["idle"], "needs the server's process: --pid"),
-        (["fanout", "--pid", "999999999"], "there is no process 999999999"),
+        (["idle"], "mode idle measures memory and requires --pid"),
+        (["fanout", "--pid", "999999999"], "process 999999999 does not exist"),
     ],
 )
 def test_impossible_load_is_reported_in_one_line(

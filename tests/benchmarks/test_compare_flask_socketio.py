@@ -1,4 +1,4 @@
-"""The benchmark beside Flask-SocketIO: a small run of all of it, with both sites."""
+"""The comparison with Flask-SocketIO: a short run of the whole benchmark, with both sites."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two servers in turn: what counts, what is discarded, and what the table says."""
+"""The comparison of two servers: counted and discarded rounds, and the table."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_one_round_has_no_ranges() -> None:
     assert "  delivered           300    100   3.00  messages/s" in comparison_table(comparison).splitlines()
 
 
-def test_the_servers_take_turns_in_beginning_a_round() -> None:
+def test_rounds_begin_with_each_server_in_turn() -> None:
     order: list[str] = []
     compare(server("a", endless(lambda: result(1)), order), server("b", endless(lambda: result(1)), order), rounds=3)
     assert order == ["a", "b", "b", "a", "a", "b"]

@@ -26,7 +26,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield one, other
 
 
-def test_a_socket_that_can_be_read(loop: EventLoop, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_callback_is_called_for_a_readable_socket(loop: EventLoop, pair: tuple[socket.socket, socket.socket]) -> None:
     received: list[bytes] = []
     loop.watch(pair[0], lambda: received.append(pair[0].recv(100)))
     loop.run_for(0.01)
@@ -49,7 +49,7 @@ def test_a_socket_that_can_be_written_and_then_is_read(
     assert loop.run_until(lambda: received == [b"QUESTION"], seconds(5))
 
 
-def test_a_forgotten_socket_is_left_alone(loop: EventLoop, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_removed_socket_causes_no_callback(loop: EventLoop, pair: tuple[socket.socket, socket.socket]) -> None:
     loop.watch(pair[0], lambda: pytest.fail("called"))
     pair[1].send(b"hello")
     loop.forget(pair[0])

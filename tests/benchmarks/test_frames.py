@@ -1,4 +1,4 @@
-"""Frames of a server, cut wherever the network cuts them."""
+"""Parsing frames of a server that arrive in pieces."""
 
 from __future__ import annotations
 

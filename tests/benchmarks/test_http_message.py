@@ -1,4 +1,4 @@
-"""API requests as they are sent, and responses however they come."""
+"""Encoding API requests, and parsing responses that arrive in pieces."""
 
 from __future__ import annotations
 

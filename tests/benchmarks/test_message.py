@@ -1,4 +1,4 @@
-"""Messages have the size that was asked for, whatever they say."""
+"""All messages of a benchmark have the requested size."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def test_a_message_is_json_of_that_size(size: int, message: Message) -> None:
 
 
 @pytest.mark.parametrize("data", [None, 1, "text", [], {}, {"publisher": "0"}, {"publisher": "x", "number": "1"}])
-def test_anything_else_is_none_of_ours(data: object) -> None:
+def test_data_that_is_not_a_benchmark_message_is_refused(data: object) -> None:
     with pytest.raises(ValueError, match="not a message of this load"):
         Format(100).parse(data)

@@ -1,4 +1,4 @@
-"""Every mode, run as a command against a real server with tiny numbers. How fast it was is nobody's business here."""
+"""Every mode, run as a command against a real server with small numbers. The measured speed is not checked."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ TITLES = {"small-channels": "fanout", "many-channels": "fanout", "api-batch": "a
 
 
 def bench(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does."""
+    """Run the benchmark command against the server."""
     secret = KEYS["token_hmac_secret_key"] if "--protocol" in arguments else server.secret
     return run(*arguments, "--url", server.url, "--secret", secret)
 
@@ -84,12 +84,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def test_every_mode_is_tried() -> None:
+def test_every_mode_has_a_test() -> None:
     assert SMALL.keys() == MEASURED.keys() == MODES.keys()
 
 
 @pytest.mark.parametrize("mode", [name for name, mode in MODES.items() if not mode.is_for_v2])
-def test_a_mode_measures_what_it_promises(mode: str, server: Server) -> None:
+def test_mode_reports_its_figures(mode: str, server: Server) -> None:
     done = bench(server, mode, *SMALL[mode], "--pid", str(server.pid))
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     lines = done.stdout.splitlines()
@@ -165,14 +165,14 @@ def test_two_running_servers_are_compared(server: Server, start_server: Callable
 
 @pytest.fixture
 def other_server(tmp_path: Path) -> str:
-    """A command line that starts a server, here one of this repository too."""
+    """A command line that starts another server of this repository."""
     config = tmp_path / "config.json"
     history = {"name": "history", "history_size": 10, "history_lifetime": 60}
     config.write_text(json.dumps({"secret": "x", "address": "127.0.0.1", "namespaces": [history]}), encoding="utf-8")
     return f"{Path(sys.executable).with_name('gentrifugo')} {shlex.quote(f'--config={config}')} --port={{port}}"
 
 
-def test_a_server_is_started_beside_this_one(other_server: str) -> None:
+def test_second_server_is_started_for_a_comparison(other_server: str) -> None:
     flags = ("--secret", "x", "--max-others", "1000", "--rounds", "2", "--namespace", "history:")
     done = run("api", "--seconds", "0.2", "--beside", other_server, *flags)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
@@ -203,12 +203,12 @@ def test_servers_are_stopped_when_the_benchmark_is_terminated(other_server: str)
 def test_a_command_that_fails_is_reported() -> None:
     done = run("api", "--beside", "sh -c 'echo no such option; exit 3' {port}")
     assert done.returncode == 1
-    assert "sh exited with status 3 before it answered on port" in done.stderr
+    assert "sh exited with status 3 before the server answered on port" in done.stderr
     assert "  no such option" in done.stderr
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_wrong_secret_is_said_to_be_wrong(mode: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_secret_is_reported(mode: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(server.options, "secret", "wrong")
     key = ("--protocol", "v2", "--api-key", "wrong") if MODES[mode].is_for_v2 else ()
     done = bench(server, mode, *SMALL[mode], *key, "--pid", str(server.pid))
@@ -217,7 +217,7 @@ def test_a_wrong_secret_is_said_to_be_wrong(mode: str, server: Server, monkeypat
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_messages_that_were_lost_are_found_out(start_server: Callable[..., Server]) -> None:
+def test_lost_messages_are_detected(start_server: Callable[..., Server]) -> None:
     server = start_server(client_queue_max_size=5000)
     done = bench(server, "fanout", *SMALL["fanout"], "--channels", "1", "--batch", "100")
     assert done.returncode == 1
@@ -229,4 +229,4 @@ def test_joins_among_the_messages_are_refused(start_server: Callable[..., Server
     server = start_server(join_leave=True)
     done = bench(server, "fanout", *SMALL["fanout"])
     assert done.returncode == 1
-    assert "free of join and leave" in done.stderr
+    assert "turn off option join_leave" in done.stderr

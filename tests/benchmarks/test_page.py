@@ -1,4 +1,4 @@
-"""The page says what was measured."""
+"""The benchmark page contains all measured figures."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_every_result_has_its_place() -> None:
     assert [row for row in rows if f"{row}\n" not in page] == []
 
 
-def test_tables_are_whole() -> None:
+def test_table_rows_have_all_columns() -> None:
     for section in sections(suite(), [("Processor", "one core")]):
         widths = {line.count("|") for line in section.splitlines() if line.startswith("|")}
         assert len(widths) <= 1, section
@@ -112,7 +112,7 @@ def test_parts_that_could_not_be_measured_have_no_section() -> None:
 
 @pytest.mark.timeout(seconds(180))
 def test_everything_on_the_page_can_be_measured() -> None:
-    """All runs with real servers, short and with few clients; the C module and Redis only where they are."""
+    """This runs everything with real servers, few clients and short times; C module and Redis only if available."""
     measured = run_suite(Scale(time=0.05, size=0.02, rounds=1))
     page = "\n".join(sections(measured, describe()))
     assert page.count("\n## ") == 9 + bool(measured.sending) + bool(measured.redis)

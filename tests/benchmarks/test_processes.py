@@ -1,4 +1,4 @@
-"""What the kernel says of processes."""
+"""CPU time, memory and files of processes, from /proc."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ def test_several_processes_count_as_one() -> None:
 def test_a_process_that_has_ended_is_named() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    with pytest.raises(BenchmarkError, match=f"there is no process {process.pid}"):
+    with pytest.raises(BenchmarkError, match=f"process {process.pid} does not exist"):
         Processes([process.pid])

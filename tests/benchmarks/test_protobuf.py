@@ -11,7 +11,7 @@ from benchmarks.protobuf import fields, length_delimited, number, read_varint, v
 
 
 @given(st.integers(0, 2**64 - 1))
-def test_a_number_is_read_as_it_was_written(value: int) -> None:
+def test_encoded_number_is_decoded_unchanged(value: int) -> None:
     assert read_varint(varint(value) + b"rest", 0) == (value, len(varint(value)))
 
 

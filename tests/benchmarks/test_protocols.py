@@ -1,4 +1,4 @@
-"""What the protocols say of clients and backends, and what they read of the server."""
+"""The protocols: encoding commands of clients and backends, and decoding messages of the server."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_publication_is_read(protocol: Protocol, payload: bytes) -> None:
     ids=PROTOCOLS,
 )
 def test_other_pushes_are_refused(protocol: Protocol, payload: bytes) -> None:
-    with pytest.raises(BenchmarkError, match="free of join and leave"):
+    with pytest.raises(BenchmarkError, match="turn off option join_leave"):
         list(protocol.publications(payload))
 
 

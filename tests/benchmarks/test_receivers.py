@@ -1,4 +1,4 @@
-"""Counting by bytes is exact, and checking finds what is lost, doubled, out of order or changed."""
+"""Counting by bytes is exact, and checking detects lost, duplicate, unordered and changed messages."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def push(number: int, publisher: int = 0, channel: str = "news", data_format: Fo
 
 
 def feed(receiver: Receiver, chunks: Iterable[bytes]) -> list[int]:
-    """The opcodes of the control frames."""
+    """Feed a receiver, and return the opcodes of the control frames."""
     return [control.opcode for chunk in chunks for control in receiver.receive(memoryview(chunk))]
 
 
 @pytest.fixture
 def deliveries() -> Deliveries:
-    """Deliveries in which one message has been seen, so that the size of a frame is known."""
+    """Deliveries after one message, so that the size of a frame is known."""
     deliveries = Deliveries()
     feed(CheckingReceiver(deliveries, FORMAT, "news"), [frame(push(0))])
     deliveries.count = 0
@@ -81,13 +81,13 @@ def test_several_messages_in_one_frame_are_checked_separately() -> None:
 @pytest.mark.parametrize(
     ("pushes", "complaint"),
     [
-        ([push(0), push(2)], "message 2 of publisher 0 where message 1 was due"),
-        ([push(0), push(0)], "message 0 of publisher 0 where message 1 was due"),
-        ([push(1)], "message 1 of publisher 0 where message 0 was due"),
+        ([push(0), push(2)], "message 2 of publisher 0, expected message 1"),
+        ([push(0), push(0)], "message 0 of publisher 0, expected message 1"),
+        ([push(1)], "message 1 of publisher 0, expected message 0"),
         ([push(0, channel="other")], "'other' reached a subscriber of 'news'"),
-        ([push(0, data_format=Format(90))], "not of the size that was sent"),
+        ([push(0, data_format=Format(90))], "does not have the size of the sent message"),
         ([{"method": "message", "body": {"channel": "news", "data": 1}}], "not a message of this load"),
-        ([{"method": "join", "body": {"channel": "news"}}], "free of join and leave"),
+        ([{"method": "join", "body": {"channel": "news"}}], "turn off option join_leave"),
     ],
     ids=["lost", "doubled", "out of order", "astray", "cut", "foreign", "a join"],
 )

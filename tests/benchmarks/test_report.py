@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Formatting of figures and tables for people."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def result(speed: float, *problems: str) -> Result:
     ("value", "text"),
     [(0.123, "0.12"), (9.876, "9.88"), (12.34, "12.3"), (123.4, "123"), (1234567.8, "1,234,568"), (5, "5"), (0, "0")],
 )
-def test_numbers_have_as_many_digits_as_mean_something(value: float, text: str) -> None:
+def test_numbers_have_significant_digits(value: float, text: str) -> None:
     assert number_text(value) == text
 
 
-def test_counts_come_with_their_noun() -> None:
+def test_counts_have_a_noun() -> None:
     assert [count_text(count, "channel") for count in (1, 2000)] == ["1 channel", "2,000 channels"]
 
 

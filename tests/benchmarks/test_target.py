@@ -1,4 +1,4 @@
-"""Where a server is."""
+"""The address of a server, from its URL."""
 
 from __future__ import annotations
 

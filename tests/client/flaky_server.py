@@ -1,4 +1,4 @@
-"""A server between a client and a real one that fails in a given way, over real HTTP."""
+"""A server between a client and a real server that fails in a given way, over real HTTP."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class TestV1:
         assert [(one.data, one.channel) for one in client.v1.history(channel)] == [([2], channel), ({"n": 1}, channel)]
         assert (client.v1.history(channel)[1].uid, client.v1.history(channel)[1].client) == ("first", "c1")
 
-    def test_connections_of_a_user_are_seen_unsubscribed_and_closed(
+    def test_connections_of_a_user_are_listed_unsubscribed_and_closed(
         self, client: Client, server: Server, channel: str
     ) -> None:
         with ProtocolClient(server, "eve", info='{"name":"Eve"}') as eve:
@@ -144,7 +144,7 @@ class TestBatches:
             assert not isinstance(stats, APIError)
         assert client.history(channel, limit=0).offset == 2
 
-    def test_an_empty_batch_sends_nothing(self) -> None:
+    def test_empty_batch_sends_no_request(self) -> None:
         with Client("http://127.0.0.1:1", api_key="key") as client:
             assert client.batch([]) == []
 
@@ -172,7 +172,7 @@ class TestErrors:
                 assert raised.value.status == 401
                 assert "a wrong" not in f"{raised.value!r}{raised.value.__cause__!r}{client!r}"
 
-    def test_a_server_that_is_not_there_is_a_transport_error(self) -> None:
+    def test_unreachable_server_is_a_transport_error(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with Client(url, api_key="key", retries=0) as client, pytest.raises(TransportError) as raised:
@@ -249,7 +249,7 @@ class TestSettings:
         with pytest.raises(ValueError, match="secret is empty"):
             Client("http://localhost", secret="")
 
-    def test_methods_say_which_key_they_need(self) -> None:
+    def test_error_without_a_key_names_the_required_key(self) -> None:
         with Client("http://localhost", secret="secret") as client:
             with pytest.raises(ClientError, match=r"requires api_key; with only secret, use the methods of .* v1"):
                 client.publish("news", 1)
@@ -294,7 +294,7 @@ class TestConnections:
 
 
 def run(code: str, *arguments: str) -> str:
-    """The output of Python code in a process of its own, which must not fail."""
+    """Run Python code in a separate process, which must not fail, and return its output."""
     command = [sys.executable, "-W", "error", "-c", code, *arguments]
     # A process that is measured for coverage imports gevent itself.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}

@@ -15,7 +15,7 @@ from gentrifugo.app.protocol.v1 import api, wire
 from gentrifugo.client import commands, commands_v1
 from gentrifugo.client.async_client import AsyncClient, AsyncClientV1
 from gentrifugo.client.client import Client, ClientV1
-from gentrifugo.client.command import Command, given
+from gentrifugo.client.command import Command, given_parameters
 from gentrifugo.client.results import BoolValue, DisconnectReason, Position, SubscribeOverride
 
 VALUES: dict[str, Any] = {
@@ -88,13 +88,13 @@ def public_methods(type_: type) -> set[str]:
     return {name for name in vars(type_) if not name.startswith("_")}
 
 
-def test_there_is_a_function_for_each_method_of_the_api() -> None:
+def test_each_method_of_the_api_has_a_function() -> None:
     assert sorted(makers(commands)) == sorted(method.name for method in COMMANDS)
     assert sorted(makers(commands_v1)) == sorted(api.API_COMMANDS)
 
 
 @pytest.mark.parametrize("client", [Client, AsyncClient])
-def test_clients_have_each_method_and_a_way_to_close(client: type) -> None:
+def test_clients_have_each_method_and_close(client: type) -> None:
     assert public_methods(client) == {method.name for method in METHODS} | {"close"}
 
 
@@ -154,7 +154,7 @@ def test_help_shows_the_parameters_and_the_result(client: Any) -> None:
 
 def test_parameters_that_are_not_given_are_not_sent() -> None:
     assert commands.publish("news", None).params == {"channel": "news", "data": msgspec.Raw(b"null")}
-    assert given(user="", channel=None, limit=0, reverse=False) == {"limit": 0, "reverse": False}
+    assert given_parameters(user="", channel=None, limit=0, reverse=False) == {"limit": 0, "reverse": False}
 
 
 @pytest.mark.parametrize("make", [commands.broadcast, commands_v1.broadcast])
@@ -163,7 +163,7 @@ def test_one_text_in_place_of_a_list_is_refused(make: Callable[..., object]) -> 
         make("news", 1)
 
 
-def test_data_that_json_cannot_hold_is_refused_where_the_command_is_made() -> None:
+def test_data_that_is_not_encodable_as_json_is_refused_when_the_command_is_created() -> None:
     with pytest.raises(TypeError):
         commands.publish("news", object())
     nested: list[Any] = []

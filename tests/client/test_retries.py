@@ -1,4 +1,4 @@
-"""Requests that fail are sent again, unless they might publish twice: with a server that fails in given ways."""
+"""Failed requests are sent again unless they could publish twice; the server fails in given ways."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def attempts(
 def failed_attempts(
     server: Server, failures: Sequence[Failure], call: Callable[[Client], object], **options: Any
 ) -> int:
-    """How often a call is sent that raises ClientError in the end."""
+    """Return how often a call is sent that finally raises ClientError."""
     with (
         flaky(server.url, *failures) as between,
         Client(between.url, api_key=API_KEY, secret=SECRET, **{"timeout": seconds(5), **options}) as client,
@@ -68,7 +68,7 @@ class TestPublications:
         with Client(server.url, api_key=API_KEY) as client:
             assert [one.data for one in client.history(channel, limit=-1).publications] == ["hello"]
 
-    def test_a_reply_that_does_not_come_is_a_timeout_and_a_retry(self, server: Server, channel: str) -> None:
+    def test_missing_reply_causes_a_timeout_and_a_retry(self, server: Server, channel: str) -> None:
         sent = attempts(server, [SILENT], lambda client: client.publish(channel, "hello"), timeout=SHORT)
         assert len(sent) == 2
         with Client(server.url, api_key=API_KEY) as client:

@@ -1,8 +1,8 @@
-"""One of the two tested versions of cent at a test's command: cent_driver.py URL SECRET, with cent on PYTHONPATH.
+"""Runs one of the two tested versions of cent with calls of a test: cent_driver.py URL SECRET, with cent on PYTHONPATH.
 
 Reads calls from standard input, one JSON object a line: `{"method": "publish", "args": [...], "kwargs": {...}}`, or
 `{"send": [[method, params], ...]}` for `add` and `send`. Writes `{"error": ..., "result": ...}` for each. cent 1
-returns errors where cent 2 raises them; here they look the same.
+returns errors where cent 2 raises them; this driver returns both in the same form.
 """
 
 from __future__ import annotations

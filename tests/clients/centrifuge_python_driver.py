@@ -1,4 +1,4 @@
-"""centrifuge-python at a test's command: centrifuge_python_driver.py '{"url": ..., "format": ..., "options": ...}'
+"""Runs centrifuge-python for a test: centrifuge_python_driver.py '{"url": ..., "format": ..., "options": ...}'
 
 Commands, events and configuration are those of centrifuge5_client.js. Options have the names of this library.
 """
@@ -28,7 +28,7 @@ def encode(data: Any) -> Any:
 
 
 def decode(data: Any) -> Any:
-    """Payloads are bytes for the library when it uses Protobuf; those of the tests are JSON all the same."""
+    """Decode a payload, which is bytes if the library uses Protobuf; payloads of the tests are always JSON."""
     if not IS_BINARY:
         return data
     return json.loads(data) if data else None
@@ -58,12 +58,12 @@ def _post(url: str, body: dict[str, Any]) -> str:
 
 
 async def ask(url: str, **body: Any) -> str:
-    """A token from the test's application."""
+    """Request a token from the application of the test."""
     return await asyncio.to_thread(_post, url, body)
 
 
 class ClientEvents(ClientEventHandler):
-    """Reports what the connection does."""
+    """Reports events of the connection."""
 
     async def on_connecting(self, ctx: Any) -> None:
         emit("connecting", code=int(ctx.code), reason=ctx.reason)
@@ -88,7 +88,7 @@ class ClientEvents(ClientEventHandler):
 
 
 class SubscriptionEvents(SubscriptionEventHandler):
-    """Reports what one subscription does."""
+    """Reports events of one subscription."""
 
     def __init__(self, channel: str) -> None:
         self.channel = channel
@@ -123,7 +123,7 @@ class SubscriptionEvents(SubscriptionEventHandler):
 
 
 class Commands:
-    """What a test can ask for."""
+    """The commands that a test can send."""
 
     def __init__(self) -> None:
         options = dict(configuration.get("options", {}))

@@ -1,4 +1,4 @@
-"""Starts a client program and talks with it: a JSON object a line, commands to it and events from it."""
+"""Starts a client program and communicates with it in lines of JSON: commands to the program, events from it."""
 
 from __future__ import annotations
 
@@ -117,6 +117,6 @@ class Driver:
 
 
 def node_driver(script: str, *arguments: str, package: str) -> Driver:
-    """Start one of our Node programs, which needs `package`."""
+    """Start a Node program in tests/clients, which needs `package`."""
     node_package(package)
     return Driver([program("node"), str(HERE / script), *arguments])

@@ -1,4 +1,4 @@
-"""What schemathesis leaves out: JSON Schema counts 4.0 as an integer, and the server, like Centrifugo, does not."""
+"""Excludes requests from schemathesis: JSON Schema counts 4.0 as an integer; the server, like Centrifugo, does not."""
 
 from __future__ import annotations
 

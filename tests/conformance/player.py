@@ -6,8 +6,8 @@ those in server.json. Each step does one thing and says what must come of it:
     {"connect": "a"}                    open a connection, called `a`, and log in as user `a`; also `user`, `info`
     {"open": "a"}                       open a connection without logging in
     {"send": X, "as": "a"}              `a` sends X: an object or array as JSON, a text as it is
-    {"read": "a"}                       nothing is sent; `a` only looks what has come: silence, unless it says more
-    {"drop": "a"}                       `a` hangs up without a word
+    {"read": "a"}                       nothing is sent; `a` must have received only the frames in `expect`
+    {"drop": "a"}                       `a` disconnects without a close frame
     {"api": X}                          the backend posts X; also `auth` (good, bad, none) and `as` (json, form,
                                         multipart), or a `content_type`
     {"wait": 1.5}                       seconds pass
@@ -71,7 +71,7 @@ class Player:
         self.now = int(time.time())
 
     def play(self, steps: list[dict[str, Any]]) -> None:
-        """Play all steps; an AssertionError names the step that went another way."""
+        """Play all steps; an AssertionError names the step that failed."""
         try:
             for number, step in enumerate(steps, 1):
                 try:
@@ -137,7 +137,7 @@ class Player:
     # -- what came
 
     def _check_silence(self) -> None:
-        """At the end nothing more comes to anyone; they are silent at the same time, so one wait does for all."""
+        """Check that no connection receives more messages at the end. One wait is sufficient for all connections."""
         duration = QUIET
         for name, socket in self.sockets.items():
             if socket.closed is None:
@@ -148,7 +148,7 @@ class Player:
                 duration = 0
 
     def _check_frames(self, name: str, step: dict[str, Any]) -> None:
-        """The frames of the step, then its close. A frame too many is found by whatever reads next."""
+        """Check the frames of the step, then its close. An additional frame is detected by the next read."""
         socket = self.sockets[name]
         expected = step.get("expect", [])
         frames = [socket.recv_json() for _ in expected]
@@ -178,7 +178,7 @@ class Player:
         raise AssertionError(f"expected in any order: {json.dumps(expected)}\ngot: {json.dumps(frames)}")
 
     def _match(self, expected: Any, actual: Any, where: str) -> None:
-        """Compare exactly, and learn the names that stand in `expected` for the first time."""
+        """Compare values exactly, and store values of names that appear in `expected` for the first time."""
         if isinstance(expected, dict) and isinstance(actual, dict):
             wanted = {self._fill(key): value for key, value in expected.items()}
             assert wanted.keys() == actual.keys(), f"{where}: fields {sorted(actual)} instead of {sorted(wanted)}"
@@ -198,7 +198,7 @@ class Player:
             assert same, f"{where}: expected {known!r}, got {actual!r}"
 
     def _learn(self, expected: Any, actual: Any) -> None:
-        """A name that is the whole text and not known yet takes the value that came."""
+        """Store the received value for a name that is the whole text and not known yet."""
         if not (isinstance(expected, str) and isinstance(actual, str)):
             return
         name = expected[1:-1]

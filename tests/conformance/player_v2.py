@@ -1,4 +1,4 @@
-"""Plays a conversation of protocol v2, in JSON or in Protobuf, and says where the server went another way.
+"""Plays a conversation of protocol v2, in JSON or in Protobuf, and reports where the server differs.
 
 A file in conversations_v2/ is an object with `steps`, each of them one of these:
 
@@ -7,8 +7,8 @@ A file in conversations_v2/ is an object with `steps`, each of them one of these
     {"open": "a"}                       open a connection without connecting
     {"send": [X, ...], "as": "a"}       `a` sends these commands in one frame; `text` in place of `send` is a frame as
                                         it is, in JSON only
-    {"read": "a"}                       nothing is sent; `a` only looks what has come: silence, unless it says more
-    {"drop": "a"}                       `a` hangs up without a word
+    {"read": "a"}                       nothing is sent; `a` must have received only the messages in `expect`
+    {"drop": "a"}                       `a` disconnects without a close frame
     {"api": "publish", "params": {}}    a method of the API of later versions; `expect` is its result
     {"wait": 1.5}                       seconds pass
 
@@ -46,7 +46,7 @@ class PlayerV2(Player):
         self.clients: dict[str, ProtocolClientV2] = {}
 
     def play(self, steps: list[dict[str, Any]]) -> None:
-        """Play all steps; an AssertionError names the step that went another way."""
+        """Play all steps; an AssertionError names the step that failed."""
         try:
             super().play(steps)
         finally:

@@ -1,4 +1,4 @@
-"""Every recorded conversation goes with our server as it went with Centrifugo v1."""
+"""Every conversation that was recorded with Centrifugo v1 has the same replies with this server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def options() -> dict[str, Any]:
 
 
 def play(file: Path, shared: Sequence[Server], start: Callable[..., list[Server]]) -> None:
-    """Play against the shared servers, or against some of its own: clients on the first, the API on the last."""
+    """Play against the shared servers, or against separate ones: clients on the first, the API on the last."""
     conversation = json.loads(file.read_text(encoding="utf-8"))
     servers = start(**conversation["options"]) if "options" in conversation else shared
     Player(servers[0].host, servers[0].port, servers[-1].port).play(conversation["steps"])
@@ -33,7 +33,7 @@ def play(file: Path, shared: Sequence[Server], start: Callable[..., list[Server]
 
 @pytest.fixture(scope="module")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all conversations that need no options of their own."""
+    """One server for all conversations without options."""
     with running(options(), tmp_path_factory.mktemp("conformance")) as server:
         yield server
 
@@ -56,7 +56,7 @@ def redis_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
 
 @pytest.fixture(scope="module")
 def joined_servers(redis_options: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    """Two nodes for all conversations that need no options of their own."""
+    """Two nodes for all conversations without options."""
     nodes = [tmp_path_factory.mktemp("node") for _ in range(2)]
     with running(options() | redis_options, nodes[0]) as one, running(options() | redis_options, nodes[1]) as other:
         yield [one, other]

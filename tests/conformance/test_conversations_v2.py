@@ -1,4 +1,4 @@
-"""What clients of protocol v2 send, and what they get: the same in JSON and in Protobuf."""
+"""Conversations with clients of protocol v2, which are the same in JSON and in Protobuf."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.servers import Server, running
 
 
 def _plays() -> Iterator[Any]:
-    """Each conversation in each of its formats."""
+    """Yield each conversation in each of its formats."""
     for file in sorted(CONVERSATIONS.rglob("*.json")):
         conversation = json.loads(file.read_text(encoding="utf-8"))
         name = file.relative_to(CONVERSATIONS).with_suffix("")

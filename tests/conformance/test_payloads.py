@@ -1,4 +1,4 @@
-"""What is published arrives as it was sent, byte for byte, on every way that a message can take."""
+"""Published data arrives unchanged, byte for byte, on every path of a message."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def assert_relayed(payload: str, text: str, field: str = "data") -> None:
 
 
 def next_message(client: ProtocolClient) -> str:
-    """The text of the next frame with a message, joins and replies left aside."""
+    """The text of the next frame with a message; joins and replies are skipped."""
     while '"method":"message"' not in (text := client.socket.recv_text()):
         pass
     return text
 
 
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS.keys())
-def test_payload_is_relayed_as_it_is(server: Server, payload: str, request: pytest.FixtureRequest) -> None:
+def test_payload_is_relayed_unchanged(server: Server, payload: str, request: pytest.FixtureRequest) -> None:
     channel = f"all:{request.node.callspec.id}"
     name = json.dumps(channel)
     api = ApiClient(server.host, server.port)
@@ -101,7 +101,7 @@ def test_payload_is_relayed_as_it_is(server: Server, payload: str, request: pyte
         assert len(re.findall(f'"data": ?{re.escape(payload)}[,}}]', text)) == len(ways)
 
 
-def test_default_info_is_relayed_as_it_is(server: Server) -> None:
+def test_default_info_is_relayed_unchanged(server: Server) -> None:
     with ProtocolClient(server, user="42", info=INFO) as client:
         client.socket.send_json({"method": "subscribe", "params": {"channel": "all:info"}})
         assert_relayed(INFO, client.socket.recv_text(), "default_info")
@@ -112,7 +112,7 @@ def test_default_info_is_relayed_as_it_is(server: Server) -> None:
         assert_relayed(INFO, next_message(client), "default_info")
 
 
-def test_channel_info_is_relayed_as_it_is(server: Server) -> None:
+def test_channel_info_is_relayed_unchanged(server: Server) -> None:
     with ProtocolClient(server, user="42") as client:
         params: dict[str, Any] = private_params(client.id, "$all:info", INFO)
         client.socket.send_json({"method": "subscribe", "params": params})

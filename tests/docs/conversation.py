@@ -1,17 +1,17 @@
-"""Does with a real server what a page shows, mark by mark:
+"""Runs the examples of a page with a real server, mark by mark:
 
     <!-- server -->                     start anew, with the configuration in the block below
     <!-- server {"presence": true} -->  the same, for a configuration that readers need not see
-    <!-- ann connects as 42 with id I --> log in quietly; the page calls the client id I
+    <!-- ann connects as 42 with id I --> connect without showing it; the page calls the client id I
     <!-- ann sends -->                  one frame
     <!-- ann receives -->               the next frame, which must be what the block shows
     <!-- ann is closed -->              the reason of the close, code 3000
-    <!-- ann hangs up -->               without a word
+    <!-- ann hangs up -->               disconnect without a close frame
     <!-- backend sends -->              a signed API request
     <!-- backend receives -->           its answer; `backend receives 400` for another status, with the text of the body
     <!-- run -->                        a program, in the language of the block
     <!-- run where php is installed --> the same, if there is that program
-    <!-- run until it says TEXT -->     the same, but it goes on in the background once it has printed that
+    <!-- run until it says TEXT -->     the same, but it continues in the background after it has printed this text
     <!-- prints -->                     what each program since the last such mark has printed
     <!-- prints at last -->             what the one in the background has printed when it ends
     <!-- run by tests/FILE.py -->       nothing here: that test reads the page and runs the block
@@ -44,7 +44,7 @@ CLOSE_CODE = 3000
 
 
 class Conversation:
-    """What has been said on one page so far. `start` starts a server with given options."""
+    """The state of the examples of one page. `start` starts a server with given options."""
 
     def __init__(self, start: Callable[[dict[str, Any]], Server], directory: Path) -> None:
         self._start = start
@@ -57,7 +57,7 @@ class Conversation:
         self._background: Program | None = None
 
     def play(self, block: Block) -> None:
-        """Do what one mark asks for; an AssertionError says where the page and the server differ."""
+        """Carry out one mark; an AssertionError says where the page and the server differ."""
         for pattern, action in _ACTIONS.items():
             if match := re.fullmatch(pattern, block.mark):
                 try:
@@ -68,7 +68,7 @@ class Conversation:
         raise AssertionError(f"{block.place}: there is no mark {block.mark!r}")
 
     def check_silence(self) -> None:
-        """Nothing more has come or been printed than the page shows."""
+        """Check that no more messages arrived and no more output was printed than the page shows."""
         assert not any(self._printed), f"a program printed what the page does not show:\n{self._printed}"
         assert self._background is None, "the page does not show what the program in the background prints"
         quiet = QUIET  # all are silent at the same time, so one wait does for all
@@ -78,7 +78,7 @@ class Conversation:
                 quiet = 0
 
     def end(self) -> None:
-        """Hang up, and stop what runs."""
+        """Disconnect all clients, and stop running programs."""
         for socket in self._sockets.values():
             socket.drop()
         if self._background is not None:
@@ -164,7 +164,7 @@ class Conversation:
         return Program(block.language, block.text.replace(PAGE_ADDRESS, address), self._running.config_file.parent)
 
     def _outgoing(self, text: str) -> str:
-        """Return the frame on the page, with ids and credentials that are right now."""
+        """Return the frame on the page, with current ids and credentials."""
         commands = json.loads(text)
         for command in commands if isinstance(commands, list) else [commands]:
             params = command.get("params", {})
@@ -173,7 +173,7 @@ class Conversation:
         return self._names.fill(text)
 
     def _fresh_credentials(self, params: dict[str, Any]) -> dict[str, str]:
-        """Return what must change in credentials that were right at PAGE_TIME, or for the page's client id."""
+        """Return new values for credentials that were valid at PAGE_TIME, or for the client id of the page."""
         info = params.get("info", "")
         if "token" in params and params == connect_params(params["user"], info, int(params["timestamp"])):
             moved = int(params["timestamp"]) - PAGE_TIME + int(time.time())
@@ -209,5 +209,5 @@ def takes_a_block(mark: str) -> bool:
 
 
 def is_known(mark: str) -> bool:
-    """Return whether `play` can do what a mark asks for."""
+    """Return whether `play` knows a mark."""
     return any(re.fullmatch(pattern, mark) for pattern in _ACTIONS)

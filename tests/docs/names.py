@@ -1,4 +1,4 @@
-"""Ids on a page and the ids that a server makes: which stands for which, and comparing JSON that holds them."""
+"""Maps ids on a page to the ids of a server, and compares JSON that contains them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class Names:
     """The ids of one page.
 
-    An id that comes for the first time gets the name that the page shows in its place. From then on it must be that
-    wherever the page shows it. In JSON `"…": "…"` stands for fields that the page leaves out.
+    An id that appears for the first time is mapped to the id on the page, and must be the same wherever the page shows
+    it again. In JSON `"…": "…"` stands for fields that the page leaves out.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Names:
 
 
 def _parsed(text: str) -> Any:
-    """JSON with numbers as they are spelt: 1.50 is not 1.5."""
+    """Decode JSON, with numbers as texts: 1.50 is not 1.5."""
     return json.loads(text, parse_int=_number, parse_float=_number)
 
 

@@ -1,4 +1,4 @@
-"""The pages in docs/ as their tests see them: blocks of code with the marks above them, prose, links, tables, commands.
+"""Parses the pages in docs/ for tests: blocks of code with the marks above them, prose, links, tables, commands.
 
 A mark is an HTML comment on a line of its own, invisible to readers. It says what a test does with the block of code
 that follows it; conversation.py lists them. One more names the test file that runs the block in its own way:
@@ -46,19 +46,19 @@ class Block:
 
     @property
     def place(self) -> str:
-        """Where to look when its test fails."""
+        """Page and line of the block, for errors."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
     @property
     def runner(self) -> str:
-        """The test file that runs it, when the mark names one."""
+        """The test file that runs the block, if the mark names one."""
         match = _RUNNER.fullmatch(self.mark)
         return match[1] if match else ""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page, taken apart."""
+    """The parts of one page."""
 
     path: Path
     blocks: list[Block]
@@ -75,7 +75,7 @@ class Page:
 
     @property
     def code_spans(self) -> list[str]:
-        """What stands in backticks."""
+        """The texts in backticks."""
         return _CODE.findall(self.prose)
 
     @property
@@ -89,7 +89,7 @@ class Page:
         return self.tables_after(heading)[0]
 
     def tables_after(self, heading: str) -> list[list[list[str]]]:
-        """Return the same of all tables in that section."""
+        """Return the rows of all tables below a heading."""
         _, found, rest = self.prose.partition(f"# {heading}\n")
         assert found, f"{self.path.name} has no heading {heading!r}"
         section = _NEXT_HEADING.split(rest)[0]
@@ -102,7 +102,7 @@ def _rows(table: str) -> list[list[str]]:
 
 
 def pages() -> list[Page]:
-    """Return all pages that people write."""
+    """Return all pages that are not generated."""
     return [read(path) for path in sorted(DOCS.glob("*.md")) if path.name not in GENERATED]
 
 
@@ -131,7 +131,7 @@ def _indented_code(text: str) -> Iterator[str]:
 
 
 def read(path: Path) -> Page:
-    """Take a page apart."""
+    """Parse a page into its parts."""
     blocks: list[Block] = []
     prose: list[str] = []
     lines = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)

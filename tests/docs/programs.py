@@ -1,4 +1,4 @@
-"""The programs that pages show: run as they stand there, in a process of their own."""
+"""Runs the programs that pages show unchanged, each in a separate process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Program:
 
     @property
     def said(self) -> str:
-        """What it has printed so far, complaints too."""
+        """The output so far, including standard error."""
         size = os.fstat(self._said.fileno()).st_size
         return os.pread(self._said.fileno(), size, 0).decode()
 
@@ -45,7 +45,7 @@ class Program:
         assert text in self.said, self.said
 
     def output(self) -> str:
-        """Return all that it prints until its end, which must be a success."""
+        """Wait until the program ends successfully, and return its output."""
         try:
             status = self._process.wait(seconds(PATIENCE))
             said = self.said
@@ -55,7 +55,7 @@ class Program:
         return said
 
     def stop(self) -> None:
-        """End it, if it has not ended by itself, and let go of what it said."""
+        """Stop the program if it is still running, and close its output."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -76,7 +76,7 @@ def _interpreter(language: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Return a developer's own options stay out; the programs beside this Python come first."""
+    """Return the environment without options of the developer, and with the programs of this Python first in PATH."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
     return others | {"PATH": path, "NODE_PATH": str(ROOT / "node_modules")}

@@ -1,4 +1,4 @@
-"""docs/architecture.md describes the code as it is: its rooms, what they import, and the paths through them."""
+"""docs/architecture.md matches the code: its rooms, their imports, and the paths through them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMPORTS = [imported for module in MODULES for imported in imports_of(module)]
 
 
 def is_in(module: str, place: str) -> bool:
-    """Whether a module is a file, or in a directory, that the page names."""
+    """Return whether a module is a file, or in a directory, that the page names."""
     return module == place or (place.endswith("/") and module.startswith(place))
 
 

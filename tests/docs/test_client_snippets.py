@@ -1,4 +1,4 @@
-"""Snippets of docs/clients.md and docs/recovery.md that need something around them, and what these say of libraries."""
+"""Snippets of docs/clients.md and docs/recovery.md that need additional code, and statements about libraries."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ NEWS = {"name": "news", "history_size": 10, "history_lifetime": 60, "recover": T
 
 
 def snippet(name: str, beginning: str) -> str:
-    """The block of a page that begins with these words."""
+    """Return the block of a page that begins with these words."""
     (text,) = (
         block.text for block in page(name).blocks if block.mark == f"run by {THIS}" and block.text.startswith(beginning)
     )
     return text
 
 
-def printed(directory: Path, *parts: str) -> list[str]:
+def output_of(directory: Path, *parts: str) -> list[str]:
     """What a program in Node prints."""
     return Program("javascript", "\n".join(parts), directory).output().splitlines()
 
@@ -54,11 +54,11 @@ def test_a_message_is_shown_once(tmp_path: Path) -> None:
             for (const uid of ['a', 'b', 'a', 'c']) handler({uid, data: `${channel} ${uid}`});
         }};
     """
-    shown = printed(tmp_path, around, snippet("recovery.md", "const shown"))
+    shown = output_of(tmp_path, around, snippet("recovery.md", "const shown"))
     assert shown == ["news:sport a", "news:sport b", "news:sport c"]
 
 
-def test_ones_own_messages_are_skipped(tmp_path: Path) -> None:
+def test_own_messages_of_a_client_are_skipped(tmp_path: Path) -> None:
     around = """
         const show = (data) => console.log(data);
         const centrifuge = {getClientId: () => 'me'};
@@ -66,10 +66,10 @@ def test_ones_own_messages_are_skipped(tmp_path: Path) -> None:
             for (const client of ['me', 'you', undefined]) handler({client, data: `${event} of ${client}`});
         }};
     """
-    assert printed(tmp_path, around, snippet("clients.md", "room.on")) == ["message of you", "message of undefined"]
+    assert output_of(tmp_path, around, snippet("clients.md", "room.on")) == ["message of you", "message of undefined"]
 
 
-def test_functions_take_the_place_of_requests(start_server: Callable[..., Server], tmp_path: Path) -> None:
+def test_functions_replace_credential_requests(start_server: Callable[..., Server], tmp_path: Path) -> None:
     # Timestamps are whole seconds: of a lifetime of one, nothing might be left at the connect.
     server = start_server(connection_lifetime=2, expired_connection_close_delay=2)
     options = {"url": f"ws://{server.host}:{server.port}/connection/websocket", **connect_params("42")}
@@ -94,7 +94,7 @@ def test_functions_take_the_place_of_requests(start_server: Callable[..., Server
         refreshed.then(() => {{ console.log(centrifuge.isConnected()); process.exit(); }});
         centrifuge.connect();
     """
-    said = printed(tmp_path, before, snippet("clients.md", "const functions"), after)
+    said = output_of(tmp_path, before, snippet("clients.md", "const functions"), after)
     assert [line for index, line in enumerate(said) if line not in said[:index]] == [
         "auth",
         "subscribed",
@@ -121,7 +121,7 @@ def test_cent_has_a_command_line(start_server: Callable[..., Server], tmp_path: 
 def test_centrifuge_js_forgets_the_last_uid_after_an_empty_recovery(
     start_server: Callable[..., Server], has_new: bool
 ) -> None:
-    """As docs/recovery.md says; should a version come that does not, say so there."""
+    """docs/recovery.md describes this. If a later version of the library does not forget the uid, change the page."""
     server = start_server(namespaces=[NEWS])
     api = ApiClient(server.host, server.port)
     api.publish("news:a", 1)

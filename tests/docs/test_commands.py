@@ -1,4 +1,4 @@
-"""Every command that a page shows belongs to a program whose commands a test checks, or is said to be run by none."""
+"""Every command on a page belongs to a program whose commands a test checks, or is listed as not run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHECKED = {
     "curl": "tests/integration/test_examples.py, tests/integration/test_browser.py and tests/docs/test_snippets.py",
     "supervisord": "tests/integration/test_supervision.py",
     "supervisorctl": "tests/integration/test_supervision.py",
-    "make": "test_make_has_the_targets below",
+    "make": "test_make_has_all_documented_targets below",
     "python": "tests/docs/test_references.py parses those of benchmarks; tests/integration/test_browser.py",
     "python3": "tests/docs/test_snippets.py and tests/integration/test_publisher.py",
     "flask": "tests/integration/test_flask.py and tests/integration/test_publisher.py",
@@ -44,7 +44,7 @@ def commands(page: Page) -> list[tuple[str, str]]:
 
 
 @EVERY_PAGE
-def test_each_is_checked_or_said_not_to_be(page: Page) -> None:
+def test_each_command_is_checked_or_listed_as_not_run(page: Page) -> None:
     known = CHECKED.keys() | NOT_RUN.keys()
     found = {program for program, _ in commands(page) if _PROGRAMS.match(program)}
     assert found - known - WORDS == set()
@@ -61,7 +61,7 @@ WORDS = {"sign", "default", "sentinel", "port"}
 
 
 @EVERY_PAGE
-def test_make_has_the_targets(page: Page) -> None:
+def test_make_has_all_documented_targets(page: Page) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for program, rest in commands(page):
         if program == "make":

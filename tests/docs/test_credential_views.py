@@ -1,4 +1,4 @@
-"""The views of docs/tokens.md and docs/connections.md, as a site without our extension would have them."""
+"""The views of docs/tokens.md and docs/connections.md, in a site without the extension."""
 
 from __future__ import annotations
 
@@ -112,13 +112,17 @@ class TestSigningChannels:
         asked = {"client": client, "channels": [MINE]}
         assert post(site("tokens.md"), "/centrifuge/auth/", asked, session)[0] == 403
 
-    def test_a_client_may_enter_with_the_sign(self, site: View, start_server: Callable[..., Server]) -> None:
+    def test_client_subscribes_with_the_signature_of_the_view_in_docs(
+        self, site: View, start_server: Callable[..., Server]
+    ) -> None:
         with ProtocolClient(start_server(), "42") as client:
             asked = {"client": client.id, "channels": [MINE]}
             answer = post(site("tokens.md"), "/centrifuge/auth/", asked, ANN)[1][MINE]
             assert client.subscribe(MINE, client=client.id, **answer)["status"]
 
-    def test_centrifuge_js_asks_and_enters(self, site: View, start_server: Callable[..., Server]) -> None:
+    def test_centrifuge_js_requests_a_signature_and_subscribes(
+        self, site: View, start_server: Callable[..., Server]
+    ) -> None:
         app = site("tokens.md")
         with served(app) as address:
             options = {"authEndpoint": f"{address}/centrifuge/auth/", "authHeaders": {"Cookie": cookie(app)}}

@@ -1,4 +1,4 @@
-"""Every file that operators are given is used by a test in the way that it is meant for."""
+"""Every file for operators is used by a test for its purpose."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ USES = {
 }
 
 
-def test_every_file_has_its_use() -> None:
+def test_every_file_is_used_by_a_test() -> None:
     assert sorted(USES) == sorted(str(path.relative_to(ROOT)) for path in GIVEN)
 
 
 @pytest.mark.parametrize("file", USES)
-def test_the_test_uses_the_file(file: str) -> None:
+def test_named_test_uses_the_file(file: str) -> None:
     use = USES[file]
     test = (ROOT / use.test).read_text(encoding="utf-8")
     names = (ROOT / use.through).read_text(encoding="utf-8") if use.through else test

@@ -1,4 +1,4 @@
-"""The program in docs/jwt.md makes tokens that the server accepts."""
+"""The program in docs/jwt.md creates tokens that the server accepts."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def block(words: str) -> Block:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with each program as a file, translated to JavaScript. Any complaint of tsc is a failure."""
+    """A directory with each program as a file, translated to JavaScript. Any error of tsc is a failure."""
     directory = tmp_path_factory.mktemp("page")
     packages = directory / "node_modules"
     packages.mkdir()
@@ -77,8 +77,8 @@ def address(server: Server) -> str:
     return f"ws://{server.host}:{server.port}/connection/websocket"
 
 
-def printed(built: Path, program: str) -> list[str]:
-    """What a program in Node prints that uses the translated ones."""
+def output_of(built: Path, program: str) -> list[str]:
+    """Return the output of a Node program that uses the translated programs."""
     before = f"global.WebSocket = require({json.dumps(str(built.parent / 'node_modules/ws'))});"
     return Program("javascript", f"{before}\n{program}", built).output().splitlines()
 
@@ -96,7 +96,7 @@ def test_all_blocks_are_used() -> None:
 
 
 def test_room_snippet_runs(built: Path, server: Server, token: str) -> None:
-    assert printed(
+    assert output_of(
         built,
         f"""
         const asked = [];
@@ -118,8 +118,8 @@ def test_room_snippet_runs(built: Path, server: Server, token: str) -> None:
     ) == ["hello", "disconnected: 0 disconnect called", "POST /token"]
 
 
-def test_a_page_without_a_session_gives_up(built: Path, server: Server) -> None:
-    assert printed(
+def test_page_without_a_session_stops_connecting(built: Path, server: Server) -> None:
+    assert output_of(
         built,
         f"""
         global.fetch = async () => ({{status: 403}});
@@ -129,7 +129,7 @@ def test_a_page_without_a_session_gives_up(built: Path, server: Server) -> None:
 
 
 def test_protobuf_snippet_runs(built: Path, server: Server, token: str) -> None:
-    assert printed(
+    assert output_of(
         built,
         f"""
         const {{connectWithProtobuf}} = require('./protobuf.js');
@@ -147,7 +147,7 @@ def test_protobuf_snippet_runs(built: Path, server: Server, token: str) -> None:
 
 
 def test_vue_snippet_runs(built: Path, server: Server, token: str) -> None:
-    assert printed(
+    assert output_of(
         built,
         f"""
         const {{Centrifuge}} = require({json.dumps(str(built.parent / "node_modules/centrifuge"))});

@@ -1,4 +1,4 @@
-"""Each promise names tests that are there, and the one promise that no other test checks."""
+"""Each promise names existing tests; this file has the test for one of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.servers import Server
 PROMISES = ("Messages", "What can be lost", "Presence and joins", "Hooks")
 
 
-def test_every_promise_has_tests_that_are_there() -> None:
+def test_tests_of_every_promise_exist() -> None:
     promises = page("promises.md")
     numbers = [row[0] for part in PROMISES for row in promises.table_after(part)]
     tests = {row[0]: row[1].split(", ") for row in promises.table_after("The tests")}

@@ -1,4 +1,4 @@
-"""What the pages refer to is there: other pages, files, options, names in the code, make targets, commands."""
+"""References of the pages exist: other pages, files, options, names in the code, make targets, commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation as a site: it is built without a warning, and a browser needs nothing from elsewhere to show it."""
+"""The documentation as a site: it is built without a warning, and its pages load no files from other hosts."""
 
 from __future__ import annotations
 

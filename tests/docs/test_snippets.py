@@ -1,4 +1,4 @@
-"""What the pages show is what happens: each example is played against a real server, or run by the test it names."""
+"""The examples on pages work: each is run against a real server, or by the test that it names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_snippets_of_the_page_run(page: Page, start_server: Callable[..., Server
 
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: page.path.stem)
 def test_every_example_is_run(page: Page) -> None:
-    """Each block is played here, or says which test runs it."""
+    """Each block is run by this test, or names the test that runs it."""
     blocks = [block for block in page.blocks if block.language or block.text]
     runnable = [block for block in blocks if block.language not in NEVER_RUN]
     assert [block.place for block in runnable if not (block.mark and takes_a_block(block.mark))] == []
@@ -48,7 +48,7 @@ def _is_read_by(block: Block) -> bool:
     return bool(block.language) and runner.is_file() and block.page.name in runner.read_text(encoding="utf-8")
 
 
-def test_the_marks_that_writers_are_shown_are_marks() -> None:
+def test_documented_marks_are_valid() -> None:
     shown = [line for line in read(DOCS / "development.md").commands if line.startswith("<!--")]
     marks = [line.removeprefix("<!-- ").removesuffix(" -->") for line in shown]
     assert marks
@@ -57,5 +57,5 @@ def test_the_marks_that_writers_are_shown_are_marks() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.path.stem for page in PAGES])
 def test_no_diagram_has_a_semicolon(page: Page) -> None:
-    """mermaid takes it for the end of a line, wherever it stands, and draws nothing at all."""
+    """Mermaid reads a semicolon as the end of a line anywhere, and then draws nothing."""
     assert [block.place for block in page.blocks if block.language == "mermaid" and ";" in block.text] == []

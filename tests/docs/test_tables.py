@@ -1,4 +1,4 @@
-"""Tables that repeat what the code declares say the same as the code."""
+"""Tables on pages match the declarations in the code."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_error_has_its_row_and_its_advice() -> None:
     assert all(rows[error.text] == error.advice for error in declared(Error) if error.advice)
 
 
-def test_every_close_has_its_row_and_its_advice() -> None:
+def test_every_close_reason_has_its_row_and_its_advice() -> None:
     rows = {row[0]: row[1] == "true" for row in page("protocol.md").table_after("Closes")}
     assert rows == {close.reason: close.reconnect for close in declared(Disconnect)}
 

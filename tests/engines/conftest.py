@@ -1,4 +1,4 @@
-"""The check that every test of an engine makes."""
+"""The fixture that every test of an engine uses."""
 
 from tests.greenlets import nothing_left_behind
 

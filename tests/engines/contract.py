@@ -52,8 +52,8 @@ CHANNELS = [
 class Listener:
     """A node as its engine sees it: keeps what arrives in `events`, `controls`, `entries`, `missed` and `occupancy`.
 
-    It takes what is told of occupancy while `gate` is open, has it told again while `refuses` is set, and ends the
-    greenlet that tells it while `ends` is set.
+    It accepts reports of occupancy while `gate` is open, requests to be called again while `refuses` is set, and ends
+    the greenlet that reports while `ends` is set.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -89,16 +89,16 @@ class Listener:
         return not self.refuses
 
     def told(self, count: int) -> None:
-        """Wait until it has been told of occupancy `count` times."""
+        """Wait until occupancy has been reported `count` times."""
         eventually(lambda: len(self.occupancy) == count, what=f"{count} changes of occupancy")
 
-    def controlled(self, *messages: bytes) -> None:
-        """Check that these control messages come, in this order, and no others before the last of them."""
+    def expect_control_messages(self, *messages: bytes) -> None:
+        """Check that exactly these control messages arrive, in this order."""
         eventually(lambda: len(self.controls) >= len(messages), what=f"{len(messages)} control messages")
         assert self.controls == list(messages)
 
-    def heard(self, *events: Event) -> None:
-        """Check that these events come, in this order, and no others before the last of them; positions may differ."""
+    def expect_events(self, *events: Event) -> None:
+        """Check that exactly these events arrive, in this order; positions may differ."""
         eventually(lambda: len(self.events) >= len(events), what=f"{len(events)} events")
         assert [without_position(event) for event in self.events] == list(events)
 
@@ -112,25 +112,25 @@ class Listener:
 
 
 class Lab(ABC):
-    """Makes engines of one kind that share what engines of this kind share, and lets their time pass."""
+    """Creates connected engines of one kind, and lets their time pass."""
 
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
 
     @abstractmethod
     def make(self) -> Engine:
-        """Another engine, not yet started, joined with those made before if this kind joins."""
+        """Create another engine, not yet started; it is connected with the earlier ones if this kind connects nodes."""
 
     @abstractmethod
     def pass_time(self, seconds: float) -> None:
-        """Return when `seconds` have passed for the engines."""
+        """Let `seconds` pass for the engines."""
 
     @abstractmethod
     def hurry(self, patch: pytest.MonkeyPatch) -> None:
-        """Let what was not told of occupancy be told soon, also what a node has left."""
+        """Shorten the delays of reports of occupancy, also of those that a stopped node has not made."""
 
     def listen(self, longest: float = 0) -> Listener:
-        """Return a listener on an engine of its own, which is running; told of occupancy when it may take some time."""
+        """Return a listener with a running engine. With `longest`, occupancy is reported to it."""
         listener = Listener(self.make())
         self.listeners.append(listener)
         if longest:
@@ -155,18 +155,18 @@ def kept(
 
 
 def without_position(event: Event) -> Event:
-    """Return the event as it was published."""
+    """Return an event without its position."""
     return event._replace(offset=0, epoch="") if isinstance(event, Publication) else event
 
 
 def unplaced(publications: Iterable[Publication]) -> list[Event]:
-    """Publications as they were published."""
+    """Return publications without their positions."""
     return [without_position(publication) for publication in publications]
 
 
 @pytest.mark.usefixtures("nothing_left_behind")
 class EngineContract:
-    """What holds for one engine alone."""
+    """Tests of a single engine."""
 
     @pytest.fixture
     def lab(self) -> Lab:
@@ -191,16 +191,16 @@ class EngineContract:
         publication = Publication("u1", channel, '{"b": 1e400, "a": "\\ud800 é\\n"}'.encode(), "c2", BOB)
         listener.engine.subscribe(channel)
         listener.engine.publish(publication, history)
-        listener.heard(publication)
+        listener.expect_events(publication)
 
     def test_joins_and_leaves_arrive(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         for event in (Join("news", BOB), Leave("news", BOB)):
             listener.engine.publish_event(event)
-        listener.heard(Join("news", BOB), Leave("news", BOB))
+        listener.expect_events(Join("news", BOB), Leave("news", BOB))
 
     def test_joins_and_leaves_have_arrived_when_they_are_published(self, listener: Listener) -> None:
-        """A client hears of its own join before the reply to its subscribe."""
+        """A client receives its own join before the reply to its subscribe."""
         listener.engine.subscribe("news")
         for number in range(20):
             listener.engine.publish_event(Join("news", RawClientInfo("alice", str(number))))
@@ -208,7 +208,7 @@ class EngineContract:
             listener.engine.publish_event(Join("empty", ALICE))
 
     def test_earlier_publications_have_arrived_when_a_control_message_is_published(self, listener: Listener) -> None:
-        """What a backend publishes to a user whom it then disconnects is to reach that user."""
+        """A publication to a user must arrive before a later disconnect of this user."""
         for number in range(20):
             listener.engine.subscribe(f"news:{number}")
             listener.engine.publish(message(channel=f"news:{number}"), None)
@@ -221,30 +221,30 @@ class EngineContract:
         listener.engine.subscribe("news")
         for published in messages:
             listener.engine.publish(published, history)
-        listener.heard(*messages)
+        listener.expect_events(*messages)
 
     def test_a_publication_is_in_the_history_by_the_time_it_arrives(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         listener.engine.publish(message(), kept())
-        listener.heard(message())
+        listener.expect_events(message())
         assert uids(listener.engine) == ["u1"]
 
-    def test_channels_without_a_subscription_stay_silent(self, listener: Listener) -> None:
+    def test_events_of_channels_without_a_subscription_do_not_arrive(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         for channel in ("new", "newss", "News", "other"):
             listener.engine.publish(message(channel=channel), None)
         listener.engine.publish(message("last"), None)
-        listener.heard(message("last"))
+        listener.expect_events(message("last"))
 
     # -- subscribe
 
-    def test_after_unsubscribe_nothing_arrives(self, listener: Listener) -> None:
+    def test_after_unsubscribe_no_events_arrive(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         listener.engine.subscribe("chat")
         listener.engine.unsubscribe("news")
         listener.engine.publish(message(), None)
         listener.engine.publish(message("last", "chat"), None)
-        listener.heard(message("last", "chat"))
+        listener.expect_events(message("last", "chat"))
 
     def test_subscribing_again_works(self, listener: Listener) -> None:
         for _ in range(2):
@@ -252,7 +252,7 @@ class EngineContract:
             listener.engine.unsubscribe("news")
         listener.engine.subscribe("news")
         listener.engine.publish(message(), None)
-        listener.heard(message())
+        listener.expect_events(message())
 
     def test_a_channel_with_a_subscriber_never_counts_as_one_without_receivers(self, engine: Engine) -> None:
         engine.subscribe("news")
@@ -274,7 +274,7 @@ class EngineContract:
             engine.unsubscribe(channel)
         assert engine.channels() == []
 
-    def test_history_and_presence_make_no_channel(self, engine: Engine) -> None:
+    def test_history_and_presence_do_not_create_a_channel(self, engine: Engine) -> None:
         engine.publish(message(), kept())
         engine.add_presence("news", "c1", ALICE, LONG)
         assert engine.channels() == []
@@ -327,7 +327,7 @@ class EngineContract:
         lab.pass_time(SHORT)
         assert engine.presence("news") == {"c1": ALICE}
 
-    def test_the_last_lifetime_counts(self, engine: Engine, lab: Lab) -> None:
+    def test_last_lifetime_of_presence_applies(self, engine: Engine, lab: Lab) -> None:
         engine.add_presence("news", "c1", ALICE, LONG)
         engine.add_presence("news", "c1", ALICE, SHORT)
         lab.pass_time(SHORT)
@@ -351,19 +351,19 @@ class EngineContract:
         engine.publish(message("u2", "chat"), kept())
         assert unplaced(engine.history("news")) == [message("u1")]
 
-    def test_history_holds_its_size_and_no_more(self, engine: Engine) -> None:
+    def test_history_stores_at_most_its_size(self, engine: Engine) -> None:
         for number in range(5):
             engine.publish(message(str(number)), kept(size=3))
         assert uids(engine) == ["4", "3", "2"]
 
-    def test_a_smaller_size_holds_from_the_next_publication_on(self, engine: Engine) -> None:
+    def test_smaller_size_applies_to_the_next_publication(self, engine: Engine) -> None:
         for number in range(3):
             engine.publish(message(str(number)), kept(size=3))
         engine.publish(message("3"), kept(size=1))
         assert uids(engine) == ["3"]
 
     @pytest.mark.parametrize(("limit", "expected"), [(0, ["2", "1", "0"]), (1, ["2"]), (2, ["2", "1"]), (9, "210")])
-    def test_a_limit_takes_the_newest(self, engine: Engine, limit: int, expected: list[str]) -> None:
+    def test_limit_selects_the_newest_publications(self, engine: Engine, limit: int, expected: list[str]) -> None:
         for number in range(3):
             engine.publish(message(str(number)), kept())
         assert uids(engine, limit) == list(expected)
@@ -421,13 +421,13 @@ class EngineContract:
     def test_publications_that_are_kept_have_consecutive_offsets_in_one_epoch(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         returned = [publish(listener.engine, kept(size=2), str(number)) for number in range(1, 5)]
-        listener.heard(*(message(str(number)) for number in range(1, 5)))
+        listener.expect_events(*(message(str(number)) for number in range(1, 5)))
         assert [position.offset for position in returned] == [1, 2, 3, 4]
         assert len({position.epoch for position in returned}) == 1
         assert listener.positions("news") == returned
         assert [publication.offset for publication in listener.engine.history("news")] == [4, 3]
 
-    def test_every_channel_counts_by_itself(self, engine: Engine) -> None:
+    def test_every_channel_has_its_own_offsets(self, engine: Engine) -> None:
         for channel in CHANNELS:
             position = engine.publish(message(channel=channel), kept())
             assert position is not None
@@ -447,7 +447,7 @@ class EngineContract:
         listener.engine.subscribe("news")
         listener.engine.publish(tagged, None)
         listener.engine.publish(tagged, kept())
-        listener.heard(tagged, tagged)
+        listener.expect_events(tagged, tagged)
         assert unplaced(listener.engine.history("news")) == [tagged]
 
     def test_a_batch_returns_positions(self, engine: Engine) -> None:
@@ -462,8 +462,8 @@ class EngineContract:
         top = engine.stream("news", HistoryFilter(), LONG).top
         assert outcomes == [top._replace(offset=1), None, top, top]
 
-    def test_a_stream_begins_when_it_is_asked_for(self, engine: Engine) -> None:
-        """A subscriber takes this position, and counts from there."""
+    def test_stream_begins_with_the_first_query(self, engine: Engine) -> None:
+        """A subscriber uses this position as the start of its stream."""
         top = engine.stream("news", HistoryFilter(), LONG).top
         assert top.offset == 0
         assert top.epoch
@@ -479,7 +479,7 @@ class EngineContract:
         assert recovered(engine, position._replace(offset=0)) is None
         assert publish(engine, kept()) == position._replace(offset=2)
 
-    def test_a_stream_whose_top_has_expired_begins_anew_in_another_epoch(self, engine: Engine, lab: Lab) -> None:
+    def test_stream_with_an_expired_top_restarts_in_another_epoch(self, engine: Engine, lab: Lab) -> None:
         position = publish(engine, kept(lifetime=SHORT))
         lab.pass_time(SHORT)
         again = publish(engine, kept())
@@ -488,14 +488,14 @@ class EngineContract:
         assert recovered(engine, position) is None
         assert recovered(engine, position._replace(offset=0)) is None
 
-    def test_asking_for_a_stream_keeps_its_top(self, engine: Engine, lab: Lab) -> None:
+    def test_query_of_a_stream_extends_the_lifetime_of_its_top(self, engine: Engine, lab: Lab) -> None:
         position = publish(engine, kept(lifetime=SHORT))
         assert engine.stream("news", HistoryFilter(), LONG).top == position
         lab.pass_time(SHORT)
         assert engine.stream("news", HistoryFilter(), LONG).top == position
 
     def test_publications_dropped_in_an_inactive_channel_are_not_recovered(self, engine: Engine, lab: Lab) -> None:
-        """There is no history any more, but somebody may come back to a position in it."""
+        """The history is empty, but a client may reconnect with a position in it."""
         engine.subscribe("news")
         position = publish(engine, kept(lifetime=SHORT, drop_inactive=True, meta_lifetime=LONG))
         engine.unsubscribe("news")
@@ -505,7 +505,7 @@ class EngineContract:
         assert uids(engine) == []
         assert recovered(engine, position) is None
 
-    def test_in_an_inactive_channel_without_a_stream_none_begins(self, engine: Engine) -> None:
+    def test_dropped_publication_does_not_create_a_stream(self, engine: Engine) -> None:
         assert engine.publish(message(), kept(drop_inactive=True)) is None
         assert engine.stream("news", HistoryFilter(), LONG).top.offset == 0
 
@@ -549,7 +549,7 @@ class EngineContract:
             (2, 99, True, [6, 5]),
         ],
     )
-    def test_a_filter_selects(
+    def test_filter_selects_publications(
         self, engine: Engine, limit: int, since: int | None, reverse: bool, expected: list[int]
     ) -> None:
         for number in range(1, 7):
@@ -631,7 +631,7 @@ class EngineContract:
         assert engine.publish(message("5"), None, PublishConditions("c")) is None
         assert engine.publish(message("6"), None, PublishConditions("c")) is None
         engine.publish(message("7"), None)
-        listener.heard(message("1"), message("2"), message("5"), message("7"))
+        listener.expect_events(message("1"), message("2"), message("5"), message("7"))
         assert uids(engine) == ["2", "1"]
 
     def test_an_idempotency_key_is_of_one_channel(self, engine: Engine) -> None:
@@ -653,7 +653,7 @@ class EngineContract:
         largest = engine.publish(message("4"), kept(), PublishConditions(version=MAX_VERSION))
         assert largest == first._replace(offset=4)
         assert engine.publish(message("old"), kept(), PublishConditions(version=MAX_VERSION - 1)) == largest
-        listener.heard(message("1"), message("2"), message("3"), message("4"))
+        listener.expect_events(message("1"), message("2"), message("3"), message("4"))
 
     def test_versions_of_other_epochs_are_not_compared(self, engine: Engine) -> None:
         for version, epoch, offset in ((5, "a", 1), (5, "a", 1), (3, "b", 2), (5, "a", 3), (2, "", 3), (6, "", 4)):
@@ -665,11 +665,11 @@ class EngineContract:
         listener.engine.subscribe("news")
         for uid in ("1", "2"):
             assert listener.engine.publish(message(uid), None, PublishConditions(version=1)) is None
-        listener.heard(message("1"), message("2"))
+        listener.expect_events(message("1"), message("2"))
 
     # -- control
 
-    def test_control_messages_come_back_to_their_sender_in_order(self, listener: Listener) -> None:
+    def test_control_messages_reach_their_sender_in_order(self, listener: Listener) -> None:
         messages = [b'{"n":%d}' % number for number in range(50)] + ["\0é\r\n".encode()]
         for sent in messages:
             listener.engine.publish_control(sent)
@@ -678,7 +678,7 @@ class EngineContract:
 
     # -- life
 
-    def test_an_engine_has_a_name(self, engine: Engine) -> None:
+    def test_engine_has_a_name_for_operators(self, engine: Engine) -> None:
         assert engine.name
 
     def test_a_second_stop_does_nothing(self, listener: Listener) -> None:
@@ -748,7 +748,7 @@ class EngineContract:
 
     @pytest.mark.usefixtures("quick")
     def test_failed_report_is_retried(self, lab: Lab) -> None:
-        """Also when it is no longer true: what is told alternates."""
+        """This applies also if the state has changed: reports alternate."""
         node = lab.listen(longest=0.2)
         node.refuses = True
         node.engine.subscribe("news")
@@ -762,8 +762,8 @@ class EngineContract:
         lab.close()
 
     @pytest.mark.usefixtures("quick")
-    def test_a_handler_that_is_ended_does_not_end_the_telling(self, lab: Lab) -> None:
-        """A hook may end its own greenlet; what comes later is told all the same."""
+    def test_killed_handler_does_not_stop_further_reports(self, lab: Lab) -> None:
+        """A hook may end its own greenlet; later changes are still reported."""
         node = lab.listen(longest=0.2)
         node.ends = True
         node.engine.subscribe("news")
@@ -782,7 +782,7 @@ class EngineContract:
 
 @pytest.mark.usefixtures("nothing_left_behind")
 class JoinedEnginesContract:
-    """What holds between the engines of several nodes."""
+    """Tests of the engines of several connected nodes."""
 
     @pytest.fixture
     def lab(self) -> Lab:
@@ -799,7 +799,7 @@ class JoinedEnginesContract:
         nodes[0].engine.publish(message("u1"), kept())
         nodes[0].engine.publish(message("u2"), None)
         for node in nodes:
-            node.heard(message("u1"), message("u2"))
+            node.expect_events(message("u1"), message("u2"))
 
     def test_a_publication_reaches_no_other_node(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
@@ -807,8 +807,8 @@ class JoinedEnginesContract:
         there.engine.subscribe("chat")
         there.engine.publish(message(), None)
         there.engine.publish(message("last", "chat"), None)
-        here.heard(message())
-        there.heard(message("last", "chat"))
+        here.expect_events(message())
+        there.expect_events(message("last", "chat"))
 
     def test_stopped_node_does_not_end_the_subscription_of_another_node(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
@@ -816,7 +816,7 @@ class JoinedEnginesContract:
             node.engine.subscribe("news")
         here.engine.unsubscribe("news")
         here.engine.publish(message(), None)
-        there.heard(message())
+        there.expect_events(message())
         assert here.events == []
 
     def test_recovered_publications_have_been_delivered_before(self, nodes: tuple[Listener, Listener]) -> None:
@@ -834,14 +834,14 @@ class JoinedEnginesContract:
             assert {publication.uid for publication in recovery.publications} <= delivered
             gevent.sleep(0)
         publishing.get()
-        here.heard(*(message(f"u{number}") for number in range(300)))
+        here.expect_events(*(message(f"u{number}") for number in range(300)))
 
     def test_joins_and_leaves_reach_other_nodes(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
         there.engine.subscribe("news")
         here.engine.publish_event(Join("news", BOB))
         here.engine.publish_event(Leave("news", BOB))
-        there.heard(Join("news", BOB), Leave("news", BOB))
+        there.expect_events(Join("news", BOB), Leave("news", BOB))
 
     def test_publications_of_one_node_arrive_in_order(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
@@ -849,7 +849,7 @@ class JoinedEnginesContract:
         messages = [message(str(number)) for number in range(300)]
         for number, published in enumerate(messages):
             here.engine.publish(published, kept() if number % 2 else None)
-        there.heard(*messages)
+        there.expect_events(*messages)
 
     def test_channels_are_those_of_all_nodes(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
@@ -889,7 +889,7 @@ class JoinedEnginesContract:
         second = publish(there.engine, kept(), "u2")
         assert second == first._replace(offset=2)
         for node in nodes:
-            node.heard(message("u1"), message("u2"))
+            node.expect_events(message("u1"), message("u2"))
             assert node.positions("news") == [first, second]
             assert recovered(node.engine, first) == ["u2"]
         for node in nodes:
@@ -915,7 +915,7 @@ class JoinedEnginesContract:
             assert len(here.events) >= top.offset
             gevent.sleep(0)
         publishing.get()
-        here.heard(*(message(f"u{number}") for number in range(300)))
+        here.expect_events(*(message(f"u{number}") for number in range(300)))
 
     def test_a_subscriber_anywhere_keeps_history_that_drops_inactive(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
@@ -927,7 +927,7 @@ class JoinedEnginesContract:
         nodes[0].engine.publish_control(b"one")
         nodes[0].engine.publish_control(b"two")
         for node in nodes:
-            node.controlled(b"one", b"two")
+            node.expect_control_messages(b"one", b"two")
 
     def test_stopped_node_receives_no_messages(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
@@ -936,7 +936,7 @@ class JoinedEnginesContract:
         there.engine.stop()
         here.engine.publish(message(), None)
         here.engine.publish_control(b"one")
-        here.heard(message())
+        here.expect_events(message())
         eventually(lambda: here.controls)
         assert (there.events, there.controls) == ([], [])
 
@@ -980,7 +980,7 @@ class JoinedEnginesContract:
 
 
 def publish(engine: Engine, history: HistoryOptions, uid: str = "u1") -> StreamPosition:
-    """Publish into "news"; the position."""
+    """Publish into "news", and return the position."""
     position = engine.publish(message(uid), history)
     assert position is not None
     return position

@@ -1,4 +1,4 @@
-"""The engine with which tests join nodes in one process keeps the contract, too: else they would prove nothing."""
+"""The fake engine that connects nodes in one process passes the contract tests, so that tests with it are valid."""
 
 from __future__ import annotations
 

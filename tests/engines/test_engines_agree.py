@@ -114,7 +114,7 @@ class Subject(ABC):
         self.begin()
 
     def begin(self) -> None:
-        """Forget what was seen; use other channels."""
+        """Clear the recorded results, and use other channels."""
         self.names = [f"{uuid.uuid4()}" for _ in range(2)]
         self.seen: list[StreamPosition] = []
         self.epochs: dict[str, int] = {}
@@ -127,7 +127,7 @@ class Subject(ABC):
         """Let all publications and results expire, or everything."""
 
     def carry_out(self, call: Any) -> Any:
-        """The result of a call, in which nothing is particular to the engine."""
+        """Carry out a call, and return its result in a form that is the same for all engines."""
         if isinstance(call, Expire):
             self.expire(call.everything)
             return None
@@ -175,7 +175,7 @@ class Subject(ABC):
         return self._compared(publications), self._seen(top)
 
     def _position(self, number: int, past: int) -> StreamPosition:
-        """A position that was seen before, moved, or a position with an empty epoch."""
+        """An earlier position, moved by an offset, or a position with an empty epoch."""
         offset, epoch = self.seen[number] if number < len(self.seen) else (number, "")
         return StreamPosition(max(offset + past, 0), epoch)
 
@@ -190,7 +190,7 @@ class Subject(ABC):
         ]
 
     def received(self) -> list[tuple[str, int, int | None]]:
-        """What has arrived so far."""
+        """The events received so far."""
         self.engine.publish_control(b"what was published has arrived")
         return self._compared(self.listener.events)
 
@@ -254,7 +254,7 @@ def test_random_calls_have_the_same_results(subjects: tuple[Subject, Subject], s
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(calls, min_size=1, max_size=30))
 def test_recovery_returns_all_publications(subjects: tuple[Subject, Subject], sequence: list[Any]) -> None:
-    """Whatever happens: a recovery from any position ever seen has all later publications of its stream, or nothing."""
+    """A recovery from any earlier position returns all later publications of its stream, or none."""
     for subject in subjects:
         subject.begin()
         log: list[tuple[str, StreamPosition]] = []
@@ -278,7 +278,7 @@ def _check_recoveries(engine: Engine, name: str, published: list[StreamPosition]
             assert later <= {publication.offset for publication in found.publications}
 
 
-def test_publications_arrive_in_both(subjects: tuple[Subject, Subject]) -> None:
+def test_publications_arrive_in_both_engines(subjects: tuple[Subject, Subject]) -> None:
     for subject in subjects:
         subject.begin()
         subject.carry_out(Subscribe(0, True))

@@ -1,4 +1,4 @@
-"""Behaviour of the memory engine: the contract on a clock that the test moves, and what is freed when."""
+"""Behaviour of the memory engine: the contract with a fake clock, and freeing of expired data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.greenlets import eventually
 
 
 class MemoryLab(Lab):
-    """Memory engines on a clock of their own."""
+    """Memory engines with a fake clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ def engine(clock: FakeClock) -> MemoryEngine:
 # -- nothing held
 
 
-def test_a_new_engine_holds_nothing(engine: MemoryEngine) -> None:
+def test_new_engine_stores_no_data(engine: MemoryEngine) -> None:
     assert contents(engine) == []
 
 
@@ -100,7 +100,9 @@ def test_a_stream_is_freed_after_its_top_has_expired(engine: MemoryEngine, clock
     assert contents(engine) == []
 
 
-def test_publications_are_freed_also_if_the_stream_was_asked_for_before(engine: MemoryEngine, clock: FakeClock) -> None:
+def test_publications_are_freed_also_after_an_earlier_query_of_the_stream(
+    engine: MemoryEngine, clock: FakeClock
+) -> None:
     engine.stream("news", HistoryFilter(), LONG)
     engine.free_expired()
     engine.publish(message(), kept(lifetime=SHORT))
@@ -131,7 +133,7 @@ def test_an_idempotency_key_may_be_used_again_after_its_time(engine: MemoryEngin
 
 
 def test_two_engines_have_other_epochs(clock: FakeClock) -> None:
-    """As a process and the one that is started after it."""
+    """For example a process and its successor after a restart."""
     first, second = (MemoryEngine(clock).stream("news", HistoryFilter(), LONG).top for _ in range(2))
     assert (first.offset, first.epoch == second.epoch) == (0, False)
 
@@ -206,7 +208,7 @@ def test_history_renewed_after_a_sweep_was_due_survives_it(engine: MemoryEngine,
     assert [publication.uid for publication in engine.history("news")] == ["u2"]
 
 
-def test_a_channel_is_on_the_agenda_once(engine: MemoryEngine) -> None:
+def test_channel_has_one_entry_in_the_expiry_queue(engine: MemoryEngine) -> None:
     """A busy channel must not make the sweep's heap grow with each message."""
     engine.publish(message("first"), HistoryOptions(1, LONG))
     held = len(contents(engine))
@@ -235,7 +237,7 @@ def test_running_engine_deletes_expired_data(
 def test_long_sweep_lets_other_greenlets_run(
     engine: MemoryEngine, clock: FakeClock, nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What they do in between is not lost."""
+    """Changes by other greenlets during the sweep are not lost."""
     monkeypatch.setattr(memory, "yield_if_due", lambda: gevent.sleep(0))
     for channel in ("news", "chat"):
         engine.publish(message("old", channel), kept(lifetime=SHORT))

@@ -1,4 +1,4 @@
-"""A site that shows how the garbage collector of its process is set: `gentrifugo --app collecting_site:app`."""
+"""A site that shows the settings of the garbage collector of its process: `gentrifugo --app collecting_site:app`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A site that knows its users by a session cookie, which each view of the page renews: `--app=cookie_site:create_app`.
 
-Its page is the one for SockJS clients, and is of the same origin as the server.
+Its page contains a SockJS client, and has the same origin as the server.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FILES = {
 
 
 def create_app() -> Flask:
-    """Return the site, with a server in it. The environment says where the page and the packages are."""
+    """Return the site, with a server in it. Environment variables contain the paths of the page and the packages."""
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY="key",

@@ -10,7 +10,7 @@ from gentrifugo import Context, Gentrifugo
 
 
 def create_app() -> Flask:
-    """The site, with a server in it: a client without a token is known by the session cookie."""
+    """Return the site, with a server that identifies clients without a token by the session cookie."""
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY="key",

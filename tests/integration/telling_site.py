@@ -1,4 +1,4 @@
-"""A site that tells in its output what its hooks find, and when they are done: `gentrifugo --app telling_site:app`."""
+"""A site whose hooks print their events and when they have finished: `gentrifugo --app telling_site:app`."""
 
 from __future__ import annotations
 

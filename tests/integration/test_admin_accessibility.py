@@ -1,4 +1,4 @@
-"""Accessibility of the web interface: axe-core finds nothing, the keyboard is enough, motion can be reduced."""
+"""Accessibility of the web interface: axe-core, keyboard alone, and reduced motion."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def ann(server: Server) -> Iterator[ProtocolClient]:
 
 
 def violations(page: Browser) -> list[str]:
-    """What axe-core finds on the page as it is now."""
+    """The violations that axe-core reports for the current page."""
     return [
         f"{found['id']} ({found['impact']}): {node['html'][:150]}"
         for found in page.run("axe")
@@ -72,7 +72,7 @@ def violations(page: Browser) -> list[str]:
 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_on_any_page(
+def test_axe_reports_no_violations_on_any_page(
     chromium: Browser, server: Server, ann: ProtocolClient, scheme: str, width: int
 ) -> None:
     look: dict[str, Any] = {
@@ -104,7 +104,7 @@ def has_shown(page: Browser, server: Server, element: str) -> bool:
 
 
 class Keyboard:
-    """Goes through a page with the Tab key alone."""
+    """Moves through a page with the Tab key alone."""
 
     def __init__(self, page: Browser) -> None:
         self.page = page
@@ -149,7 +149,7 @@ def test_the_keyboard_alone_logs_in_publishes_and_disconnects(
         assert zoe.wait_closed().advice["reason"] == "disconnect"
 
 
-def test_tabs_take_arrow_keys(chromium: Browser, server: Server, ann: ProtocolClient) -> None:
+def test_tabs_are_controlled_with_arrow_keys(chromium: Browser, server: Server, ann: ProtocolClient) -> None:
     chromium.log_in(server.url, "channel/rich:room")
     chromium.wait_for("[role=tab]")
     Keyboard(chromium).go_to("[role=tab][aria-selected=true]")
@@ -167,9 +167,7 @@ def test_tabs_take_arrow_keys(chromium: Browser, server: Server, ann: ProtocolCl
 
 
 @pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
-def test_nothing_moves_for_those_who_want_no_motion(
-    chromium: Browser, server: Server, motion: str, moves: bool
-) -> None:
+def test_animations_are_off_with_reduced_motion(chromium: Browser, server: Server, motion: str, moves: bool) -> None:
     chromium.log_in(server.url, reducedMotion=motion)
     chromium.evaluate("document.getElementById('state').className = 'state lost'")
     assert (chromium.evaluate("getComputedStyle(document.querySelector('.dot')).animationName") != "none") is moves

@@ -1,4 +1,4 @@
-"""What an attacker can send to the admin endpoints of a real server: none of it gets in, and the server works on."""
+"""Attacks on the admin endpoints of a real server: none is successful, and the server continues to work."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def guess(server: Server, passwords: list[str]) -> Counter[int]:
-    """Try all passwords over one connection; how often each status was the answer."""
+    """Try all passwords over one connection, and return the count of each status."""
     statuses: Counter[int] = Counter()
     with socket.create_connection((server.host, server.port), timeout=seconds(20)) as connection:
         answers = connection.makefile("rb")
@@ -69,7 +69,7 @@ def _status(answers: object) -> int:
     return status
 
 
-def test_ten_thousand_passwords(server: Server) -> None:
+def test_ten_thousand_wrong_passwords_are_refused(server: Server) -> None:
     session = token_of(log_in(server.host, server.port))
     began = time.monotonic()
     # The right one is among them; by then it is one guess too many.
@@ -86,7 +86,7 @@ def test_ten_thousand_passwords(server: Server) -> None:
     operator.close()
 
 
-def test_forged_tokens(server: Server) -> None:
+def test_forged_admin_tokens_are_refused(server: Server) -> None:
     token = token_of(log_in(server.host, server.port))
     random.seed(7)
     forged = ["", "insecure", "authorized", "null", token[:-3], token.upper(), token + "A", f"{token}.{token}"]
@@ -104,13 +104,13 @@ def _with_one_character_changed(token: str) -> str:
 
 
 @pytest.mark.parametrize("method", ["info", "nodes", "publish", "disconnect", "connections", "stats"])
-def test_commands_without_a_token(shared_server: Server, method: str) -> None:
+def test_admin_commands_without_a_token_are_refused(shared_server: Server, method: str) -> None:
     client = AdminClient(shared_server.host, shared_server.port)
     client.socket.send_json([{"method": method, "params": {}}, {"method": "connect", "params": {"token": "x"}}])
     assert client.socket.wait_closed().code == 3000
 
 
-def test_pages_of_other_sites(server: Server) -> None:
+def test_pages_of_other_sites_cannot_use_admin_endpoints(server: Server) -> None:
     origins = ["http://evil.example", "null", f"http://{server.host}.evil.example", f"http://{server.host}:1"]
     for origin in origins:
         with pytest.raises(HandshakeRefused):

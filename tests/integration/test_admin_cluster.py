@@ -1,4 +1,4 @@
-"""Two nodes on one Redis: the page of one shows both."""
+"""Two nodes with one Redis server: the pages of each node show both."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _shows(page: Browser, server: Server) -> bool:
 
 
 def _kill(node: Server, page: Browser) -> None:
-    """A node that dies is gone from the page within three intervals."""
+    """Kill a node, and check that it disappears from the page within three intervals."""
     page.wait_for("[data-node=node-2]")
     node.kill()
     began = time.monotonic()

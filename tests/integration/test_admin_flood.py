@@ -1,4 +1,4 @@
-"""Ten thousand messages a second on a watched channel: what that costs the node, and the page that shows them."""
+"""Ten thousand messages per second in a watched channel: the load of the node, and the page that shows them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_watching_slows_the_node_by_no_more_than_a_tenth(nothing_left_behind: No
 
 
 def _ratio(service: Service, operator: AdminConnection) -> float:
-    """CPU of a publication while somebody watches, by that while nobody does; the best of some rounds of each."""
+    """Ratio of the CPU time of a publication with and without watching; the best of some rounds of each."""
     alone, watched = [], []
     for _ in range(5):
         service.node.cluster.watched.remove(operator)
@@ -96,7 +96,7 @@ class Flood(threading.Thread):
             self.sent += 100
 
 
-def test_the_page_stays_alive(chromium: Browser, start_server: Callable[..., Server]) -> None:
+def test_page_stays_responsive_during_a_flood(chromium: Browser, start_server: Callable[..., Server]) -> None:
     server = start_server(**OPTIONS, web=True, watch=True)
     chromium.log_in(server.url, "messages")
     chromium.evaluate(

@@ -30,7 +30,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
 
 
 @WORKERS
-def test_an_operator_can_do_the_same(start: Callable[..., Gunicorn], worker: str) -> None:
+def test_admin_interface_works_under_gunicorn(start: Callable[..., Gunicorn], worker: str) -> None:
     server = start(worker, web=True, prometheus=True, debug=True, watch=True)
     api = ApiClient(server.host, server.port)
     operator = AdminClient.connected(server.host, server.port, watch=True)

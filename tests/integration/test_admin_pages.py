@@ -1,4 +1,4 @@
-"""What the pages of the web interface tell an operator, and let one do, in a real browser with two nodes."""
+"""The contents and functions of the pages of the web interface, in a real browser with two nodes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def page(chromium: Browser, nodes: list[Server]) -> Iterator[Browser]:
 
 def open_page(page: Browser, path: str, title: str) -> None:
     page.go("nowhere")  # so that the page begins anew
-    page.wait_for_text("h1", "No such page")
+    page.wait_for_text("h1", "Page not found")
     page.go(path)
     page.wait_for_text("h1", title)
 
@@ -74,7 +74,7 @@ class TestPlots:
             yield page
 
     def at(self, page: Browser, part: float) -> tuple[float, float]:
-        """A place in the first plot, as a part of its width."""
+        """The screen position at a part of the width of the first plot."""
         page.evaluate("document.querySelector('.u-over').scrollIntoView({block: 'center'})")
         box = page.evaluate(
             "(({x, y, width}) => [x, y, width])(document.querySelector('.u-over').getBoundingClientRect())"
@@ -108,7 +108,7 @@ class TestPlots:
         status.click(key)
         status.wait_until(f"document.querySelector('{key}').getAttribute('aria-pressed') === 'true'")
 
-    def test_the_values_are_there_as_text(self, status: Browser) -> None:
+    def test_plot_values_are_available_as_text(self, status: Browser) -> None:
         assert "lowest" in status.evaluate("document.querySelector('.plot').getAttribute('aria-label')")
         status.click(".values summary")
         status.wait_for(".values[open] th")
@@ -124,7 +124,7 @@ class TestNodes:
         page.wait_for_text(".more tr", "drain_time\t1\t2")
 
     def test_an_unknown_page_is_named(self, page: Browser) -> None:
-        open_page(page, "stauts", "No such page")
+        open_page(page, "stauts", "Page not found")
         page.wait_for_text("main", "#/stauts")
         page.click("main a")
         page.wait_for_text("h1", "Status")

@@ -1,4 +1,4 @@
-"""The history of the figures: a page that is reloaded has it at once, and a node that was away is a gap."""
+"""The history of the figures: a reloaded page shows it at once, and times without a node are gaps."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_other_windows_are_refused(params: dict[str, Any], start_server: Callabl
     assert "invalid message" in operator.socket.wait_closed().reason
 
 
-def test_a_reload_loses_nothing_and_the_window_stays(start_server: Callable[..., Server]) -> None:
+def test_page_reload_keeps_the_samples_and_the_window(start_server: Callable[..., Server]) -> None:
     node = start_server(**OPTIONS, web=True, name="node-1")
     with browser() as page, ProtocolClient(node, "ann"):
         page.log_in(node.url)

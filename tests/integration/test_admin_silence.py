@@ -1,4 +1,4 @@
-"""Many admin sockets that send no token: operators get in all the same, and the sockets are closed with a reason."""
+"""Many admin sockets that send no token: operators can still log in, and the sockets are closed with a reason."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser, server: Server) -> Iterator[Browser]:
-    """The status page, logged in; at the end the page must have nothing to complain about."""
+    """The status page, logged in; at the end the page must have logged no error."""
     if chromium.is_logged_in(server.url):
         chromium.go("status")
         chromium.wait_for_text("h1", "Status")
@@ -71,7 +71,7 @@ class TestSession:
         chromium.click("form button")
         chromium.wait_for_text("[role=alert]", "Wrong password.")
 
-    def test_the_right_one_leads_to_the_status(self, page: Browser) -> None:
+    def test_right_password_opens_the_status_page(self, page: Browser) -> None:
         assert page.text("h1") == "Status"
         page.wait_for("[data-node='node-1']")
 
@@ -83,7 +83,7 @@ class TestSession:
         assert page.evaluate("document.cookie") == ""
         assert page.evaluate("localStorage.getItem('gentrifugo.session')") == "cookie"
 
-    def test_after_logging_out_a_reload_does(self, page: Browser) -> None:
+    def test_reload_after_logout_requires_the_password(self, page: Browser) -> None:
         page.click("#logout")
         page.wait_for("#password")
         page.run("reload")
@@ -121,7 +121,7 @@ class TestSession:
         chromium.wait_for(".state.connected")
         assert not chromium.run("isVisible", "#logout")
 
-    def test_a_prefix_does_not_matter(self, chromium: Browser, start_server: Callable[..., Server]) -> None:
+    def test_interface_works_below_a_prefix(self, chromium: Browser, start_server: Callable[..., Server]) -> None:
         server = start_server(**SERVER, http_prefix="/live/here")
         chromium.log_in(f"{server.url}/live/here")
         chromium.wait_for("[data-node='node-1']")
@@ -158,7 +158,7 @@ class TestStatus:
         before = page.evaluate("document.querySelectorAll('.plot canvas')[2].toDataURL()")
         page.wait_until(f"document.querySelectorAll('.plot canvas')[2].toDataURL() !== {json.dumps(before)}")
 
-    def test_a_single_node_agrees_with_itself(self, page: Browser) -> None:
+    def test_single_node_shows_no_differing_options(self, page: Browser) -> None:
         page.wait_for_text(".more summary", "all the same")
         assert not page.evaluate("document.querySelector('.more').open")
 
@@ -170,7 +170,7 @@ class TestStatus:
 
 class TestKeys:
     def test_pages_can_be_reached(self, page: Browser) -> None:
-        for key, title in {"m": "Messages", "c": "Channels", "o": "Options in force", "s": "Status"}.items():
+        for key, title in {"m": "Messages", "c": "Channels", "o": "Current options", "s": "Status"}.items():
             page.press("g")
             page.press(key)
             page.wait_for_text("h1", title)
@@ -181,7 +181,7 @@ class TestKeys:
         page.press("Escape")
         page.wait_until("!document.querySelector('dialog')")
 
-    def test_a_slash_leads_to_the_filter(self, page: Browser) -> None:
+    def test_slash_key_focuses_the_filter(self, page: Browser) -> None:
         page.go("messages")
         page.wait_for_text("h1", "Messages")
         page.press("/")
@@ -211,7 +211,7 @@ class TestMessages:
         messages.click(".feed li:first-child code")
         messages.wait_for_text(".feed pre", '"uid": "m1"')
 
-    def test_a_filter_leaves_some_out(self, messages: Browser, api: ApiClient) -> None:
+    def test_filter_hides_messages(self, messages: Browser, api: ApiClient) -> None:
         api.publish("rich:other", "needle")
         messages.wait_for_text(".feed code", "needle")
         messages.fill("[name=text]", "needle")
@@ -274,9 +274,9 @@ class TestChannels:
         page.click("[role=tab]:nth-child(2)")
         page.wait_for_text("#history", "This channel has no history: its options do not enable it.")
         page.go("channel/nowhere:x")
-        page.wait_for_text("#watch-hint", "The configuration has no such namespace.")
+        page.wait_for_text("#watch-hint", "The namespace is not in the configuration.")
         page.click("[role=tab]:nth-child(3)")
-        page.wait_for_text("#presence", "The configuration has no such namespace.")
+        page.wait_for_text("#presence", "The namespace is not in the configuration.")
 
 
 class TestActions:
@@ -306,7 +306,7 @@ class TestActions:
         assert not page.texts(".verdict")
 
     @pytest.mark.parametrize("kind", ["curl", "python"])
-    def test_copies_have_no_keys_of_a_terminal(self, page: Browser, kind: str) -> None:
+    def test_copied_text_has_no_control_characters(self, page: Browser, kind: str) -> None:
         self.choose(page, "publish", "rich:\x7f\x9b")
         self.type_data(page, '"\x7f\x9b"')
         page.wait_for_text(f"#{kind}", "rich:")
@@ -349,7 +349,7 @@ class TestActions:
         page.wait_for_text(".verdict", "Error: not available")
 
     @pytest.mark.parametrize("kind", ["curl", "python"])
-    def test_the_shown_programs_do_the_same(self, page: Browser, server: Server, kind: str) -> None:
+    def test_shown_programs_send_the_same_command(self, page: Browser, server: Server, kind: str) -> None:
         self.choose(page, "publish", "rich:news")
         self.type_data(page, '"it\'s $HOME `here` \\/ \\\\ \\"quoted\\""')
         page.wait_for_text(f"#{kind}", "HOME")
@@ -405,7 +405,7 @@ EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='ow
 
 
 class TestHostileContent:
-    """Everything that others can write is shown as text."""
+    """Content that clients can choose is shown as text, never as HTML."""
 
     @pytest.fixture
     def evil(self, chromium: Browser, start_server: Callable[..., Server]) -> Iterator[tuple[Browser, Server]]:
@@ -418,7 +418,7 @@ class TestHostileContent:
         assert chromium.evaluate("document.querySelectorAll('main img, main script, main iframe').length") == 0
         assert chromium.problems == []
 
-    def test_on_every_page(self, evil: tuple[Browser, Server]) -> None:
+    def test_hostile_content_is_shown_as_text_on_every_page(self, evil: tuple[Browser, Server]) -> None:
         page, server = evil
         channel = f"rich:{EVIL}"
         quoted = page.evaluate(f"encodeURIComponent({json.dumps(channel)})")
@@ -453,7 +453,7 @@ class TestHostileContent:
         return any("<script>" in text for text in page.texts(".feed code"))
 
 
-def test_without_the_libraries_the_rest_works(
+def test_interface_works_without_the_libraries(
     chromium: Browser, start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     web = tmp_path / "web"
@@ -473,7 +473,7 @@ def test_without_the_libraries_the_rest_works(
 
 
 class TestInterfaceOfV1:
-    """Served through `web_path`: a page that asks as the web application of Centrifugo v1 does."""
+    """Served through `web_path`: a page that sends the same requests as the web application of Centrifugo v1."""
 
     @pytest.fixture
     def v1(self, chromium: Browser, start_server: Callable[..., Server], tmp_path: Path) -> tuple[Browser, Server]:
@@ -507,7 +507,7 @@ class TestInterfaceOfV1:
         assert page.problems == []
 
 
-def test_everything_comes_from_the_server_itself() -> None:
+def test_pages_load_files_only_from_the_server_itself() -> None:
     sources = [path for path in (ROOT / "admin" / "web").rglob("*.*") if LIBRARIES not in path.parents]
     addresses = [match for path in sources for match in re.findall(r"https?://[\w./-]+", path.read_text())]
     assert set(addresses) <= {"http://www.w3.org/2000/svg"}

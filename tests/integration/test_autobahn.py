@@ -1,4 +1,4 @@
-"""The Autobahn test suite, run by kosoku, judges the raw WebSocket of the SockJS test server."""
+"""The Autobahn test suite, run by kosoku, tests the raw WebSocket of the SockJS test server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Verdicts = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def echo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an echo server; at the end it must still be there, and have had nothing to complain about."""
+    """The address of an echo server; at the end it must still run, and must have logged no error."""
     log_file = tmp_path_factory.mktemp("echo") / "server.log"
     with log_file.open("wb") as log:
         command = [sys.executable, "-m", "tests.sockjs_testserver", "--port=0"]
@@ -54,7 +54,7 @@ def echo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def verdicts(echo_server: str, tmp_path_factory: pytest.TempPathFactory) -> Verdicts:
-    """What kosoku says about each case, by its number; its full report stays beside it."""
+    """The result of each case, by its number; the full report stays in the same directory."""
     assert echo_server, "the server has not started"
     report = tmp_path_factory.mktemp("autobahn")
     program = str(Path(sys.executable).parent / "kosoku")
@@ -68,7 +68,7 @@ def verdicts(echo_server: str, tmp_path_factory: pytest.TempPathFactory) -> Verd
     return dict(cases)
 
 
-def test_every_case_is_run(verdicts: Verdicts) -> None:
+def test_every_autobahn_case_is_run(verdicts: Verdicts) -> None:
     assert len(verdicts) == (NUM_CASES if IS_WHOLE else NUM_CASES - NUM_LONG)
 
 

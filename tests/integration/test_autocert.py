@@ -1,4 +1,4 @@
-"""Certificates that a server gets by itself, from a real ACME server: got, kept, renewed, and when that is away."""
+"""Automatic certificates from a real ACME server: obtained, stored, renewed, and failures of the ACME server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ StartServer = Callable[..., Server]
 
 
 class Setting:
-    """A place for one server that gets certificates from one pebble."""
+    """The settings of one server that obtains certificates from one pebble."""
 
     def __init__(self, acme: Pebble, port: int, http_port: int, directory: Path) -> None:
         self.acme = acme
@@ -51,7 +51,7 @@ def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting
 
 
 def certificate(port: int, name: str | None = NAME) -> x509.Certificate | None:
-    """What the server shows to who asks for this name; None when it shows none."""
+    """The certificate of the server for this server name; None if the handshake fails."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -72,7 +72,9 @@ def is_pebbles(port: int, name: str | None = NAME) -> bool:
 
 
 @pytest.mark.parametrize("over_http", [False, True], ids=["tls-alpn-01", "http-01"])
-def test_names_get_certificates_and_keep_them(setting: Setting, start_server: StartServer, over_http: bool) -> None:
+def test_certificates_are_obtained_and_stored_for_all_names(
+    setting: Setting, start_server: StartServer, over_http: bool
+) -> None:
     setting.acme.start()
     server = start_server(port=setting.port, **setting.options, ssl_autocert_http=over_http)
     for name in (NAME, "other.example.com"):
@@ -92,7 +94,7 @@ def test_names_get_certificates_and_keep_them(setting: Setting, start_server: St
 
 
 def test_a_certificate_is_renewed_while_it_is_used(setting: Setting, start_server: StartServer) -> None:
-    """And an ACME server that is away costs nobody anything until it is back."""
+    """An unavailable ACME server has no effect on clients."""
     setting.cache.mkdir()
     (setting.cache / f"{NAME}.pem").write_bytes(self_signed(days_left=1))
     options = {**setting.options, "ssl_autocert_host_whitelist": NAME}
@@ -138,7 +140,7 @@ def test_an_invalid_server_name_causes_no_traceback(setting: Setting, start_serv
 
 
 def test_a_failed_validation_is_reported(setting: Setting, start_server: StartServer) -> None:
-    """The server does not listen where the ACME server looks."""
+    """The server does not listen on the port that the ACME server checks."""
     setting.acme.start()
     server = start_server(port=free_port(), **setting.options)
     eventually(lambda: f"cannot get a certificate for {NAME}: validation failed: " in server.log, within=20)

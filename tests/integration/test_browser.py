@@ -1,4 +1,4 @@
-"""The README's quick start, done by a real browser, curl and cent."""
+"""The quick start in the README, with a real browser, curl and cent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def server(start_server: Callable[..., Server]) -> Server:
 
 @pytest.fixture
 def page_url(server: Server, tmp_path: Path) -> Iterator[str]:
-    """The quick start's web application, for this server."""
+    """Run the web application of the quick start for this server, and return its URL."""
     node_package("centrifuge5")
     log_file = tmp_path / "application.log"
     command = [
@@ -68,7 +68,7 @@ def open_page(browser: Driver, url: str) -> None:
 
 
 def commands_of_readme(language: str, word: str, server: Server) -> str:
-    """The README's code block with this word, its server replaced by ours."""
+    """The code block in the README with this word, with the address of this server."""
     blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
     (block,) = [block for block in blocks if word in block]
     return str(block).replace("http://127.0.0.1:8000", server.url)

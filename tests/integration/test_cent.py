@@ -30,7 +30,7 @@ def channel(unique: str) -> str:
 
 
 class Cent:
-    """One version of the library, in a process of its own."""
+    """One version of the library, in a separate process."""
 
     def __init__(self, version: str, url: str, secret: str) -> None:
         self.version = version
@@ -127,7 +127,7 @@ def test_cent_can_call_stats(library: Cent) -> None:
 
 
 def test_cent_can_call_node(library: Cent) -> None:
-    """`node` came after these libraries, and goes through their `send`."""
+    """The libraries are older than the command `node`, which is called with their method `send`."""
     answer = library.answer(send=[["node", {}]])
     (reply,) = answer["result"]
     assert (reply["method"], reply["error"]) == ("node", None)

@@ -87,6 +87,6 @@ def test_cent_js_can_send_several_commands_in_one_request(cent: Driver, channel:
 
 
 def test_an_error_is_raised(cent: Driver) -> None:
-    """The library keeps neither its code nor its text."""
+    """The error of the library contains neither the code nor the text."""
     cent.send(do="call", method="publish", params={"channel": "nosuch:1", "data": {}})
     assert cent.wait_for("answer")["error"] is not None

@@ -58,7 +58,7 @@ def start_client() -> Iterator[Start]:
 
 
 def connected(client: Driver, **options: Any) -> str:
-    """Connect, which must succeed, and give the client id; options of the Centrifuge object may be changed first."""
+    """Connect, which must succeed, and return the client id; `options` change options of the Centrifuge object."""
     client.send(do="connect", options=options)
     return str(client.wait_for("connect")["client"])
 
@@ -116,7 +116,7 @@ def test_publish_that_is_not_allowed_fails(server: Server, start_client: Start, 
     assert (failed["error"], failed["advice"]) == ("permission denied", "fix")
 
 
-def test_join_and_leave_of_others_are_seen(server: Server, start_client: Start, unique: str) -> None:
+def test_client_receives_joins_and_leaves_of_others(server: Server, start_client: Start, unique: str) -> None:
     ann = start_client(server.port, user="ann")
     connected(ann)
     subscribed(ann, f"chat:{unique}")
@@ -163,7 +163,9 @@ def test_subscribing_to_an_unknown_namespace_fails(server: Server, start_client:
     assert (failed["error"], failed["advice"]) == ("namespace not found", "fix")
 
 
-def test_unsubscribed_client_receives_nothing(server: Server, api: ApiClient, start_client: Start, unique: str) -> None:
+def test_unsubscribed_client_gets_no_events(
+    server: Server, api: ApiClient, start_client: Start, unique: str
+) -> None:
     client = start_client(server.port)
     connected(client)
     subscribed(client, f"news:{unique}")
@@ -184,7 +186,7 @@ def test_client_library_sends_batched_commands(server: Server, start_client: Sta
     assert [client.wait_for("subscribe")["channel"] for _ in channels] == channels
 
 
-def test_wrong_token_ends_the_connection_for_good(server: Server, start_client: Start) -> None:
+def test_client_does_not_reconnect_after_a_wrong_token(server: Server, start_client: Start) -> None:
     client = start_client(server.port, token="0" * 64)
     client.send(do="connect")
     assert client.wait_for("closed")["code"] == 3000
@@ -196,7 +198,7 @@ def test_wrong_token_ends_the_connection_for_good(server: Server, start_client: 
 
 
 def sign_channels(request: dict[str, Any]) -> tuple[int, Any]:
-    """An application that lets clients into every private channel but $secret."""
+    """An application that signs every private channel except $secret."""
     answer: dict[str, Any] = {}
     for channel in request["channels"]:
         if channel == "$secret":
@@ -229,7 +231,7 @@ def test_client_library_requests_signatures_together(server: Server, start_clien
         assert application.requests["auth"] == [{"client": client_id, "channels": channels}]
 
 
-def test_private_channel_with_a_wrong_sign(server: Server, start_client: Start) -> None:
+def test_private_channel_with_a_wrong_signature_is_refused(server: Server, start_client: Start) -> None:
     with Application(auth=lambda request: (200, {"$one": {"sign": "wrong", "info": ""}})) as application:
         client = start_client(server.port, authEndpoint=application.url("auth"))
         connected(client)
@@ -320,7 +322,7 @@ def test_too_many_missed_messages_are_not_recovered(
         assert [client.wait_for("message")["data"] for _ in range(10)] == list(range(3, 13))
 
 
-def test_disconnected_user_does_not_come_back(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_disconnected_user_does_not_reconnect(server: Server, api: ApiClient, start_client: Start) -> None:
     client = start_client(server.port, user="banned")
     connected(client)
     assert api.call("disconnect", user="banned") == {"method": "disconnect", "error": None, "body": None}
@@ -343,7 +345,7 @@ def test_unsubscribed_user_gets_the_unsubscribe_event(
     assert client.seen(0.2) == []
 
 
-def test_clients_come_back_after_a_restart(
+def test_clients_reconnect_after_a_restart(
     start_server: Callable[..., Server], start_client: Start, unique: str
 ) -> None:
     server = start_server(namespaces=NAMESPACES)

@@ -1,4 +1,4 @@
-"""Compressed WebSockets: real clients that ask for them, those that do not, and those that want to do harm."""
+"""Compressed WebSockets: clients with and without compression, and attackers."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_compression_bomb_closes_only_its_own_connection(start_server: Callable[
 
 
 def memory_peak(server: Server) -> int:
-    """Bytes of memory that the server ever had."""
+    """The peak memory of the server in bytes."""
     status = Path(f"/proc/{server.pid}/status").read_text(encoding="ascii")
     match = re.search(r"VmHWM:\s+(\d+) kB", status)
     assert match is not None

@@ -1,4 +1,4 @@
-"""What containers are made of, as far as that shows without an engine to run them: files, options, health, the user."""
+"""The definitions of containers, checked without running them: files, options, health check and user."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_copied_files_exist_and_are_not_ignored() -> None:
 
 
 def test_copied_files_suffice_to_build_the_package(tmp_path: Path) -> None:
-    """Everything that is copied before the package is installed, and nothing else of the repository."""
+    """The build has only the files that are copied before the package is installed."""
     library = ROOT / "admin" / "web" / "vendor"
     if not library.is_dir():
         pytest.skip("the libraries of the web interface are not there: make install puts them there")
@@ -134,7 +134,7 @@ def test_the_options_of_each_node_are_options(name: str, tmp_path: Path) -> None
     assert [text for text in loaded.warnings if "not found" not in text] == []
 
 
-def test_the_nodes_believe_the_proxy_alone() -> None:
+def test_nodes_trust_only_the_proxy() -> None:
     (config,) = COMPOSE["networks"]["default"]["ipam"]["config"]
     address = COMPOSE["services"]["proxy"]["networks"]["default"]["ipv4_address"]
     assert ip_address(address) in ip_network(config["subnet"])

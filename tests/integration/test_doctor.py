@@ -30,7 +30,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 def doctor(directory: Path, limit: int = 0, **options: Any) -> tuple[int, list[str]]:
-    """Its exit status and its lines."""
+    """Run the doctor, and return its exit status and its lines."""
     config = directory / "config.json"
     config.write_text(json.dumps({"secret": "secret", "port": free_port(), **options}), encoding="utf-8")
 
@@ -102,13 +102,13 @@ def test_port_in_use_is_reported(tmp_path: Path) -> None:
     assert about(lines, "admin_port").endswith("free")
 
 
-def test_an_address_that_is_not_here(tmp_path: Path) -> None:
+def test_address_of_another_machine_is_reported(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, address="192.0.2.1")
     assert status == 1
     assert about(lines, "port").endswith("choose another with option address")
 
 
-def test_files_that_cannot_be_written(tmp_path: Path) -> None:
+def test_files_that_cannot_be_written_are_reported(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, log_file=str(tmp_path / "log"), pid_file=str(tmp_path / "nowhere" / "pid"))
     assert status == 1
     assert about(lines, "log_file").startswith("ok ")

@@ -1,4 +1,4 @@
-"""What operators and load balancers are told when Redis is frozen or killed, by real nodes with a real Redis."""
+"""Reports to operators and load balancers when Redis is suspended or killed, with real nodes and a real Redis."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def health(server: Server, query: str = "?engine=1") -> Answer:
 
 
 def engine_of(operator: AdminClient) -> list[dict[str, Any]]:
-    """What the node says about the servers of its engine."""
+    """The report of the node about the servers of its engine."""
     return list(operator.data("nodes")[0]["engine"])
 
 
@@ -58,7 +58,7 @@ def test_health_reports_a_redis_that_is_not_reachable(
         assert broken_at <= away["since"] <= time.time()
         assert away["error"]
         text = health(node).body.decode()
-        assert text.startswith(f"{redis.address} is not reachable since 20")
+        assert text.startswith(f"{redis.address} has been unreachable since 20")
         # The error changes when the node tries to connect again.
         eventually(lambda: engine_of(operator)[0]["error"] in health(node).body.decode())
         assert health(node, "").status == 200, "without engine=1 the node is healthy: it accepts clients"
@@ -72,7 +72,7 @@ def test_health_reports_a_redis_that_is_not_reachable(
     operator.socket.close()
 
 
-def test_one_shard_of_two_is_away(redis: RedisServer, start_server: Callable[..., Server], tmp_path: Path) -> None:
+def test_unreachable_shard_is_reported(redis: RedisServer, start_server: Callable[..., Server], tmp_path: Path) -> None:
     with redis_server(tmp_path) as other:
         node = start_server(**OPTIONS, **MORE, engine="redis", redis_url=f"{redis_url(redis)},{redis_url(other)}")
         operator = AdminClient.connected(node.host, node.port)
@@ -103,7 +103,7 @@ def test_an_operator_gets_the_figures_of_the_own_node_at_once_while_redis_is_fro
     operator.socket.close()
 
 
-def test_the_page_says_which_redis_is_away_and_of_which_node_the_figures_are(
+def test_page_names_the_unreachable_redis_and_the_node_of_the_figures(
     redis: RedisServer, start_server: Callable[..., Server]
 ) -> None:
     node = start_server(**OPTIONS, **MORE, **redis.options, name="node-1")
@@ -114,7 +114,7 @@ def test_the_page_says_which_redis_is_away_and_of_which_node_the_figures_are(
         page.click(".more summary")
         page.wait_for_text(".more tr", f"node-1\t{redis.address}\treachable since ")
         redis.kill()
-        page.wait_for_text(".banner", f"Redis {redis.address} is not reachable since ", within=NOTICED)
+        page.wait_for_text(".banner", f"Redis {redis.address} has been unreachable since ", within=NOTICED)
         page.wait_for_text(".banner", "All figures are of the node node-1 only.")
         page.wait_for_text("[data-tile=Clients] dt", "(node-1 only)")
         page.wait_for_text(".more tr", f"node-1\t{redis.address}\tnot reachable since ")

@@ -1,4 +1,4 @@
-"""The examples in examples/flask/ that have no file of their own: each is run and looked at in a browser."""
+"""The examples in examples/flask/ that no other file tests: each is run and opened in a browser."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_dashboard_measures_only_while_subscribed(tmp_path: Path, browser: Drive
 
 
 def points(browser: Driver) -> int:
-    """How many points the line has."""
+    """Return the number of points of the line."""
     browser.send(do="evaluate", expression="document.getElementById('cpu-line').points.numberOfItems")
     return int(browser.wait_for("value")["value"])
 

@@ -1,4 +1,4 @@
-"""A peer that sends as fast as it can does not have the server for itself."""
+"""A peer that sends as fast as possible does not delay other peers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ StartServer = Callable[..., Server]
 
 @contextmanager
 def flood(sock: socket.socket, data: bytes) -> Iterator[threading.Event]:
-    """Send `data` again and again, and throw away what comes back; the event is set when the peer will take no more."""
+    """Send `data` repeatedly, and discard received data; the event is set when the server accepts no more data."""
     over = threading.Event()
 
     def send() -> None:
@@ -47,7 +47,7 @@ def flood(sock: socket.socket, data: bytes) -> Iterator[threading.Event]:
             thread.join()
 
 
-def test_a_client_that_floods_leaves_turns_to_backends_and_to_other_clients(start_server: StartServer) -> None:
+def test_flooding_client_does_not_block_backends_and_other_clients(start_server: StartServer) -> None:
     server = start_server()
     api = ApiClient(server.host, server.port)
     with ProtocolClient(server, "loud") as loud, ProtocolClient(server, "quiet") as quiet:

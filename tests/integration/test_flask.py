@@ -1,4 +1,4 @@
-"""The server inside a Flask site: under the command, under gunicorn with either worker, and where it cannot run."""
+"""The server inside a Flask site: with the command, with both gunicorn workers, and with unsupported servers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def gunicorn_command(worker: str) -> list[str]:
 def running(
     command: list[str], directory: Path, log_file: Path, status: int | None = 0, logs_tracebacks: bool = False
 ) -> Iterator[str]:
-    """The site's address, as long as the command runs; it must end well and log no traceback, unless it should."""
+    """Run a command that serves the site, and return its address; it must end with `status` and log no traceback."""
     with log_file.open("wb") as log:
         process = subprocess.Popen(command, cwd=directory, env=environment(), stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -82,7 +82,7 @@ def environment() -> dict[str, str]:
 def get(
     url: str, form: dict[str, str] | None = None, opener: urllib.request.OpenerDirector | None = None
 ) -> tuple[int, str]:
-    """Status and body; with `form`, of a POST."""
+    """Return status and body of a GET or, with `form`, of a POST."""
     data = None if form is None else urlencode(form).encode()
     try:
         with (opener or urllib.request.build_opener()).open(url, data, timeout=seconds(5)) as response:
@@ -172,7 +172,7 @@ def test_removed_user_is_disconnected(tmp_path: Path) -> None:
 
 
 def test_messages_published_during_a_restart_are_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The site is published to from another process meanwhile."""
+    """Another process publishes to the site in the meantime."""
     with redis_server(tmp_path) as redis, two_browsers() as browsers:
         monkeypatch.setenv("REDIS_URL", f"redis://{redis.address}")
         command = [*COMMAND[:-1], f"--port={free_port()}"]
@@ -267,7 +267,7 @@ def test_the_configuration_of_an_application_is_checked(
 
 
 def example(name: str, words: str) -> str:
-    """The one block of Python on a page that has these words."""
+    """The only block of Python on a page that contains these words."""
     (found,) = (block.text for block in page(name).blocks if block.language == "python" and words in block.text)
     return found
 
@@ -290,7 +290,7 @@ def websocket(url: str, headers: dict[str, str] | None = None) -> Iterator[WebSo
 
 
 def test_other_processes_publish_as_the_docs_say(tmp_path: Path) -> None:
-    """With the options of the page, the task of a worker, the command and a publisher, each as it stands there."""
+    """This uses the options, the task of a worker, the command and the publisher from the page, unchanged."""
     site, options = example("flask.md", "def page"), example("flask.md", "GENTRIFUGO_NAMESPACES")
     task, publishing = example("flask.md", "@celery.task"), example("flask.md", "outside =")
     worker = (
@@ -325,7 +325,7 @@ def test_other_processes_publish_as_the_docs_say(tmp_path: Path) -> None:
 
 
 def test_hooks_of_the_documentation_work(tmp_path: Path) -> None:
-    """Those of hooks.md, in a site with sessions and a table of members."""
+    """The hooks of hooks.md, in a site with sessions and a table of members."""
     head = (
         "from flask import Flask\n\napp = Flask(__name__)\napp.config.update(SECRET_KEY='key', GENTRIFUGO_PUBLISH=True)"
     )
@@ -363,13 +363,13 @@ FACTORY_VIEW = """
 
 
 def write_factory(directory: Path) -> None:
-    """The factory of the docs, as news.py, with a view."""
+    """Write the factory of the docs with a view to news.py."""
     code, _, last = example("flask.md", "def create_app(**config)").rstrip().rpartition("\n")
     (directory / "news.py").write_text(f"{code}\n{FACTORY_VIEW}\n{last}\n", encoding="utf-8")
 
 
 def test_factory_of_the_documentation_works(tmp_path: Path) -> None:
-    """The arguments of the constructor count: the prefix, and the endpoints of clients alone."""
+    """The arguments of the constructor apply: the prefix, and only the endpoints of clients."""
     write_factory(tmp_path)
     command = [PROGRAM, "--app=news:create_app", "--address=127.0.0.1", "--port=0"]
     with (tmp_path / "news.py").open("a", encoding="utf-8") as code:
@@ -385,7 +385,7 @@ def test_factory_of_the_documentation_works(tmp_path: Path) -> None:
 
 
 def test_smallest_site_of_the_documentation_works(tmp_path: Path) -> None:
-    """As the page has it, with another address for the library: there is no network in tests."""
+    """The code of the page, with another address for the library, because tests have no network."""
     code = example("flask.md", "def page")
     assert LIBRARY in code
     shutil.copy(EXAMPLE.parents[1] / "node_modules" / "centrifuge" / "centrifuge.min.js", tmp_path)
@@ -407,7 +407,7 @@ def test_smallest_site_of_the_documentation_works(tmp_path: Path) -> None:
 
 
 def test_chat_of_the_tutorial_works(tmp_path: Path) -> None:
-    """As the page has it, step by step, with another address for the library."""
+    """The steps of the page, with another address for the library."""
     blocks = page("tutorial.md").blocks
     code = "\n\n".join(block.text for block in blocks if block.language == "python")
     (template,) = (block.text for block in blocks if block.language == "html")

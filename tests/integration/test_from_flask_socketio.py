@@ -105,7 +105,7 @@ def test_site_with_flask_socketio_works(theirs: str) -> None:
 
 
 class Events(SubscriptionEventHandler):
-    """Keeps who joins and what is published."""
+    """Records joins and publications."""
 
     def __init__(self) -> None:
         self.joined: asyncio.Queue[str] = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""The same application under real gunicorn, with our worker and with gevent-websocket's stock worker."""
+"""The application of create_app under a real gunicorn, with GentrifugoWorker and with gevent-websocket's worker."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def api(server: Gunicorn) -> ApiClient:
 
 
 @WORKERS
-def test_every_conversation_goes_as_with_the_command(server: Gunicorn) -> None:
+def test_every_conversation_has_the_same_result_under_gunicorn(server: Gunicorn) -> None:
     conversations = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(CONVERSATIONS.rglob("*.json"))]
     steps = [conversation["steps"] for conversation in conversations if "options" not in conversation]
     # Most are about channels of their own and can go on side by side; these are about all that a user has.
@@ -70,7 +70,7 @@ def test_worker_classes_are_accepted_in_every_spelling(name: str, settings: Path
 
 
 @WORKERS
-def test_two_greenlets_that_write_at_once_lose_nothing(server: Gunicorn, api: ApiClient) -> None:
+def test_concurrent_writes_of_two_greenlets_lose_no_data(server: Gunicorn, api: ApiClient) -> None:
     with ProtocolClient(server, "ann") as client:
         client.subscribe("news")
         commands = [{"method": "publish", "params": {"channel": "news", "data": number}} for number in range(2000)]
@@ -83,7 +83,7 @@ def test_two_greenlets_that_write_at_once_lose_nothing(server: Gunicorn, api: Ap
 
 
 @WORKERS
-def test_frames_over_the_limit_and_unmasked_ones_are_refused(server: Gunicorn) -> None:
+def test_too_large_and_unmasked_frames_are_refused(server: Gunicorn) -> None:
     with WebSocketClient.connect(server.host, server.port) as unmasked:
         unmasked.send_bytes(b"\x81\x02hi")
         assert unmasked.wait_closed().code == 1002
@@ -146,7 +146,7 @@ def test_a_killed_worker_is_replaced(server: Gunicorn) -> None:
 
 @WORKERS
 def test_hup_starts_a_worker_with_the_new_configuration(server: Gunicorn) -> None:
-    """gunicorn's way: the old one ends, and its clients come back to the new one."""
+    """gunicorn stops the old worker, and its clients reconnect to the new one."""
     options = json.loads(server.config_file.read_text(encoding="utf-8"))
     options["namespaces"] = [*options.get("namespaces", ()), {"name": "brandnew"}]
     with ProtocolClient(server, "ann") as client:
@@ -167,7 +167,7 @@ def knows_namespace(server: Gunicorn, channel: str) -> bool:
 
 
 @pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER], ids=["our worker"])
-def test_an_idle_backend_connection_does_not_hold_up_the_end(server: Gunicorn) -> None:
+def test_idle_backend_connection_does_not_delay_the_shutdown(server: Gunicorn) -> None:
     with socket.create_connection((server.host, server.port)):
         server.process.terminate()
         assert server.process.wait(seconds(5)) == 0

@@ -1,4 +1,4 @@
-"""Workers of gunicorn that cannot serve: every endpoint and every call says so, and each remedy that is named works."""
+"""Unsupported workers of gunicorn: every endpoint and every call reports an error, and each named remedy works."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 def works(server: Gunicorn, path: str = "/connection/websocket") -> None:
-    """A client can open a WebSocket."""
+    """Return whether a client can open a WebSocket."""
     WebSocketClient.connect(server.host, server.port, path).close()
 
 
@@ -180,7 +180,7 @@ def test_one_worker_is_not_refused(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("is_site", [False, True], ids=["server alone", "site"])
-def test_a_worker_that_will_not_do_is_named_at_the_start(tmp_path: Path, worker: str, says: str, is_site: bool) -> None:
+def test_unsupported_worker_is_logged_at_startup(tmp_path: Path, worker: str, says: str, is_site: bool) -> None:
     (tmp_path / "site_with_server.py").write_text(SITE.format(more="", hooks=""), encoding="utf-8")
     with ready(Gunicorn({}, tmp_path, worker, application="site_with_server:app" if is_site else "")) as server:
         eventually(lambda: says in server.log, what=lambda: server.log)
@@ -194,7 +194,7 @@ def test_a_worker_that_will_not_do_is_named_at_the_start(tmp_path: Path, worker:
 
 
 def test_each_worker_that_is_named_serves_clients(tmp_path: Path) -> None:
-    """As it stands in the answer, one after the other, without settings."""
+    """Each worker class that the response names is used without further settings."""
     with ready(Gunicorn({}, tmp_path, "gevent", settings=None)) as server:
         workers = NAMED_WORKER.findall(refused_handshake(server, "/connection/websocket").body.decode())
         sockjs = ApiClient(server.host, server.port).request("GET", "/connection/info")
@@ -257,7 +257,7 @@ def test_mounted_application_checks_the_origin_before_the_upgrade(tmp_path: Path
             works(server, path)
 
 
-def test_a_handshake_that_is_wrong_is_refused_in_words(tmp_path: Path) -> None:
+def test_invalid_handshake_is_refused_with_a_reason(tmp_path: Path) -> None:
     with ready(Gunicorn({}, tmp_path, STOCK_WORKER)) as server:
         api = ApiClient(server.host, server.port)
         upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}

@@ -1,4 +1,4 @@
-"""Several gunicorn workers on the Redis engine are one server to clients and backends, whichever they reach."""
+"""Several gunicorn workers with the Redis engine act as one server for clients and backends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Gunicorn]
 
 
 def command(server: Gunicorn, method: str, **params: Any) -> Any:
-    """The body of the reply of whichever worker takes the request."""
+    """Send a command to any worker, and return the body of the reply."""
     answer = ApiClient(server.host, server.port).post(json.dumps({"method": method, "params": params}))
     (reply,) = json.loads(answer.body)
     assert reply["error"] is None, reply
@@ -90,7 +90,7 @@ _connected: list[ProtocolClient] = []
 
 @pytest.fixture(autouse=True)
 def close_clients(server: Gunicorn) -> Iterator[None]:
-    """Before the server ends: clients that do not read would keep it waiting for their goodbyes."""
+    """Close all clients before the server stops, because clients that do not read would delay it."""
     yield
     while _connected:
         _connected.pop().close()

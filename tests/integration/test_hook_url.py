@@ -1,4 +1,4 @@
-"""Hooks of a backend in another process: real servers ask it, and tell it, over HTTP."""
+"""Hooks of a backend in another process, which real servers call over HTTP."""
 
 from __future__ import annotations
 
@@ -305,15 +305,15 @@ def test_channels_of_a_killed_node_are_reported_as_vacated_by_another_node(
             for channel in ("shared", "alone"):
                 ann.subscribe(channel)
             bob.subscribe("shared")
-            eventually(lambda: told(backend, "channel_occupied") == ["alone", "shared"])
+            eventually(lambda: notified_channels(backend, "channel_occupied") == ["alone", "shared"])
             first.kill()
-            eventually(lambda: told(backend, "channel_vacated") == ["alone"], within=30)
+            eventually(lambda: notified_channels(backend, "channel_vacated") == ["alone"], within=30)
             bob.call("unsubscribe", {"channel": "shared"})
-            eventually(lambda: told(backend, "channel_vacated") == ["alone", "shared"])
+            eventually(lambda: notified_channels(backend, "channel_vacated") == ["alone", "shared"])
 
 
-def told(backend: Backend, event: str) -> list[str]:
-    """The channels of one event, each once: a node that ends while it tells has another tell it again."""
+def notified_channels(backend: Backend, event: str) -> list[str]:
+    """The channels of one event without duplicates: after the end of a node, another node may repeat a notification."""
     return sorted({told["channel"] for told in backend.named(event)})
 
 

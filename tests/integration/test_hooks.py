@@ -1,4 +1,4 @@
-"""Hooks of a site in real servers: they block, fail and hang, side by side, and are let finish in the end."""
+"""Hooks of a site in real servers: they block, fail and hang, run concurrently, and may finish at shutdown."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def reply(client: WebSocketClient) -> Any:
     return client.recv_json(seconds(20))
 
 
-def test_five_hundred_clients_are_asked_about_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hooks_of_five_hundred_clients_run_concurrently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with site(tmp_path / "site.log", monkeypatch, TOGETHER) as connect:
         clients = [connect(str(number)) for number in range(TOGETHER)]
         for client in clients:
@@ -86,7 +86,7 @@ def test_failing_or_hanging_hook_affects_only_its_own_operation(
 
 @pytest.mark.parametrize("command", SERVERS.values(), ids=SERVERS)
 def test_each_hook_has_its_own_context_and_can_finish(tmp_path: Path, command: list[str]) -> None:
-    """Whatever has started the node: here a view that publishes before anybody connects."""
+    """Here a view that publishes before the first connection starts the node."""
     log_file = tmp_path / "site.log"
     with ThreadPoolExecutor() as pool, running(command, HERE, log_file, logs_tracebacks=True) as url:
         assert get(f"{url}/publish", form={}) == (200, "published")

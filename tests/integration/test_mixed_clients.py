@@ -1,4 +1,4 @@
-"""One channel with clients of both versions and both formats, and publishers of every kind: all see the same."""
+"""One channel with clients of both versions and both formats, and publishers of every kind: all receive the same."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PATIENCE = 40
 
 
 def payload(publisher: str, number: int) -> bytes:
-    """JSON whose spelling would not survive being decoded and encoded again."""
+    """JSON that would change if it were decoded and encoded again."""
     return b'{"from": "%s","number":%d, "price":1.50,"name":"Gr\\u00fc\\u00dfe"}' % (publisher.encode(), number)
 
 
@@ -155,14 +155,14 @@ class V2Message(msgspec.Struct):
 
 
 class Subscriber:
-    """One client on the channel; `payloads` is what came to it, in order, and `offsets` where v2 tells them."""
+    """One client on the channel; `payloads` records what it received, in order, and `offsets` those of v2."""
 
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
         self.offsets: list[int] = []
 
     def receive(self) -> None:
-        """Take everything that comes until there are TOTAL messages."""
+        """Receive messages until there are TOTAL messages."""
         while len(self.payloads) < TOTAL:
             self._take_frame()
 

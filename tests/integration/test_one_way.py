@@ -1,4 +1,4 @@
-"""What streams.md shows for clients that only listen: a page and a program that miss nothing, whatever cuts them."""
+"""The examples of one-way clients in streams.md: a page and a program lose no messages when their streams are cut."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RECOVERING: dict[str, Any] = {
 
 
 def example(language: str) -> str:
-    """The one example of the page in this language that a test here runs."""
+    """The only example on the page in this language that a test in this file runs."""
     blocks = [block for block in read(DOCS / "streams.md").blocks if block.runner.endswith("test_one_way.py")]
     (found,) = (block.text for block in blocks if block.language == language)
     return found.replace("…", connection_token(KEY, "ann", channels=CHANNELS))
@@ -56,7 +56,7 @@ def server(shared_server: Server) -> Server:
 
 @pytest.fixture
 def cut(server: Server) -> Iterator[TcpProxy]:
-    """What is between the server and a client, and can be cut."""
+    """A proxy between the server and a client that can close connections."""
     with TcpProxy("127.0.0.1", server.port) as proxy:
         yield proxy
 
@@ -106,7 +106,7 @@ def shown(browser: Driver) -> list[str]:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("is_answered", [False, True], ids=["by the network", "by a proxy that answers itself"])
-def test_page_misses_nothing_when_its_stream_is_cut(
+def test_page_misses_no_messages_when_its_stream_is_cut(
     server: Server, cut: TcpProxy, browser: Driver, is_answered: bool
 ) -> None:
     page = example("html").replace("`/connection", f"`http://127.0.0.1:{cut.port}/connection").replace("3000", "300")
@@ -145,7 +145,7 @@ def request_channels(server: Server) -> set[str]:
 # -- a program
 
 
-def test_program_misses_nothing_when_its_stream_is_cut(server: Server, cut: TcpProxy, tmp_path: Path) -> None:
+def test_program_misses_no_messages_when_its_stream_is_cut(server: Server, cut: TcpProxy, tmp_path: Path) -> None:
     file = tmp_path / "listen.py"
     file.write_text(example("python").replace(":8000", f":{cut.port}").replace("sleep(1)", "sleep(0.1)"))
     output = tmp_path / "output"
@@ -223,7 +223,7 @@ def test_the_parameter_counts_without_the_header(server: Server) -> None:
 
 
 @pytest.mark.parametrize("last", ["17", "../..", "x" * 20_000, "%0d%0a", "a.b.c", "é"])
-def test_an_id_of_another_server_recovers_nothing(server: Server, last: str) -> None:
+def test_id_of_another_server_recovers_no_publications(server: Server, last: str) -> None:
     with listen(server, last) as client:
         subs = client.next()["connect"]["subs"]
         assert all(sub["was_recovering"] and "recovered" not in sub for sub in subs.values())

@@ -1,4 +1,4 @@
-"""schemathesis sends requests that the OpenAPI document allows, and others: every reply is one that it describes."""
+"""schemathesis sends valid and invalid requests: every reply matches the OpenAPI document."""
 
 from __future__ import annotations
 

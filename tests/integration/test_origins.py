@@ -1,4 +1,4 @@
-"""Which pages may connect, as a running server sees it: WebSockets, every kind of SockJS request, reloads."""
+"""Origins that may connect to a running server: WebSockets, every kind of SockJS request, and reloads."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_origins_of_sockjs_requests_are_checked(server: Server, method: str, pat
         assert service.get(path, headers={"Origin": GOOD}).status == 200
 
 
-def test_pages_without_an_origin_are_known_by_their_address(server: Server) -> None:
+def test_pages_without_an_origin_are_identified_by_their_referer(server: Server) -> None:
     service = Service(server.host, server.port, "/connection")
     path = f"{SESSION}/jsonp?c=f"
     assert service.get(path, headers={"Referer": f"{EVIL}/page"}).status == 403

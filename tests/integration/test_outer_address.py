@@ -1,4 +1,4 @@
-"""The address that pages get behind nginx with TLS and a path: of the site, with every server that serves it."""
+"""The address in pages behind nginx with TLS and a path, with every server that can serve the site."""
 
 from __future__ import annotations
 

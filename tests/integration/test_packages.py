@@ -1,4 +1,4 @@
-"""The wheel and the source distribution: what they hold, how they are built, and that the installed wheel works."""
+"""The wheel and the source distribution: their contents, their build, and the installed wheel."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Build:
 
 
 def package_files() -> set[str]:
-    """The files of the package, as they lie in the repository."""
+    """The files of the package in the repository."""
     code = {
         str(path.relative_to(ROOT))
         for directory, ends in ENDS.items()
@@ -82,7 +82,7 @@ def package_files() -> set[str]:
 
 
 def run(*command: str | Path, directory: Path, path: str = "") -> str:
-    """What the command prints; it must succeed."""
+    """Run a command, which must succeed, and return its output."""
     done = attempt(*command, directory=directory, path=path)
     assert done.returncode == 0, done.stdout
     return done.stdout
@@ -137,7 +137,7 @@ def npm(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory, npm: str) -> Build:
-    """Both, built from a clone in which a user has left files, and in which an older version was built."""
+    """Build both from a clone with files of a user and of an earlier build."""
     clone = copy_of_the_repository(tmp_path_factory.mktemp("build"))
     for name in ("publish.py", "config.json", "build/lib/gentrifugo/app/removed.py", "gentrifugo.egg-info/SOURCES.txt"):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +167,7 @@ class TestFiles:
         assert names - {"PKG-INFO", "setup.cfg"} == package_files() | BUILDING
 
     def test_no_metadata_stays_in_the_clone(self, build: Build) -> None:
-        """Entry points of later versions would not be found there: Python looks in the current directory first."""
+        """Python reads metadata in the current directory first, and would not find entry points of later versions."""
         assert [path.name for path in (build.clone / "gentrifugo.egg-info").iterdir()] == ["SOURCES.txt"]
 
     @pytest.mark.parametrize("library", ["uplot/uPlot.esm.js", "uplot/uPlot.min.css", "ace/ace.js", "ace/mode-json.js"])
@@ -211,7 +211,7 @@ def path_without_npm(directory: Path, others: tuple[str, ...] = ()) -> str:
 
 
 class TestLibrariesThatCannotBeHad:
-    def test_without_npm_nothing_is_built(self, tmp_path: Path) -> None:
+    def test_build_without_npm_fails(self, tmp_path: Path) -> None:
         clone = copy_of_the_repository(tmp_path)
         done = pip_wheel(clone, tmp_path / "out", path_without_npm(tmp_path))
         assert done.returncode != 0

@@ -1,6 +1,6 @@
-"""Processes that stand still for some seconds, as stopped or suspended ones do, and go on as if nothing had happened.
+"""Processes that are suspended for some seconds, and continue without losing messages or connections.
 
-What came in meanwhile lies in their sockets. Nothing of it may be thrown away because a time limit has passed.
+Data that arrives during the suspension waits in the sockets, and must not be discarded because of a timeout.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def start_node(start_server: StartNode, redis: RedisServer) -> StartNode:
 
 
 def pause(pid: int, duration: float) -> None:
-    """Let a process stand still while other greenlets run."""
+    """Suspend a process while other greenlets run."""
     os.kill(pid, signal.SIGSTOP)
     try:
         gevent.sleep(duration)
@@ -69,7 +69,7 @@ def has_all(backend: Backend, *swarms: tuple[str, Swarm]) -> bool:
 
 @pytest.mark.timeout(120)
 def test_suspended_nodes_lose_no_messages_and_no_clients(start_node: StartNode) -> None:
-    """Three nodes at the same time, each for another while; a fourth one publishes."""
+    """Three nodes are suspended at the same time for different durations, while a fourth one publishes."""
     publishing, *paused = [start_node(name=f"node{number}") for number in range(1 + len(PAUSES))]
     swarms = [(channel, Swarm([node.port], channel, CLIENTS)) for node in paused for channel in (LIVE, KEPT)]
     with ProtocolClient(publishing, "42") as client:
@@ -98,7 +98,7 @@ def test_suspended_nodes_lose_no_messages_and_no_clients(start_node: StartNode) 
 def test_clients_that_may_have_missed_messages_are_disconnected_with_reconnect(
     start_node: StartNode, redis: RedisServer
 ) -> None:
-    """Redis gives up a node that stands still, and the history does not reach back that far."""
+    """Redis closes the connection of a suspended node, and the history is too short to recover everything."""
     publishing, paused = start_node(), start_node()
     with Swarm([paused.port], KEPT, CLIENTS) as stricken, Swarm([paused.port], LIVE, CLIENTS) as others:
         eventually(lambda: stricken.subscribed == others.subscribed == CLIENTS, within=20)
@@ -119,7 +119,7 @@ def test_clients_that_may_have_missed_messages_are_disconnected_with_reconnect(
 
 
 def test_suspended_node_keeps_its_clients(start_node: StartNode) -> None:
-    """Those that have answered a ping, and those that have sent `connect`, while it stood still."""
+    """These are clients that have answered a ping, and clients that have sent `connect`, during the suspension."""
     node = start_node(ping_interval=3, stale_connection_close_delay=2)
     with Swarm([node.port], LIVE, CLIENTS) as swarm, ExitStack() as newcomers:
         eventually(lambda: swarm.subscribed == CLIENTS, within=10)
@@ -185,7 +185,7 @@ def test_suspended_redis_loses_no_accepted_messages(start_node: StartNode, redis
 def test_suspended_sentinel_has_no_effect_while_another_runs(
     start_server: StartNode, redis: RedisServer, tmp_path: Path
 ) -> None:
-    """Even when the nodes have to ask for the master meanwhile."""
+    """This holds even if the nodes must look up the master in the meantime."""
     sentinels = [Sentinel(tmp_path, {"main": redis}) for _ in range(2)]
     try:
         times = {"redis_connect_timeout": 0.5, "redis_read_timeout": 2, "redis_write_timeout": 1}

@@ -1,4 +1,4 @@
-"""Endpoints on ports of their own: there, and nowhere else."""
+"""Endpoints with separate ports are served only on these ports."""
 
 from __future__ import annotations
 

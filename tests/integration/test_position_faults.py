@@ -1,4 +1,4 @@
-"""Positions across faults of Redis: a recovery that says it is complete is complete, whatever has happened to Redis.
+"""Positions across faults of Redis: a recovery that is reported as complete is complete, after any fault.
 
 Two engines share real servers that lose data, freeze and are failed over, while one greenlet publishes, others recover
 from every position that was ever seen, and subscribers follow the streams as clients with positions do.
@@ -35,19 +35,19 @@ RECOVERERS = 4
 
 
 class Ledger:
-    """What was accepted in one channel, in its order."""
+    """The accepted publications of one channel, in order."""
 
     def __init__(self) -> None:
         self.uids: list[str] = []
         self.positions: list[StreamPosition] = []
 
     def note(self, uid: str, position: StreamPosition) -> None:
-        """A publish has returned."""
+        """Record an accepted publication."""
         self.uids.append(uid)
         self.positions.append(position)
 
     def after(self, position: StreamPosition) -> list[str]:
-        """What was accepted after a position; all of its epoch and later if it comes before all of them."""
+        """Return the publications after a position; all of its epoch and later if it is before all of them."""
         of_epoch = [number for number, seen in enumerate(self.positions) if seen.epoch == position.epoch]
         reached = [number for number in of_epoch if self.positions[number].offset <= position.offset]
         if reached:
@@ -56,9 +56,9 @@ class Ledger:
 
 
 class Follower:
-    """A subscriber of one channel on one engine that counts on receiving all, as clients with positions do.
+    """A subscriber of one channel on one engine that must receive all publications, like clients with positions.
 
-    `segments` has the uids that it has received without being told that some are missing.
+    `segments` has the received uids, separated where a gap was reported.
     """
 
     def __init__(self, engine: RedisEngine, channel: str) -> None:
@@ -83,11 +83,11 @@ class Follower:
 
     def _begin(self) -> StreamPosition:
         self.segments.append([])
-        return patiently(lambda: self._engine.stream(self._channel, HistoryFilter(), META_LIFETIME).top)
+        return retry_until_answered(lambda: self._engine.stream(self._channel, HistoryFilter(), META_LIFETIME).top)
 
     def _recover(self, position: StreamPosition) -> StreamPosition:
         self.recoveries += 1
-        found = patiently(lambda: self._engine.recover_since(self._channel, position, ALL, META_LIFETIME))
+        found = retry_until_answered(lambda: self._engine.recover_since(self._channel, position, ALL, META_LIFETIME))
         if not found.recovered:
             self.segments.append([])
         self.segments[-1] += [publication.uid for publication in found.publications]
@@ -95,7 +95,7 @@ class Follower:
 
 
 class Node:
-    """What an engine calls: gives publications to the followers."""
+    """A handler of an engine that passes publications to the followers."""
 
     def __init__(self, settings: RedisSettings) -> None:
         self.engine = RedisEngine(settings)
@@ -115,8 +115,8 @@ class Node:
 T = TypeVar("T")
 
 
-def patiently(ask: Callable[[], T]) -> T:
-    """What `ask` returns, as soon as the engine can answer."""
+def retry_until_answered(ask: Callable[[], T]) -> T:
+    """Call `ask` until the engine can answer, and return the result."""
     while True:
         try:
             return ask()
@@ -163,7 +163,7 @@ class Trial:
             gevent.sleep(0.001)
 
     def _some_position(self, ledger: Ledger) -> StreamPosition | None:
-        """Mostly one of the last that were accepted; sometimes an old one, or one that nobody has been given."""
+        """Return mostly one of the newest accepted positions; sometimes an old one, or one that does not exist."""
         if not ledger.positions:
             return None
         recent = ledger.positions[-HISTORY.size :]
@@ -185,11 +185,11 @@ class Trial:
         if found.recovered and [uid for uid in uids if uid in set(needed)] != needed:
             self.false.append(f"{channel} from {position}: {needed} were accepted, {uids} recovered")
 
-    def go_on(self, pause: float) -> None:
-        """Let everything run for a while."""
+    def run_for(self, pause: float) -> None:
+        """Let all greenlets run for some time."""
         gevent.sleep(pause)
 
-    def go_on_until_well(self) -> None:
+    def run_until_recovered(self) -> None:
         """Wait until both nodes can publish again, and their followers receive it."""
 
         def well() -> bool:
@@ -204,7 +204,7 @@ class Trial:
         eventually(well, within=20, what="all followers receive again")
 
     def end(self, fault: str) -> None:
-        """Run until there were enough tries, and check that none of them and no follower was told too much."""
+        """Run until there were enough tries, and check that all recoveries and followers are correct."""
         eventually(lambda: self.tries >= TRIES, within=60, what="enough tries")
         self.stop()
         accepted = sum(len(ledger.uids) for ledger in self.ledgers.values())
@@ -231,7 +231,7 @@ class Trial:
 
 
 def check_segment(segment: Sequence[str], accepted: Sequence[str]) -> None:
-    """A follower that was not told of a gap has all that was accepted between its first and its last publication."""
+    """Check that a segment contains all accepted publications between its first and its last one."""
     assert len(set(segment)) == len(segment), "twice"
     known = [uid for uid in segment if uid in set(accepted)]
     if known:
@@ -255,36 +255,36 @@ def shard(server: RedisServer) -> ShardSettings:
     return ShardSettings(ServerAddress("127.0.0.1", server.port))
 
 
-def test_a_restart_with_all_data(tmp_path: Path, begin: Callable[..., Trial]) -> None:
+def test_clients_recover_after_a_restart_with_all_data(tmp_path: Path, begin: Callable[..., Trial]) -> None:
     with redis_server(tmp_path, "--appendonly", "yes") as redis:
         trial = begin(shard(redis))
         for _ in range(3):
-            trial.go_on(0.5)
+            trial.run_for(0.5)
             redis.restart()
-            trial.go_on_until_well()
+            trial.run_until_recovered()
         trial.end("restarted with all data")
 
 
-def test_a_restart_with_old_data(tmp_path: Path, begin: Callable[..., Trial]) -> None:
-    """The last messages are lost, and the server does not say so."""
+def test_clients_recover_after_a_restart_with_old_data(tmp_path: Path, begin: Callable[..., Trial]) -> None:
+    """The last messages are lost, and the server does not report it."""
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for _ in range(3):
-            trial.go_on(0.3)
+            trial.run_for(0.3)
             redis.ask("SAVE")
-            trial.go_on(0.3)
+            trial.run_for(0.3)
             redis.restart()
-            trial.go_on_until_well()
+            trial.run_until_recovered()
         trial.end("restarted with old data")
 
 
-def test_a_restart_without_data(tmp_path: Path, begin: Callable[..., Trial]) -> None:
+def test_clients_recover_after_a_restart_without_data(tmp_path: Path, begin: Callable[..., Trial]) -> None:
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for _ in range(3):
-            trial.go_on(0.5)
+            trial.run_for(0.5)
             redis.restart()
-            trial.go_on_until_well()
+            trial.run_until_recovered()
         trial.end("restarted empty")
 
 
@@ -292,22 +292,22 @@ def test_clients_recover_after_flushall(tmp_path: Path, begin: Callable[..., Tri
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for _ in range(5):
-            trial.go_on(0.3)
+            trial.run_for(0.3)
             redis.ask("FLUSHALL")
-            trial.go_on_until_well()
+            trial.run_until_recovered()
         trial.end("FLUSHALL")
 
 
 def test_clients_recover_after_redis_was_frozen(tmp_path: Path, begin: Callable[..., Trial]) -> None:
-    """So long that publishes fail, and are carried out all the same when it continues."""
+    """Redis is suspended so long that publishes fail, and are carried out when it continues."""
     with redis_server(tmp_path) as redis:
         trial = begin(shard(redis))
         for length in (1.5, 6.5):
-            trial.go_on(0.3)
+            trial.run_for(0.3)
             redis.freeze()
-            trial.go_on(length)
+            trial.run_for(length)
             redis.thaw()
-            trial.go_on_until_well()
+            trial.run_until_recovered()
         assert trial.refused
         trial.end("frozen")
 
@@ -317,12 +317,12 @@ def test_clients_recover_after_redis_connections_were_killed(tmp_path: Path, beg
         trial = begin(shard(redis))
         for number in range(20):
             redis.ask("CLIENT", "KILL", "TYPE", "pubsub" if number % 2 else "normal")
-            trial.go_on(0.1)
-        trial.go_on_until_well()
+            trial.run_for(0.1)
+        trial.run_until_recovered()
         trial.end("CLIENT KILL")
 
 
-def test_sentinel_promotes_a_replica_that_lacks_the_last_messages(tmp_path: Path, begin: Callable[..., Trial]) -> None:
+def test_sentinel_promotes_a_replica_without_the_last_messages(tmp_path: Path, begin: Callable[..., Trial]) -> None:
     master = RedisServer(tmp_path)
     replica = RedisServer(tmp_path, "--replicaof", "127.0.0.1", str(master.port))
     sentinel = Sentinel(tmp_path, {"main": master})
@@ -331,15 +331,15 @@ def test_sentinel_promotes_a_replica_that_lacks_the_last_messages(tmp_path: Path
         eventually(lambda: sentinel.ask("SENTINEL", "REPLICAS", "main"), within=15, what="Sentinel finds the replica")
         addresses = tuple(ServerAddress("127.0.0.1", port) for port in (free_port(), sentinel.port))
         trial = begin(ShardSettings(ServerAddress("127.0.0.1", 1), sentinels=Sentinels("main", addresses)))
-        trial.go_on(0.5)
+        trial.run_for(0.5)
         replica.freeze()
         master.ask("CLIENT", "KILL", "TYPE", "replica")  # what is published from now on is on its way to nobody
-        trial.go_on(0.4)
+        trial.run_for(0.4)
         master.kill()
         replica.thaw()
         eventually(lambda: b"role:master" in replica.ask("INFO", "replication"), within=20)
-        trial.go_on_until_well()
-        trial.go_on(seconds(0.5))
+        trial.run_until_recovered()
+        trial.run_for(seconds(0.5))
         trial.end("Sentinel failover")
     finally:
         stop([sentinel, replica, master])

@@ -91,7 +91,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory, nodes: tuple[Server, Serve
 
 
 def clients(stack: ExitStack, one: Server, two: Server) -> Callable[[], bool]:
-    """Connect clients of all kinds; the result lets them and a backend do something."""
+    """Connect clients of all kinds; returns a function that lets them and a backend send commands."""
     v1 = ProtocolClient(one, "ann")
     stack.callback(v1.close)
     json_, protobuf = ProtocolClientV2(one, "bob"), ProtocolClientV2(two, "cid", "protobuf")
@@ -157,7 +157,7 @@ def test_prometheus_reads_all_nodes_without_an_error(scraped: Prometheus) -> Non
 
 
 @pytest.mark.usefixtures("scraped")
-def test_promtool_finds_nothing_wrong_with_the_metrics(nodes: tuple[Server, Server]) -> None:
+def test_promtool_reports_no_errors_in_the_metrics(nodes: tuple[Server, Server]) -> None:
     for node in nodes:
         assert lint(ApiClient(node.host, node.port).request("GET", "/metrics").body) == []
 

@@ -1,4 +1,4 @@
-"""The files in conf/ for proxies, each under the proxy that it is for, with real clients through it."""
+"""The files in conf/ for proxies, each with its proxy and real clients."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ StartServer = Callable[..., Server]
 
 
 class Through:
-    """A server as clients of a proxy see it."""
+    """A server behind a proxy, at the address of the proxy."""
 
     def __init__(self, port: int, server: Server) -> None:
         self.host, self.port, self.secret = "127.0.0.1", port, server.secret
 
 
 def nginx_of(text: str, directory: Path) -> list[str]:
-    """nginx with a whole file of the repository, changed only where it would need root."""
+    """Run nginx with a whole file of the repository, changed only where it would require root."""
     paths = "".join(f"{name}_temp_path {directory}/{name};\n" for name in ("proxy", "fastcgi", "uwsgi", "scgi"))
     text = text.replace("http {", f"http {{ access_log off; client_body_temp_path {directory}/body;\n{paths}", 1)
     user = "user root; " if os.geteuid() == 0 else ""  # else it could not read what is in a test's directory
@@ -65,7 +65,7 @@ PUBLISH = b'{"method": "publish", "params": {"channel": "news", "data": 1}}'
 
 
 def check_that_only_clients_pass(port: int, prefix: str = "", scheme: str = "http") -> None:
-    """What is for backends and operators is refused, and what is for clients is not."""
+    """Check that the endpoints for backends and operators are refused, and those for clients are not."""
     for path in CLOSED:
         for method in ([], ["--data-binary", PUBLISH.decode(), "-H", "Content-Type: application/json"]):
             address = f"{scheme}://127.0.0.1:{port}{prefix}{path}"
@@ -90,7 +90,7 @@ def nginx_conf(port: int, server: Server) -> str:
     )
 
 
-def test_nginx_on_a_domain_of_its_own(tmp_path: Path, start_server: StartServer) -> None:
+def test_clients_connect_through_nginx_on_a_separate_domain(tmp_path: Path, start_server: StartServer) -> None:
     server = start_server(log_level="debug", health=True, **OPERATORS_OPTIONS)
     port = free_port()
     with (
@@ -105,7 +105,7 @@ def test_nginx_on_a_domain_of_its_own(tmp_path: Path, start_server: StartServer)
 
 
 def test_nginx_keeps_connections_to_the_server_open(tmp_path: Path, start_server: StartServer) -> None:
-    """One that is closed after each request leaves its port in TIME_WAIT."""
+    """A connection that is closed after each request would leave its port in TIME_WAIT."""
     server = start_server()
     port = free_port()
     with proxy(nginx_of(nginx_conf(port, server), tmp_path), port, tmp_path):
@@ -115,7 +115,7 @@ def test_nginx_keeps_connections_to_the_server_open(tmp_path: Path, start_server
         assert len([one for one in connections if one.status == psutil.CONN_ESTABLISHED]) == 1
 
 
-def test_nginx_asks_another_node_while_one_is_being_stopped(tmp_path: Path, start_server: StartServer) -> None:
+def test_nginx_uses_another_node_while_one_is_stopping(tmp_path: Path, start_server: StartServer) -> None:
     leaving, staying = (start_server(shutdown_timeout=5) for _ in range(2))
     port = free_port()
     text = nginx_conf(port, leaving).replace("ip_hash;", "")  # in turns: one address of ours would get one node

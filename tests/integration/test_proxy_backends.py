@@ -45,7 +45,7 @@ def command(framework: str) -> list[str]:
 
 @contextmanager
 def process(framework: str) -> Iterator[str]:
-    """A backend in a process of its own, as its URL."""
+    """Run a backend in a separate process, and return its URL."""
     with subprocess.Popen(command(framework), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as backend:
         assert backend.stdout is not None
         try:
@@ -55,13 +55,13 @@ def process(framework: str) -> Iterator[str]:
 
 
 def options(url: str) -> dict[str, Any]:
-    """The options of a server that asks the backend at this URL."""
+    """The options of a server that sends requests to the backend at this URL."""
     return {"namespaces": NAMESPACES, **{f"proxy_{event}_endpoint": f"{url}/{event}" for event in EVENTS}}
 
 
 @pytest.fixture(scope="module", params=["flask", "django", "express"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that asks a backend in one of the frameworks."""
+    """A server with a backend in one of the frameworks."""
     with process(request.param) as url, running(options(url), tmp_path_factory.mktemp("server")) as started:
         yield started
 
@@ -157,7 +157,7 @@ def test_other_clients_are_served_while_a_backend_hangs(start_server: StartServe
     assert server.log.count("timeout: no response") == 1
 
 
-def test_clients_connect_once_a_backend_is_there(start_server: StartServer, connect: Connect) -> None:
+def test_clients_connect_as_soon_as_a_backend_is_available(start_server: StartServer, connect: Connect) -> None:
     with hook_backend() as backend:
         url = backend.url.partition("/hooks")[0]
         backend.answer = lambda asked: (503 if len(backend.events) < 3 else 200, {"result": {"user": "ann"}})
@@ -168,7 +168,7 @@ def test_clients_connect_once_a_backend_is_there(start_server: StartServer, conn
     assert server.log.count("status 503") == 1
 
 
-def test_a_backend_decides_how_long_connections_go_on(start_server: StartServer, connect: Connect) -> None:
+def test_backend_decides_how_long_connections_continue(start_server: StartServer, connect: Connect) -> None:
     def answer(asked: dict[str, Any]) -> tuple[int, Any]:
         soon = int(time.time()) + 1
         if "user" not in asked:
@@ -187,7 +187,7 @@ def test_a_backend_decides_how_long_connections_go_on(start_server: StartServer,
 
 
 @pytest.mark.parametrize("name", ["uni_sse", "uni_http_stream"])
-def test_one_way_connections_are_asked_about(start_server: StartServer, name: str) -> None:
+def test_backend_receives_requests_for_one_way_connections(start_server: StartServer, name: str) -> None:
     with hook_backend() as backend:
         backend.answer = lambda asked: (200, {"result": {"user": "ann", "channels": ["open:a"], "data": 7}})
         server = start_server(**options(backend.url.partition("/hooks")[0]), **{name: True})
@@ -198,7 +198,7 @@ def test_one_way_connections_are_asked_about(start_server: StartServer, name: st
 
 
 @pytest.mark.parametrize("name", ["http_stream", "sse"])
-def test_streams_are_asked_about(start_server: StartServer, name: str) -> None:
+def test_backend_receives_requests_for_streams(start_server: StartServer, name: str) -> None:
     with hook_backend() as backend:
         backend.answer = lambda asked: (200, {"result": {"user": "ann"}})
         server = start_server(**options(backend.url.partition("/hooks")[0]))
@@ -208,6 +208,6 @@ def test_streams_are_asked_about(start_server: StartServer, name: str) -> None:
 
 
 def asked(backend: Backend, **fields: Any) -> None:
-    """Check that the backend was asked about one connection with these fields."""
+    """Check that the backend received one connect request with these fields."""
     (request,) = backend.events
     assert request.items() >= fields.items()

@@ -1,4 +1,4 @@
-"""Commands through Redis from a process that is no node: this one, which gevent has not patched."""
+"""Commands through Redis from a process that is not a node, such as this one, which gevent has not patched."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def flask_command(directory: Path, *arguments: str, **options: Any) -> subproces
 
 
 def run_beside(directory: Path, site: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Python with these arguments beside the site as news.py."""
+    """Run Python with these arguments in a directory with the site as news.py."""
     config = {f"GENTRIFUGO_{name.upper()}": value for name, value in options.items()}
     (directory / "news.py").write_text(site % config, encoding="utf-8")
     command = [sys.executable, *arguments]

@@ -1,4 +1,4 @@
-"""Commands from queues in Redis: nothing twice, nothing lost, nothing out of order, whoever does the work."""
+"""Commands from queues in Redis are carried out once and in order, by any node."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_queue_with_a_wrong_type_is_logged_again_after_recovery(redis: RedisServ
 
 
 def test_several_nodes_share_several_queues(redis: RedisServer, start_node: StartNode) -> None:
-    """Nothing twice, nothing lost, and each queue in its order."""
+    """No command is repeated or lost, and each queue keeps its order."""
     nodes = [start_node(redis_api_num_shards=3, namespaces=[{"name": "queue"}]) for _ in range(3)]
     with ProtocolClient(nodes[0], "ann") as ann:
         for queue in range(3):
@@ -129,8 +129,8 @@ def test_several_nodes_share_several_queues(redis: RedisServer, start_node: Star
         ann.socket.assert_quiet()
 
 
-def test_a_node_that_is_stopped_loses_nothing(redis: RedisServer, start_node: StartNode) -> None:
-    """And the others go on where it stopped."""
+def test_stopped_node_loses_no_queued_commands(redis: RedisServer, start_node: StartNode) -> None:
+    """The other nodes continue where it stopped."""
     staying, leaving = start_node(), start_node()
     with ProtocolClient(staying, "ann") as ann:
         ann.subscribe("news")
@@ -143,7 +143,7 @@ def test_a_node_that_is_stopped_loses_nothing(redis: RedisServer, start_node: St
 
 
 def test_commands_taken_by_a_dead_node_are_carried_out_by_another(redis: RedisServer, start_node: StartNode) -> None:
-    """In its place before what came later; here the dead node is one that this test plays."""
+    """They are carried out before later commands. The test simulates the dead node."""
     with ProtocolClient(start_node(), "ann") as ann:
         ann.subscribe("news")
         redis.ask("SET", "centrifugo.api.lease", "a node that died", "PX", 1500)
@@ -165,7 +165,7 @@ def test_each_shard_has_its_own_queues(tmp_path: Path, redis: RedisServer, start
         assert ann.message() == 2
 
 
-def test_the_queue_outlives_a_redis_that_restarts(redis: RedisServer, start_node: StartNode) -> None:
+def test_queue_is_read_after_a_redis_restart(redis: RedisServer, start_node: StartNode) -> None:
     node = start_node()
     with ProtocolClient(node, "ann") as ann:
         ann.subscribe("news")

@@ -1,6 +1,6 @@
-"""What a Redis that fails costs: real servers are killed, frozen, cut off and failed over, and losses are counted.
+"""Losses by failures of Redis: real servers are killed, suspended, disconnected and failed over.
 
-The promises, and the table of what was counted here, stand in docs/redis.md.
+The guarantees, and the table of measured losses, are in docs/redis.md.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Audience:
         self._number = 0
 
     def publish(self, channel: str) -> bool:
-        """Publish the next number; whether the server says that it worked."""
+        """Publish the next number, and return whether the server has accepted it."""
         self._number += 1
         began = time.monotonic()
         command = {"method": "publish", "params": {"channel": channel, "data": self._number}}
@@ -91,7 +91,7 @@ class Audience:
             time.sleep(0.002)
 
     def publish_until_well(self, within: float = 10) -> None:
-        """Publish until every channel takes it and every client has had it."""
+        """Publish until every channel accepts it and every client has received it."""
         waiting = {(id(client), channel) for client in self.clients for channel in self.channels}
         self.received: dict[tuple[int, str], list[int]] = {pair: [] for pair in waiting}
         marks: dict[str, int] = {}
@@ -111,7 +111,7 @@ class Audience:
         eventually(well, within=within, what="all clients have messages again")
 
     def finish(self) -> None:
-        """Read what is still on its way."""
+        """Read the remaining messages."""
         for client in self.clients:
             client.call("ping")
             self._read(client)
@@ -125,7 +125,7 @@ class Audience:
             self.received[id(client), push["body"]["channel"]].append(push["body"]["data"])
 
     def lost(self, channel: str) -> list[int]:
-        """The most that a client has missed of what was accepted; checks that nothing came twice or out of order."""
+        """Return the largest number of lost messages of a client; check that none is duplicate or out of order."""
         most: list[int] = []
         for client in self.clients:
             received = self.received[id(client), channel]
@@ -135,7 +135,7 @@ class Audience:
         return most
 
     def check_recovery(self, node: Server) -> None:
-        """A client that returns, whatever it saw last, is told that it has everything only if that is so."""
+        """Check that a recovery from any last message is reported as complete only if it is complete."""
         accepted = self.accepted["kept:news"]
         with ProtocolClient(node, "bob") as bob:
             kept = [
@@ -154,7 +154,7 @@ class Audience:
             client.close()
 
     def report(self, fault: str) -> None:
-        """For the table in docs/redis.md: shown with `pytest -s`."""
+        """Print a row for the table in docs/redis.md, which `pytest -s` shows."""
         for channel in self.channels:
             accepted, refused = len(self.accepted[channel]), len(self.refused[channel])
             print(f"{fault}, {channel}: accepted {accepted}, refused {refused}, lost {len(self.lost(channel))}")
@@ -173,12 +173,12 @@ def watch() -> Iterator[Callable[..., Audience]]:
         yield make
 
 
-def suffer(audience: Audience, fault: str, break_it: Callable[[], None], mend_it: Callable[[], None]) -> None:
-    """Publish before, during and after a fault; nobody waits too long, nobody is cut off."""
+def run_fault(audience: Audience, fault: str, start_fault: Callable[[], None], end_fault: Callable[[], None]) -> None:
+    """Publish before, during and after a fault; no request takes too long, and no client is disconnected."""
     audience.publish_for(0.3)
-    break_it()
+    start_fault()
     audience.publish_for(seconds(1.5))
-    mend_it()
+    end_fault()
     audience.publish_until_well()
     audience.publish_for(0.3)
     audience.finish()
@@ -218,16 +218,18 @@ def test_node_recovers_after_redis_was_killed_and_restarted_empty(
 ) -> None:
     nodes = start_node(redis), start_node(redis)
     audience = watch(*nodes)
-    suffer(audience, "killed, back empty", redis.kill, redis.start)
+    run_fault(audience, "killed, back empty", redis.kill, redis.start)
     assert audience.refused["live"]
     assert audience.lost("kept:news") == []
     audience.check_recovery(nodes[0])
 
 
-def test_redis_restarts_at_once(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
+def test_node_recovers_after_an_immediate_redis_restart(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
     nodes = start_node(redis), start_node(redis)
     audience = watch(*nodes)
-    suffer(audience, "restarted at once", redis.restart, lambda: None)
+    run_fault(audience, "restarted at once", redis.restart, lambda: None)
     assert audience.lost("kept:news") == []
     audience.check_recovery(nodes[1])
 
@@ -237,7 +239,7 @@ def test_node_recovers_after_redis_was_frozen(
 ) -> None:
     nodes = start_node(redis), start_node(redis)
     audience = watch(*nodes)
-    suffer(audience, "frozen for 1.5 s", redis.freeze, redis.thaw)
+    run_fault(audience, "frozen for 1.5 s", redis.freeze, redis.thaw)
     assert audience.refused["live"]
     assert audience.lost("kept:news") == []
 
@@ -245,7 +247,7 @@ def test_node_recovers_after_redis_was_frozen(
 def test_node_recovers_after_redis_was_frozen_for_long(
     redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
 ) -> None:
-    """So long that the subscriptions are given up, too."""
+    """Redis is suspended so long that the subscriptions are closed, too."""
     nodes = start_node(redis), start_node(redis)
     audience = watch(*nodes)
 
@@ -253,15 +255,17 @@ def test_node_recovers_after_redis_was_frozen_for_long(
         redis.freeze()
         time.sleep(5)
 
-    suffer(audience, "frozen for 6.5 s", freeze, redis.thaw)
+    run_fault(audience, "frozen for 6.5 s", freeze, redis.thaw)
     assert audience.lost("kept:news") == []
     assert "(subscriptions): connection lost, reconnecting: read timeout" in nodes[0].log
 
 
-def test_the_scripts_are_forgotten(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
-    """As happens after a FLUSH of the database, too."""
+def test_node_recovers_after_script_flush(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
+    """Redis loses its scripts also when it restarts."""
     audience = watch(start_node(redis))
-    suffer(audience, "SCRIPT FLUSH", lambda: redis.ask("SCRIPT", "FLUSH"), lambda: None)
+    run_fault(audience, "SCRIPT FLUSH", lambda: redis.ask("SCRIPT", "FLUSH"), lambda: None)
     assert audience.refused == {"kept:news": [], "live": []}
     assert audience.lost("kept:news") == audience.lost("live") == []
 
@@ -271,7 +275,7 @@ def test_node_recovers_after_flushall(
 ) -> None:
     node = start_node(redis)
     audience = watch(node)
-    suffer(audience, "FLUSHALL", lambda: redis.ask("FLUSHALL"), lambda: None)
+    run_fault(audience, "FLUSHALL", lambda: redis.ask("FLUSHALL"), lambda: None)
     assert audience.refused == {"kept:news": [], "live": []}
     assert audience.lost("kept:news") == audience.lost("live") == []
     audience.check_recovery(node)
@@ -280,25 +284,27 @@ def test_node_recovers_after_flushall(
 # -- the network
 
 
-def test_the_network_of_a_node_drops(redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]) -> None:
-    """The other node publishes all the while; what the history has is delivered late."""
+def test_node_recovers_after_its_network_dropped_data(
+    redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
+) -> None:
+    """The other node continues to publish; publications in the history are delivered later."""
     with TcpProxy("127.0.0.1", redis.port) as network:
         near, far = start_node(redis), start_node(network)
         audience = watch(far, near)
-        suffer(audience, "network of one node", network.break_connections, network.restore)
+        run_fault(audience, "network of one node", network.break_connections, network.restore)
         assert audience.refused == {"kept:news": [], "live": []}
         assert audience.lost("live"), "the network did not drop"
         assert audience.lost("kept:news") == []
         audience.check_recovery(far)
 
 
-def test_the_network_of_the_publishing_node_drops(
+def test_publishing_node_recovers_after_its_network_dropped_data(
     redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
 ) -> None:
     with TcpProxy("127.0.0.1", redis.port) as network:
         near, far = start_node(redis), start_node(network)
         audience = watch(near, far)
-        suffer(audience, "network of the publishing node", network.break_connections, network.restore)
+        run_fault(audience, "network of the publishing node", network.break_connections, network.restore)
         assert audience.refused["live"]
         assert audience.lost("kept:news") == []
         audience.check_recovery(near)
@@ -313,7 +319,7 @@ def test_node_recovers_after_its_connections_were_killed(
         for kind in ("normal", "pubsub"):
             redis.ask("CLIENT", "KILL", "TYPE", kind)
 
-    suffer(audience, "CLIENT KILL", kill, kill)
+    run_fault(audience, "CLIENT KILL", kill, kill)
     assert audience.lost("kept:news") == []
 
 
@@ -349,7 +355,7 @@ def replication(server: RedisServer) -> str:
     return str(server.ask("INFO", "replication").decode())
 
 
-def test_a_shard_fails_and_the_other_goes_on(
+def test_other_shard_continues_while_one_fails(
     tmp_path: Path, redis: RedisServer, start_node: StartNode, watch: Callable[..., Audience]
 ) -> None:
     with redis_server(tmp_path) as other:
@@ -357,7 +363,7 @@ def test_a_shard_fails_and_the_other_goes_on(
         nodes = start_node(None, redis_port=ports), start_node(None, redis_port=ports)
         names = tuple(f"kept:{number}" for number in range(8))
         audience = watch(*nodes, channels=names)
-        suffer(audience, "one shard of two", other.kill, other.start)
+        run_fault(audience, "one shard of two", other.kill, other.start)
         stricken = [name for name in names if audience.refused[name]]
         assert 0 < len(stricken) < len(names)
         for name in names:
@@ -368,7 +374,7 @@ def test_a_shard_fails_and_the_other_goes_on(
 
 
 @pytest.mark.parametrize("count", [10_000])
-def test_thousands_of_subscriptions_are_back_within_seconds(
+def test_thousands_of_subscriptions_are_restored_within_seconds(
     count: int, redis: RedisServer, start_node: StartNode
 ) -> None:
     node = start_node(redis, client_channel_limit=count, client_request_max_size=1 << 24)

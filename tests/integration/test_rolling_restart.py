@@ -1,4 +1,4 @@
-"""Nodes that are replaced one after the other, under a thousand clients and a publisher that goes on."""
+"""Nodes that are replaced one after the other, with a thousand clients and a publisher that continues."""
 
 from __future__ import annotations
 

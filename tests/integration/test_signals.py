@@ -1,4 +1,4 @@
-"""A running server and the operating system: signals, pid file, log file, addresses that are taken."""
+"""A running server and the operating system: signals, pid file, log file, addresses in use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ StartServer = Callable[..., Server]
 
 
 def reload_with(server: Server, text: str) -> None:
-    """Write the configuration file anew and send HUP."""
+    """Rewrite the configuration file and send SIGHUP."""
     server.config_file.write_text(text, encoding="utf-8")
     os.kill(server.pid, signal.SIGHUP)
 

@@ -1,4 +1,4 @@
-"""The nginx of docs/admin.md in front of the admin interface, with a stand-in for the program that knows operators."""
+"""The nginx of docs/admin.md in front of the admin interface, with a fake identity provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gentrifugo --app` while a site is developed, and with several workers: real processes, files and clients."""
+"""`gentrifugo --app` during development, and with several workers: real processes, files and clients."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def directory(tmp_path: Path) -> Path:
 
 @contextmanager
 def serving(directory: Path, *arguments: str, **environ: str) -> Iterator[Serving]:
-    """The address, what has been logged, and the first process; all of them end well."""
+    """Run the command; returns the address, the log, and the first process, which all must exit normally."""
     file = directory / "site.log"
     with file.open("wb") as log:
         command = [PROGRAM, "--port=0", *arguments]
@@ -112,7 +112,7 @@ def connected(client: object, url: str) -> None:
 
 
 class TestReload:
-    def test_a_change_keeps_the_port_and_clients_come_back(self, directory: Path) -> None:
+    def test_reload_keeps_the_port_and_clients_reconnect(self, directory: Path) -> None:
         with serving(directory, "--app=shop", "--reload") as (url, log, _):
             assert get(f"{url}/")[1] == "first"
             before = get(f"{url}/process")[1]
@@ -150,7 +150,7 @@ class TestReload:
             eventually(lambda: get(f"{url}/")[1] == "first", within=20)
 
     def test_a_worker_that_a_debugger_has_stopped_is_not_replaced(self, directory: Path) -> None:
-        """With several workers, one that is silent for longer than worker_timeout is."""
+        """With several workers, a worker without heartbeats for longer than worker_timeout is replaced."""
         code = SITE.format(options="") + STOPPED
         (directory / "shop.py").write_text(code)
         with serving(directory, "--app=shop", "--reload", "--worker_timeout=0.5") as (url, log, _):
@@ -218,7 +218,7 @@ def command_line(process: psutil.Process) -> list[str]:
 
 
 def interrupted(pid: int, terminal: int, sign: bytes) -> tuple[int, bytes]:
-    """Interrupt the processes of a terminal when `sign` is said; the exit status, and all that was said."""
+    """Interrupt the processes of a terminal when `sign` is printed; return the exit status and the output."""
     said = b""
     try:
         while sign not in said:
@@ -237,7 +237,7 @@ def interrupted(pid: int, terminal: int, sign: bytes) -> tuple[int, bytes]:
 
 @contextmanager
 def serving_later(directory: Path) -> Iterator[Callable[[], str]]:
-    """A site that may not be able to serve yet; what it has said."""
+    """Start a site that may not be able to serve yet; returns its output."""
     file = directory / "site.log"
     with file.open("wb") as log:
         command = [PROGRAM, "--app=shop", "--reload", "--port=0"]
@@ -328,7 +328,7 @@ def get_many(url: str) -> set[str]:
 
 
 def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command that ends by itself."""
+    """Run a command that exits by itself."""
     return subprocess.run(
         [PROGRAM, *arguments], cwd=directory, env=environment(), capture_output=True, text=True, timeout=seconds(20)
     )

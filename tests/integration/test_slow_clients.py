@@ -1,4 +1,4 @@
-"""A client that does not read is bounded, told why it is closed, and costs the others nothing."""
+"""A client that does not read has a limited queue, is closed with a reason, and does not delay other clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAYLOAD = "x" * 10_000
 
 
 def publish_until(api: ApiClient, done: Callable[[], bool]) -> int:
-    """Publish numbered messages until `done`; how many."""
+    """Publish numbered messages until `done` returns true; returns their number."""
     for number in range(10_000):
         api.publish("news", [number, PAYLOAD])
         if done():

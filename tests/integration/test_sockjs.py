@@ -46,7 +46,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def start_command(start_server: Start) -> Start:
-    """The same for what no worker makes a difference to."""
+    """Start servers with the command alone, for tests that do not depend on the worker."""
     return lambda **options: start_server(**{**OPTIONS, **options})
 
 
@@ -81,7 +81,7 @@ def test_sockjs_carries_commands_replies_and_messages(start: Start) -> None:
 
 
 def test_a_message_is_the_same_over_every_transport(start: Start) -> None:
-    """100 messages in order, with text that is hard on transports."""
+    """100 messages in order, with unusual characters."""
     server = start()
     api = api_of(server)
     text = '50%41 </script> \u2028 \U0001f600 é \\ "'
@@ -139,7 +139,7 @@ def unwrapped(path: str, chunk: bytes) -> str:
 
 
 def watched(server: Any) -> ProtocolClient:
-    """A client that hears who joins and leaves."""
+    """A client that receives joins and leaves."""
     watcher = ProtocolClient(server, "watcher")
     watcher.subscribe("live:a")
     assert watcher.push()["method"] == "join"
@@ -303,7 +303,7 @@ def test_a_body_that_is_too_large_closes_the_session(start: Start) -> None:
         assert poll.answer().text == closed("limit exceeded", False) + "\n"
 
 
-def test_over_a_websocket_too_a_message_that_is_too_large_closes(start_command: Start) -> None:
+def test_too_large_message_over_websocket_closes_the_session(start_command: Start) -> None:
     server = start_command(client_request_max_size=1000)
     service = Service(server.host, server.port, "/connection")
     try:
@@ -338,7 +338,7 @@ def test_a_huge_body_is_not_read(start: Start, chunked: bool) -> None:
         assert connection.answer().status == 413
 
 
-def test_a_half_sent_body_does_not_hold_a_greenlet(start: Start) -> None:
+def test_incomplete_body_does_not_occupy_a_greenlet(start: Start) -> None:
     server = start(http_header_timeout=0.5)
     with Connection(server.host, server.port) as connection:
         connection.sock.sendall(
@@ -348,7 +348,7 @@ def test_a_half_sent_body_does_not_hold_a_greenlet(start: Start) -> None:
         assert connection.answer().status == 408
 
 
-def test_the_prefix_stands_before_the_endpoint(start: Start) -> None:
+def test_prefix_applies_to_the_sockjs_endpoint(start: Start) -> None:
     server = start(http_prefix="/rt")
     service = Service(server.host, server.port, "/rt/connection")
     assert service.session().opened().send("{}").status == 204

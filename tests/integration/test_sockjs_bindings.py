@@ -1,4 +1,4 @@
-"""SockJS sessions that hooks opened by cookies: in Chromium on a page of the site, and over several workers."""
+"""SockJS sessions of users that hooks identify by cookies: in Chromium on a page of the site, with several workers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(seconds(90))
 
 @contextmanager
 def running_site(directory: Path, origins: str = "auto") -> Iterator[str]:
-    """Where the site with its page is, as long as it runs; `origins` is its option allowed_origins."""
+    """Run the site with its page, and return its address; `origins` is its option allowed_origins."""
     node_package("centrifuge")
     packages = node_package("sockjs-client").parent
     settings = {"SITE_PAGE": str(HERE / "sockjs_page.html"), "SITE_PACKAGES": str(packages), "SITE_ORIGINS": origins}

@@ -56,7 +56,7 @@ def configuration(server: Server, transport: str, **options: Any) -> dict[str, A
 
 
 def publish_all(api: ApiClient) -> list[Any]:
-    """Publish COUNT numbered messages; what subscribers must get."""
+    """Publish COUNT numbered messages, and return the expected messages of subscribers."""
     messages = [[number, TEXT, LONG] for number in range(COUNT)]
     commands = [{"method": "publish", "params": {"channel": "live:a", "data": data}} for data in messages]
     for first in range(0, COUNT, 10):
@@ -147,7 +147,7 @@ class PageHandler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def page_url() -> Iterator[str]:
-    """Where the page is: another origin than that of every server."""
+    """The URL of the page, whose origin differs from that of every server."""
     for package in ("sockjs-client", "centrifuge"):
         node_package(package)
     server = ThreadingHTTPServer(("127.0.0.1", 0), PageHandler)
@@ -194,7 +194,7 @@ class Page:
         return eventually(find, within=within, what=f"{name} ({self.evaluate('JSON.stringify(events.slice(-5))')})")[1]
 
     def messages(self, count: int) -> list[Any]:
-        """The next messages, once there are `count` of them; nothing else may come between."""
+        """Return the next `count` messages; no other events may arrive between them."""
 
         def enough() -> bool:
             return int(self.evaluate("events.length")) >= self._seen + count
@@ -238,7 +238,7 @@ def test_sockjs_client_works_in_chromium_on_a_page_of_another_origin(
 def test_disconnect_of_a_client_in_chromium_is_noticed(
     start_server: StartServer, browser: Driver, page_url: str, transport: str
 ) -> None:
-    """At once, or, where the browser keeps the last poll open, a disconnect delay after the next heartbeat."""
+    """This happens at once or, if the browser keeps the last poll open, a disconnect delay after the next heartbeat."""
     server = start_server(**{**OPTIONS, "sockjs_url": f"{page_url}/sockjs.js"})
     with ProtocolClient(server, "watcher") as watcher:
         watcher.subscribe("live:a")

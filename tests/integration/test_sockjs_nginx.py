@@ -1,4 +1,4 @@
-"""SockJS behind a real nginx, with the location blocks that docs/sockjs.md gives, each once under every server."""
+"""SockJS behind a real nginx with the location blocks of docs/sockjs.md, each with every kind of server."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def upstream(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture(params=["domain", "location"])
 def service(request: pytest.FixtureRequest, upstream: Any, tmp_path: Path) -> Iterator[Service]:
-    """The endpoint as clients of nginx see it, once on a domain of its own and once within a site."""
+    """The endpoint behind nginx, once on a separate domain and once within a site."""
     port = free_port()
     (block,) = (block for block in BLOCKS if ("/realtime" in block) == (request.param == "location"))
     block = block.replace("127.0.0.1:8000", f"{upstream.host}:{upstream.port}")
@@ -77,7 +77,7 @@ def num_clients(api: ApiClient) -> int:
 
 
 def test_requests_of_every_transport_pass_nginx(service: Service, upstream: Any) -> None:
-    """Pages, polls, streams and WebSockets; what is written comes at once, and who goes is gone at once."""
+    """Pages, polls, streams and WebSockets; data and disconnects are passed on at once."""
     api = ApiClient(upstream.host, upstream.port)
     assert service.get("").text == "Welcome to SockJS!\n"
     assert service.get("/info", {"Origin": "http://page"}).headers["access-control-allow-origin"] == "http://page"

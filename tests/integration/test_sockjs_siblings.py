@@ -1,4 +1,4 @@
-"""Two nodes of one machine on ports of their own, so that a test knows which holds a session, and what befalls it."""
+"""Two nodes on one machine with separate ports, so that a test knows which node holds a session."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def nodes(tmp_path: Path, redis: RedisServer) -> Iterator[tuple[Server, Server]]:
-    """The node that holds what a test opens, and the one that is asked for it."""
+    """The node that holds the sessions of a test, and the node that receives requests for them."""
     with ExitStack() as stack:
         servers = []
         for name in ("holder", "other"):
@@ -46,7 +46,7 @@ def subscribed(holder: Server) -> SockJSProtocolClient:
 
 
 def moved(client: SockJSProtocolClient, other: Server) -> Session:
-    """The session, asked for at another node from now on."""
+    """Return the session with another node as the target of its requests."""
     client.service.host, client.service.port = other.host, other.port
     return client.session
 
@@ -56,7 +56,7 @@ def open_files(server: Server) -> int:
 
 
 def settled(server: Server) -> int:
-    """How many it has open while nothing happens, whatever a single look may catch opening or closing."""
+    """The number of open files of an idle server; repeated until it does not change."""
     time.sleep(0.5)
     most = 0
     for _ in range(50):
@@ -66,7 +66,7 @@ def settled(server: Server) -> int:
 
 
 def kinds(server: Server) -> dict[str, int]:
-    """What it has open, and how many of each kind: for whoever has to find out what stayed."""
+    """The open files by kind, for the error message."""
     directory = Path(f"/proc/{server.pid}/fd")
     return dict(Counter(os.readlink(file).partition(":")[0] for file in directory.iterdir() if os.path.lexists(file)))
 

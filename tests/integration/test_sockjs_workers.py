@@ -1,4 +1,4 @@
-"""SockJS over several workers on the Redis engine, gunicorn's and our own, where each request may reach any of them."""
+"""SockJS with several workers and the Redis engine, under gunicorn and the command; any worker may get a request."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def poller(server: Gunicorn | Server, user: str = "ann") -> SockJSProtocolClient
 
 
 def streamed(client: SockJSProtocolClient, count: int) -> list[Any]:
-    """What messages a stream brings, and those that come after it."""
+    """The messages of a stream, and of the polls after it."""
     found: list[Any] = []
     while len(found) < count:
         stream = client.session.stream()
@@ -112,7 +112,7 @@ def polled(client: SockJSProtocolClient, count: int) -> list[Any]:
 
 @pytest.mark.parametrize("receive", [polled, streamed], ids=["xhr-polling", "xhr-streaming"])
 def test_every_client_receives_every_message_once_and_in_order(server: Gunicorn | Server, receive: Any) -> None:
-    """Each request comes over a connection of its own, and so to any of the workers."""
+    """Each request uses a new connection, and so reaches any of the workers."""
     api = ApiClient(server.host, server.port)
     with ThreadPoolExecutor(CLIENTS) as pool:
         clients = list(pool.map(lambda number: poller(server, f"user{number}"), range(CLIENTS)))
@@ -157,7 +157,7 @@ def test_an_aborted_poll_ends_the_session_at_once(server: Gunicorn | Server) -> 
 
 
 def test_a_connection_that_is_kept_serves_any_session(server: Gunicorn | Server) -> None:
-    """As a proxy keeps them: the next request on it is another client's, and belongs elsewhere."""
+    """Proxies keep such connections: the next request may belong to another client and to another worker."""
     clients = [poller(server) for _ in range(12)]
     for client in clients:
         client.subscribe("news")

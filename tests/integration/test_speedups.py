@@ -1,4 +1,4 @@
-"""A server with the C module for sending and one without it deliver the same."""
+"""Servers with and without the C module for sending deliver the same messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SUBSCRIBERS = 150
 
 @pytest.fixture(params=["used", "switched off by GENTRIFUGO_SPEEDUPS=0"])
 def speedups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Whether the server that is started next uses the C module, in the words of its log."""
+    """The log line that says whether the next server uses the C module."""
     compiled_send_many()
     used: str = request.param
     if used == "used":
@@ -29,7 +29,7 @@ def speedups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return used
 
 
-def test_messages_arrive_once_and_in_order_while_connections_come_and_go(
+def test_messages_arrive_once_and_in_order_while_clients_connect_and_disconnect(
     speedups: str, start_server: Callable[..., Server]
 ) -> None:
     server = start_server()

@@ -1,4 +1,4 @@
-"""`checkconfig` refuses what a server refuses to start with, in the same words."""
+"""`checkconfig` reports the same errors as a server at startup."""
 
 from __future__ import annotations
 

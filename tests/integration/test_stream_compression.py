@@ -1,4 +1,4 @@
-"""Compressed streams: each message can be read when it comes, by browsers and programs, also behind proxies."""
+"""Compressed streams: browsers and programs can read each message when it arrives, also behind proxies."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def has_more(browser: Driver, before: list[str]) -> bool:
 
 
 def check_browser(browser: Driver, port: int, api_port: int, script: str, data: list[Any]) -> list[str]:
-    """What a page has received, each message as soon as it was published."""
+    """Check that a page receives each message immediately after it was published."""
     browser.send(do="open", url=f"http://127.0.0.1:{port}/connection/info")
     browser.wait_for("opened", within=20)
     browser.send(do="evaluate", expression=script.replace("REQUEST", json.dumps(listening("news"))))

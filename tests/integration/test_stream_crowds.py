@@ -1,7 +1,7 @@
 """Many streams over several nodes behind nginx, which sends each request to the next node: nothing is lost.
 
-By default with few clients and for a short time. The environment variables GENTRIFUGO_TEST_STREAMS (clients) and
-GENTRIFUGO_TEST_STORM (seconds) make it more.
+The default is few clients and a short time. The environment variables GENTRIFUGO_TEST_STREAMS (clients) and
+GENTRIFUGO_TEST_STORM (seconds) increase both.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def members(port: int) -> list[StreamMember]:
     return [kinds[number % len(kinds)](f"user{number}") for number in range(CLIENTS)]
 
 
-def test_many_clients_lose_nothing_in_either_direction(cluster: Cluster) -> None:
+def test_many_clients_lose_no_messages_in_either_direction(cluster: Cluster) -> None:
     """Each command is posted to the next node, which is seldom the one that has the stream."""
     with StreamSwarm(members(cluster.port)) as swarm:
         assert swarm.wait(lambda member: member.is_subscribed.is_set(), within=30 + CLIENTS / 10) == []
@@ -122,7 +122,7 @@ def send_all(member: TwoWayMember, ids: list[int]) -> None:
         assert member.send({"id": id_, "unsubscribe": {"channel": "log:other"}}) == 204
 
 
-def test_a_storm_of_cut_streams_loses_nothing_that_the_history_holds(cluster: Cluster) -> None:
+def test_frequently_cut_streams_recover_everything_in_the_history(cluster: Cluster) -> None:
     """Every stream is cut every fifth of a second, wherever it is, while messages are published."""
     with StreamSwarm(members(cluster.port)) as swarm:
         assert swarm.wait(lambda member: member.is_subscribed.is_set(), within=30 + CLIENTS / 10) == []

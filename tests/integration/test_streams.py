@@ -1,4 +1,4 @@
-"""Clients without WebSocket, and clients that only listen, against real servers; the example of curl in streams.md."""
+"""Clients without WebSocket, and one-way clients, with real servers; the example of curl in streams.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gentrifugo.app.protocol.v2.token_making import connection_token, signed
+from gentrifugo.app.protocol.v2.token_making import connection_token, sign_token
 from tests.docs.pages import DOCS, read
 from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, Gunicorn
 from tests.integration.test_proxies import nginx_conf, nginx_of
@@ -60,7 +60,7 @@ def api(port: int, method: str, **params: Any) -> None:
 
 @contextmanager
 def under(kind: str, directory: Path, **options: Any) -> Iterator[Any]:
-    """A server of one kind: the command, or gunicorn with our worker or the stock worker."""
+    """A server of one kind: the command, or gunicorn with GentrifugoWorker or gevent-websocket's worker."""
     if kind == "command":
         with running({**OPTIONS, **options}, directory) as server:
             yield server
@@ -237,7 +237,7 @@ def test_one_way_client_connects_over_websocket(server: Any) -> None:
 
 
 def test_a_one_way_client_with_an_expired_token_is_closed(server: Any) -> None:
-    first = {"token": signed(KEY, {"sub": "ann", "exp": 1})}
+    first = {"token": sign_token(KEY, {"sub": "ann", "exp": 1})}
     with StreamClient(server.port, "/connection/uni_http_stream", first) as client:
         assert client.next() == {"disconnect": {"code": 3005, "reason": "connection expired"}}
         assert client.read() is None
@@ -346,7 +346,7 @@ def test_nginx_passes_streams_on_at_once(command: Server, tmp_path: Path) -> Non
 
 
 def haproxy_of(port: int, server: Any, directory: Path) -> list[str]:
-    """HAProxy with the file of the repository, at this port and in front of this server alone."""
+    """Run HAProxy with the file of the repository, on this port and with this server."""
     text = (ROOT / "conf" / "haproxy.cfg").read_text()
     text = text.replace("bind :80\n", f"bind 127.0.0.1:{port}\n").replace("maxconn 50000", "maxconn 100")
     text = text.replace("127.0.0.1:8000 check", f"127.0.0.1:{server.port}")
@@ -386,7 +386,7 @@ def test_proxy_passes_messages_on_at_once_over_http_2(command: Server, tmp_path:
 
 
 def check_streams(port: int, server_port: int) -> None:
-    """A message that was published arrives through the proxy before the response ends, on each kind of stream."""
+    """Check that a message arrives through the proxy before the response ends, on each kind of stream."""
     for path in ("/connection/http_stream", "/connection/sse"):
         with StreamClient(port, path, connect(), get=path.endswith("sse")) as client:
             client.next()

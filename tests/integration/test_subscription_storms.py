@@ -1,4 +1,4 @@
-"""Hundreds of connections to Redis that break under thousands of messages, each judged for each subscriber."""
+"""Hundreds of lost connections to Redis during thousands of messages, with a check of each message and subscriber."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def nodes(start_server: StartServer, redis: RedisServer) -> list[Server]:
 
 
 class Storm:
-    """Subscribers of all channels on both nodes: some stay, and some hang up and come back all the time."""
+    """Subscribers of all channels on both nodes: some stay connected, and some reconnect all the time."""
 
     def __init__(self, nodes: list[Server]) -> None:
         ports = [node.port for node in nodes]
@@ -59,8 +59,8 @@ class Storm:
     def swarms(self, channel: str) -> list[Swarm]:
         return [*self.staying[channel], *self.returning[channel]]
 
-    def rage(self, backend: Backend, kill: Callable[[], int]) -> None:
-        """Break connections to Redis, and let clients hang up, until there were enough messages and kills."""
+    def run(self, backend: Backend, kill: Callable[[], int]) -> None:
+        """Break connections to Redis, and disconnect clients, until there were enough messages and kills."""
         members = [member for swarms in self.returning.values() for swarm in swarms for member in swarm.members]
         deadline = time.monotonic() + seconds(MAX_STORM_DURATION)
         while self.kills < KILLS or backend.count * len(CHANNELS) < MESSAGES:
@@ -77,8 +77,8 @@ class Storm:
             for got in (member.got for member in swarm.members if not member.incomplete)
         )
 
-    def judge(self, backend: Backend, of: dict[str, list[Swarm]]) -> Verdict:
-        """All that is wrong, except what a client was told: that its recovery was not complete."""
+    def errors_of(self, backend: Backend, of: dict[str, list[Swarm]]) -> Verdict:
+        """Return all errors except losses that were reported to a client as an incomplete recovery."""
         verdicts = [
             judge([] if member.incomplete else backend.accepted[channel], member.got)
             for channel, swarms in of.items()
@@ -89,7 +89,7 @@ class Storm:
 
 
 def kill(redis: RedisServer, *kinds: str) -> int:
-    """Break the connections of some kinds; how many there were."""
+    """Break the connections of some kinds, and return their number."""
     return sum(int(redis.ask("CLIENT", "KILL", "TYPE", kind)) for kind in kinds)
 
 
@@ -108,14 +108,14 @@ def test_messages_arrive_once_and_in_order_during_subscription_storms(
             channel: max(got[0] for swarm in storm.swarms(channel) for got in swarm.received_messages)
             for channel in CHANNELS
         }
-        storm.rage(backend, lambda: kill(redis, *kinds))
+        storm.run(backend, lambda: kill(redis, *kinds))
         backend.stop()
         for channel, accepted in backend.accepted.items():
             accepted[:] = [number for number in accepted if number >= first[channel]]  # when all were subscribed
         with suppress(AssertionError):  # the verdicts say more
             eventually(lambda: storm.has_all(backend), within=20, what="everything arrives")
-        assert storm.judge(backend, storm.staying) == Verdict()
-        assert storm.judge(backend, storm.returning) == Verdict()
+        assert storm.errors_of(backend, storm.staying) == Verdict()
+        assert storm.errors_of(backend, storm.returning) == Verdict()
         assert [close for channel in CHANNELS for swarm in storm.staying[channel] for close in swarm.closes] == []
         returns = sum(len(member.closes) for swarm in swarms for member in swarm.members)
         assert sum(member.incomplete for swarm in swarms for member in swarm.members) <= returns / 10

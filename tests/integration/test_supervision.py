@@ -1,4 +1,4 @@
-"""The files that supervise a server, each with its own program: supervisord, systemd, logrotate, a platform."""
+"""The files for supervising a server, each with its program: supervisord, systemd, logrotate, a platform."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_supervisord_starts_watches_reloads_and_stops(supervisord: Supervisord) 
 
 
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
-    """With a program where the unit expects one; nothing is started."""
+    """The program of the unit exists, and is not started."""
     for unit in (ROOT / "conf" / "systemd").iterdir():
         text = unit.read_text().replace("/opt/gentrifugo/bin/gentrifugo", str(BIN / "gentrifugo"))
         (tmp_path / unit.name).write_text(text.replace("file:///opt", "https://opt.example"))
@@ -110,7 +110,7 @@ def test_server_listens_on_a_unix_socket(tmp_path: Path) -> None:
 
 
 def test_unix_socket_of_systemd_is_not_removed(tmp_path: Path) -> None:
-    """It listens there for the next process."""
+    """systemd keeps listening on it for the next process."""
     path = tmp_path / "server.sock"
     file = configured(tmp_path, 1, unix_socket=str(path))
     command = [program("systemd-socket-activate"), f"--listen={path}", str(BIN / "gentrifugo"), f"--config={file}"]
@@ -158,7 +158,7 @@ def test_the_server_reopens_its_log_after_logrotate(tmp_path: Path) -> None:
 
 
 def test_logrotate_signals_no_process_of_another_user(tmp_path: Path) -> None:
-    """An old pid file may have the number of a process that has nothing to do with the server."""
+    """An old pid file may contain the ID of an unrelated process."""
     if os.geteuid() != 0:
         pytest.skip("only root can start programs as another user")
     log, pid_file = tmp_path / "gentrifugo.log", tmp_path / "gentrifugo.pid"
@@ -196,7 +196,7 @@ def rotate(directory: Path, log: Path, pid_file: Path, succeeds: bool = True) ->
 
 
 def logged(log: Path, text: str) -> dict[str, Any]:
-    """The line with this text in it, decoded; empty when there is none."""
+    """The log line with this text, decoded; empty if there is none."""
     lines = [line for line in log.read_text().splitlines() if text in line]
     return dict(json.loads(lines[-1])) if lines else {}
 
@@ -204,7 +204,7 @@ def logged(log: Path, text: str) -> dict[str, Any]:
 # -- platforms
 
 
-def test_the_procfile_serves_where_the_platform_says(tmp_path: Path) -> None:
+def test_procfile_serves_on_the_port_of_the_platform(tmp_path: Path) -> None:
     (line,) = (ROOT / "Procfile").read_text().splitlines()
     kind, _, command = line.partition(": ")
     assert kind == "web"

@@ -1,4 +1,4 @@
-"""The system calls of hot paths: a change that adds one for each operation is noticed here, on any machine."""
+"""The system calls of hot paths: a change that adds one for each operation fails here, on any machine."""
 
 from __future__ import annotations
 

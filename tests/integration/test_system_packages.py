@@ -1,4 +1,4 @@
-"""The .deb and the .rpm: built, and the .deb installed, started, upgraded and removed on this very machine."""
+"""The .deb and the .rpm: both are built, and the .deb is installed, started, upgraded and removed on this machine."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(*command: str | Path) -> str:
 
 @pytest.fixture
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A machine that seems to run systemd, whose systemctl notes what it is told and fails to start anything."""
+    """A fake systemctl that records its arguments and fails to start any service."""
     noted = tmp_path / "noted"
     noted.write_text("")
     program = tmp_path / "bin" / "systemctl"
@@ -60,7 +60,7 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.fixture(scope="module")
 def packages() -> Iterator[dict[str, Path]]:
-    """Both, by kind; whatever is installed of them is purged at the end."""
+    """Both packages, by kind; installed packages are purged at the end."""
     if INSTALLED.exists():
         pytest.fail(f"{INSTALLED} is there already: this test would remove it")
     program("rpmbuild")
@@ -153,7 +153,7 @@ def test_the_log_of_the_installed_server_is_rotated(installed: None) -> None:
 
 @pytest.mark.parametrize("starter", ["root", "gentrifugo"])
 def test_supervisord_and_the_server_run_as_the_user_of_its_file(installed: None, starter: str) -> None:
-    """Whether root starts supervisord or this user: with Pythons that every user can run."""
+    """This holds for supervisord started by root or by this user, with a Python that every user can run."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         home, libraries = Path(directory, "home"), Path(directory, "libraries")
@@ -169,7 +169,7 @@ def test_supervisord_and_the_server_run_as_the_user_of_its_file(installed: None,
 
 
 def test_package_scripts_call_systemctl(packages: dict[str, Path], tmp_path: Path, systemctl: Path) -> None:
-    """Installing enables the service, upgrading leaves one alone that was stopped, and a failure is only told."""
+    """Installing enables the service, upgrading does not start a stopped one, and a failure is only reported."""
 
     def told() -> list[str]:
         lines = systemctl.read_text().split("\n")[:-1]
@@ -186,7 +186,7 @@ def test_package_scripts_call_systemctl(packages: dict[str, Path], tmp_path: Pat
 
 
 def upgraded(deb: Path, directory: Path) -> Path:
-    """The same package under a later version."""
+    """Build the same package with a later version."""
     root, later = directory / "root", directory / "later.deb"
     run("dpkg-deb", "--raw-extract", deb, root)
     control = root / "DEBIAN" / "control"

@@ -19,7 +19,7 @@ PATCH = "from gevent import monkey\n\nmonkey.patch_all()\n\n"
 
 
 def block(words: str) -> str:
-    """The one block of the page that has these words."""
+    """The only block of the page that contains these words."""
     (found,) = (text for text in BLOCKS if words in text)
     return found
 
@@ -40,7 +40,7 @@ def write_site(directory: Path, conftest: str = "") -> None:
 
 
 def run(directory: Path, *arguments: str) -> str:
-    """The output of Python with these arguments, which must not fail."""
+    """Run Python with these arguments, which must not fail, and return its output."""
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "SECRET_KEY": "key"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", *arguments],

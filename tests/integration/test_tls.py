@@ -1,4 +1,4 @@
-"""TLS of our own listeners: real servers, clients that trust one certificate, and what is refused."""
+"""TLS of the server's listeners: real servers, clients that trust one certificate, and refused connections."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_clients_and_backends_connect_to_every_listener(start_server: StartServe
 
 
 @pytest.mark.parametrize("size", [100, 20_000, 3_000_000])
-def test_messages_of_every_size_come_whole(server: Server, certificate: Certificate, size: int) -> None:
+def test_messages_of_every_size_arrive_completely(server: Server, certificate: Certificate, size: int) -> None:
     context = certificate.trusting()
     with connected(server.port, context) as client:
         client.send_json({"method": "subscribe", "params": {"channel": "news"}})
@@ -226,8 +226,8 @@ def test_a_silent_connection_does_not_delay_others(start_server: StartServer, ce
             sock.close()
 
 
-def test_a_refusal_ends_as_tls_does(server: Server, certificate: Certificate) -> None:
-    """Else nobody could tell it from one that was cut on its way."""
+def test_refused_request_ends_with_close_notify(server: Server, certificate: Certificate) -> None:
+    """Otherwise a client could not distinguish the end from a truncated response."""
     context = certificate.trusting()
     with (
         socket.create_connection(("127.0.0.1", server.port), timeout=seconds(5)) as plain,
@@ -257,7 +257,7 @@ def test_a_slow_handshake_does_not_extend_the_timeout(start_server: StartServer,
 
 
 @pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["ours", "stock"])
-def test_under_gunicorn_with_its_own_options(tmp_path: Path, certificate: Certificate, worker: str) -> None:
+def test_gunicorn_serves_tls_with_its_own_options(tmp_path: Path, certificate: Certificate, worker: str) -> None:
     with gunicorn_with_tls(tmp_path, worker, certificate) as port:
         context = certificate.trusting()
         with connected(port, context) as client:
@@ -268,7 +268,7 @@ def test_under_gunicorn_with_its_own_options(tmp_path: Path, certificate: Certif
 
 
 class gunicorn_with_tls:
-    """gunicorn with a certificate; its port, in a `with` block."""
+    """Run gunicorn with a certificate in a `with` block, and return its port."""
 
     def __init__(self, directory: Path, worker: str, certificate: Certificate) -> None:
         self._arguments = (directory, worker)
@@ -330,7 +330,7 @@ def test_unusable_certificate_is_named(tmp_path: Path, certificate: Certificate)
 
 
 def test_browser_connects_with_tls(start_server: StartServer, certificate: Certificate) -> None:
-    """Chromium, which trusts nobody's own certificate, is told to in this one test by the page's own address."""
+    """Chromium trusts no self-signed certificate, except with the flag that this test uses."""
     server = start_server(**certificate.options, web=True, insecure_admin=True)
     arguments = ("browser_driver.js", program("chromium"), "--ignore-certificate-errors")
     with node_driver(*arguments, package="playwright-core") as browser:
@@ -351,7 +351,7 @@ def test_certificates_are_trusted_by_name(certificate: Certificate, server: Serv
 
 
 def test_certificate_of_the_documentation_works(tmp_path: Path, start_server: StartServer) -> None:
-    """As docs/tls.md makes it, to try things out."""
+    """The self-signed certificate for experiments in docs/tls.md."""
     page = (ROOT / "docs" / "tls.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^    (openssl .+)$", page, re.MULTILINE)
     subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True, timeout=seconds(30))

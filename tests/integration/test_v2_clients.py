@@ -1,4 +1,4 @@
-"""centrifuge-js 5.8 in Node and Chromium, and centrifuge-python 0.7: what an application does with protocol v2."""
+"""centrifuge-js 5.8 in Node and Chromium, and centrifuge-python 0.7: the functions of protocol v2."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Start = Callable[..., Driver]
 
 
 def fresh(namespace: str) -> str:
-    """A channel that no other test has used."""
+    """Return the name of a channel that no other test uses."""
     return f"{namespace}:{next(_numbers)}"
 
 
@@ -65,7 +65,7 @@ def library(request: pytest.FixtureRequest) -> Library:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests that need no options of their own; each uses channels that no other test has used."""
+    """One server for all tests without options; each test uses other channels."""
     with running(OPTIONS, tmp_path_factory.mktemp("server")) as server:
         yield server
 
@@ -99,13 +99,13 @@ def start_client(library: Library, request: pytest.FixtureRequest) -> Iterator[S
 
 
 def connected(client: Driver) -> str:
-    """Connect, which must succeed, and give the client id."""
+    """Connect, which must succeed, and return the client id."""
     client.send(do="connect")
     return str(client.wait_for("connected")["client"])
 
 
 def subscribed(client: Driver, channel: str, **options: Any) -> dict[str, Any]:
-    """Subscribe, which must succeed, and give the event."""
+    """Subscribe, which must succeed, and return the event."""
     client.send(do="subscribe", channel=channel, options=options)
     return client.wait_for("subscribed", channel=channel)
 
@@ -147,7 +147,7 @@ def test_an_anonymous_user_may_not_subscribe(server: Server, start_client: Start
     assert (event["code"], event["reason"]) == (103, "permission denied")
 
 
-def test_a_wrong_token_ends_the_connection_for_good(server: Server, start_client: Start) -> None:
+def test_client_of_v2_does_not_reconnect_after_a_wrong_token(server: Server, start_client: Start) -> None:
     client = start_client(server.port, token=jwt("another key", sub="42"))
     client.send(do="connect")
     event = client.wait_for("disconnected")
@@ -202,7 +202,7 @@ def test_messages_of_the_backend_arrive_in_order(server: Server, api: ApiClient,
     assert [publication["offset"] for publication in publications] == list(range(1, 21))
 
 
-def test_a_published_message_names_its_publisher(server: Server, start_client: Start) -> None:
+def test_published_message_contains_its_publisher(server: Server, start_client: Start) -> None:
     channel = fresh("chat")
     ann = start_client(server.port, token=jwt(sub="ann", info={"name": "Ann"}))
     ben = start_client(server.port, user="ben")
@@ -280,7 +280,7 @@ def test_presence_and_presence_stats_are_read(server: Server, start_client: Star
     assert result(ben, "presence_stats", channel=channel) == {"num_clients": 2, "num_users": 2}
 
 
-def test_presence_that_is_not_kept_fails(server: Server, start_client: Start) -> None:
+def test_presence_without_the_option_fails(server: Server, start_client: Start) -> None:
     channel = fresh("news")
     client = start_client(server.port)
     connected(client)
@@ -289,7 +289,7 @@ def test_presence_that_is_not_kept_fails(server: Server, start_client: Start) ->
     assert client.wait_for("failed", method="presence")["code"] in (103, 108)
 
 
-def test_joins_and_leaves_of_others_are_seen(server: Server, library: Library, start_client: Start) -> None:
+def test_v2_client_receives_joins_and_leaves_of_others(server: Server, library: Library, start_client: Start) -> None:
     channel = fresh("chat")
     ann = start_client(server.port, user="ann")
     connected(ann)
@@ -393,7 +393,7 @@ def test_missed_messages_are_recovered_in_order(
         assert [event for event in client.seen(0.2) if event["event"] == "publication"] == []
 
 
-def test_more_missed_messages_than_are_kept_are_not_recovered(
+def test_too_many_missed_messages_are_not_recovered_in_v2(
     server: Server, api: ApiClient, library: Library, start_client: Start
 ) -> None:
     channel = fresh("news")
@@ -434,7 +434,7 @@ def test_messages_of_a_server_side_subscription_are_recovered(
         assert [client.wait_for("server_publication")["data"] for _ in range(3)] == [2, 3, 4]
 
 
-def test_a_client_subscribes_again_when_the_history_has_begun_anew(
+def test_client_resubscribes_after_a_new_epoch(
     start_server: Callable[..., Server], library: Library, start_client: Start
 ) -> None:
     brief = {"name": "brief", "allow_subscribe_for_client": True, "history_size": 10, "recover": True}
@@ -455,7 +455,7 @@ def test_a_client_subscribes_again_when_the_history_has_begun_anew(
 
 
 def lose_a_message(redis: RedisServer, channel: str, kept: bytes, lost: bytes) -> None:
-    """Add another message to the history of a channel that has one, without telling any node.
+    """Add another message to the history of a channel with one message, without publishing it to any node.
 
     The entry of the one that is there is `kept`, with its uid and its offset 1; the other one differs in its data.
     """
@@ -505,7 +505,7 @@ def test_a_client_whose_subscription_was_ended_does_not_subscribe_again(
     assert [event for event in client.seen(0.2) if event["event"] in ("publication", "subscribed")] == []
 
 
-def test_a_disconnected_user_does_not_come_back(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_disconnected_user_of_v2_does_not_reconnect(server: Server, api: ApiClient, start_client: Start) -> None:
     client = start_client(server.port, user="ann")
     connected(client)
     api.call_v4("disconnect", user="ann")
@@ -537,7 +537,7 @@ def test_a_backend_subscribes_a_client(server: Server, api: ApiClient, start_cli
     client.wait_for("server_unsubscribed", channel=channel)
 
 
-def test_clients_come_back_after_a_restart(start_server: Callable[..., Server], start_client: Start) -> None:
+def test_clients_reconnect_after_a_restart(start_server: Callable[..., Server], start_client: Start) -> None:
     server = start_server(**OPTIONS)
     client = start_client(server.port)
     connected(client)

@@ -72,7 +72,7 @@ def data_of(client: Driver, count: int) -> list[Any]:
 
 
 def documents(count: int) -> list[dict[str, Any]]:
-    """Payloads of which each changes a part of the one before, and some everything."""
+    """Payloads that each differ from the previous one in a part; some are completely different."""
     chance = random.Random(7)
     words = chance.choices(WORDS, k=80)
     made: list[dict[str, Any]] = []
@@ -85,7 +85,7 @@ def documents(count: int) -> list[dict[str, Any]]:
     return made
 
 
-def test_every_payload_arrives_also_after_a_break(api: ApiClient, start_client: Start, unique: str) -> None:
+def test_every_payload_arrives_also_after_a_lost_connection(api: ApiClient, start_client: Start, unique: str) -> None:
     client, plain = start_client(), start_client()
     subscribe(client, f"delta:{unique}", delta="fossil")
     subscribe(plain, f"delta:{unique}")
@@ -109,9 +109,7 @@ def test_every_payload_arrives_also_after_a_break(api: ApiClient, start_client: 
     assert stats["patches"] > 40
 
 
-def test_the_publish_method_of_todays_backends_accepts_its_delta_flag(
-    api: ApiClient, start_client: Start, unique: str
-) -> None:
+def test_publish_method_accepts_the_delta_flag(api: ApiClient, start_client: Start, unique: str) -> None:
     client = start_client()
     subscribe(client, f"delta:{unique}", delta="fossil")
     expected = documents(3)

@@ -67,7 +67,7 @@ def start_client(browser: str) -> Iterator[StartClient]:
 
 
 def check_client(client: Driver, transport: str, api_port: int) -> None:
-    """Connect, subscribe, publish, and hear what a backend publishes."""
+    """Connect, subscribe, publish, and receive publications of a backend."""
     client.send(do="connect")
     assert client.wait_for("connected")["transport"] == transport
     client.send(do="subscribe", channel="chat:room")
@@ -102,7 +102,7 @@ def test_browser_recovers_missed_publications(server: Server, start_client: Star
 
 @pytest.mark.parametrize("transport", ["http_stream", "sse"])
 @pytest.mark.parametrize("kind", ["nginx", "haproxy"])
-def test_a_browser_behind_a_proxy(
+def test_browser_uses_streams_behind_a_proxy(
     server: Server, start_client: StartClient, tmp_path: Path, transport: str, kind: str
 ) -> None:
     port = free_port()

@@ -1,4 +1,4 @@
-"""Peers that vanish without a word, as a phone in a tunnel or a machine that loses its power: on every transport."""
+"""Peers that disappear without closing, such as a phone that loses its network, on every transport."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ OPTIONS: dict[str, Any] = {
 
 @dataclass
 class Peer:
-    """Where a client finds a server: at the address that will vanish."""
+    """The address of a server that becomes unreachable."""
 
     host: str
     port: int
@@ -138,7 +138,7 @@ TRANSPORTS: dict[str, Callable[[Peer, ExitStack], None]] = {
 
 
 def connections_of(server: Server, address: str) -> list[str]:
-    """The ports of an address that the server has an open connection to, as its own network has them."""
+    """The ports at an address to which the server has open connections."""
     number = int.from_bytes(socket.inet_aton(address), sys.byteorder)
     remote = f"{number:08X}:"
     process = Path(f"/proc/{server.pid}")
@@ -174,7 +174,7 @@ def test_vanished_peers_are_closed_on_every_transport(start_server: StartServer)
 
 
 def test_client_behind_a_dead_network_is_closed(start_server: StartServer) -> None:
-    """The network takes all that is sent, so only what does not come back shows that nobody is there."""
+    """Sending does not fail in this network, so only missing answers show that the client has disappeared."""
     server = start_server(ping_interval=1)
     api = ApiClient(server.host, server.port)
     with (

@@ -1,4 +1,4 @@
-"""Hundreds of peers that are wrong, odd, slow or suddenly gone: each gets what it deserves, and nobody else notices."""
+"""Hundreds of invalid, unusual, slow or disconnecting peers: each gets the expected answer; others are unaffected."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ OPTIONS = {
 
 
 class Neighbour:
-    """A well-behaved client on the same server; `received` is what came on the channel of all neighbours."""
+    """A usual client on the same server; `received` has the messages in the channel of all neighbours."""
 
     def __init__(self, name: str, client: ProtocolClient | ProtocolClientV2) -> None:
         self.name = name
@@ -87,7 +87,7 @@ class Neighbour:
             self.trouble = error
 
     def _next(self) -> Any:
-        """The next thing that came on the channel of the neighbours."""
+        """The next message in the channel of the neighbours."""
         while True:
             push = self._client.push(30)
             body = push["body"] if "body" in push else {"channel": push["channel"], **push["pub"]}
@@ -96,7 +96,7 @@ class Neighbour:
 
 
 class Neighbourhood:
-    """One neighbour of each version and format, and what is published for them."""
+    """One neighbour of each version and format, and a publisher for them."""
 
     def __init__(self, server: Server) -> None:
         self.published = 0
@@ -129,7 +129,7 @@ class Neighbourhood:
 
 @dataclass(frozen=True)
 class Held:
-    """What a server process holds."""
+    """The resources that a server process uses."""
 
     files: int
     connections: int
@@ -140,7 +140,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Played:
-    """What happened when all cases were played against one server."""
+    """The results of all cases against one server."""
 
     failures: dict[str, BaseException]
     """The exception of each case that failed."""
@@ -190,7 +190,7 @@ def _held(server: Server) -> Held:
 
 
 def _held_after_a_while(server: Server, expected: Held) -> Held:
-    """What is held once that is as expected, or when it has had the time to become so."""
+    """The used resources, once they are as expected or the time limit is reached."""
     deadline = time.monotonic() + seconds(10)
     while (held := _held(server)) != expected and time.monotonic() < deadline:
         time.sleep(0.05)

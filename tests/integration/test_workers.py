@@ -1,4 +1,4 @@
-"""`--workers`: a master and its processes, which are one server to clients, operators and signals."""
+"""`--workers`: a master and its worker processes, which act as one server for clients, operators and signals."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_an_invalid_reload_is_reported_once_and_changes_nothing(start: StartServ
     assert workers_of(server) == before
 
 
-def test_usr2_replaces_them_one_by_one_while_requests_are_served(start: StartServer) -> None:
+def test_usr2_replaces_workers_one_by_one_while_requests_are_served(start: StartServer) -> None:
     server = start(namespaces=[{"name": "chat"}])
     before = workers_of(server)
     refused: list[OSError] = []
@@ -162,15 +162,15 @@ def shake_hands(server: Server, context: ssl.SSLContext) -> None:
         context.wrap_socket(plain, server_hostname=server.host).close()
 
 
-def test_all_of_the_log_is_json_if_that_is_asked_for(start: StartServer) -> None:
+def test_whole_log_is_json_with_the_option(start: StartServer) -> None:
     server = start(log_format="json")
     server.stop()
     lines = [json.loads(line) for line in server.log.splitlines()]
     assert lines[-1]["message"] == "all workers have stopped"
 
 
-def test_the_environment_is_enough(tmp_path: Path, redis: RedisServer) -> None:
-    """There need not be a configuration file."""
+def test_workers_can_be_configured_by_the_environment_alone(tmp_path: Path, redis: RedisServer) -> None:
+    """Workers do not require a configuration file."""
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")},
@@ -238,7 +238,7 @@ def test_a_term_to_all_processes_closes_clients_as_one_to_the_master_does(start:
 
 
 def test_usr2_continues_when_a_worker_does_not_stop(start: StartServer) -> None:
-    """Each has a deadline of its own; and a later USR2 works as the first one does."""
+    """Each worker has a separate deadline, and a later USR2 has the same effect."""
     server = start(shutdown_timeout=1, drain_time=0.2)
     for _ in range(2):
         old = workers_of(server)
@@ -342,7 +342,7 @@ time.sleep(60)
 
 
 def ended_by(master: str, worker: str) -> str:
-    """The first line of the log about a worker that has ended, of a master that goes on."""
+    """The first log line about a worker that has ended, of a master that continues."""
     process = subprocess.Popen([sys.executable, "-c", master, worker], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with process.stdout:
@@ -354,7 +354,7 @@ def ended_by(master: str, worker: str) -> str:
 
 
 def test_a_worker_killed_during_the_first_startup_is_restarted(tmp_path: Path) -> None:
-    """As by a machine that is short of memory for a moment: nothing is wrong with the configuration."""
+    """This can happen if the machine is short of memory, and does not mean that the configuration is wrong."""
     worker = FIRST.format(mark=str(tmp_path / "mark")) + "if is_first: os.kill(os.getpid(), 9)" + SERVE
     assert "failed during startup (signal 9), retrying in 1 s" in ended_by(STAND_IN, worker)
 
@@ -372,7 +372,7 @@ master.signal.sigtimedwait = late
 
 
 def test_a_ready_worker_counts_when_another_exits_at_the_same_time(tmp_path: Path) -> None:
-    """The master sees both in one step."""
+    """The master handles both events in one step."""
     worker = FIRST.format(mark=str(tmp_path / "mark")) + "if not is_first: time.sleep(0.3); sys.exit(3)" + SERVE
     master = LONG_STEPS + STAND_IN.replace('"port"', '"workers": 2, "port"')
     assert "failed during startup (exit status 3), retrying in 1 s" in ended_by(master, worker)

@@ -10,10 +10,10 @@ const DATA = {name: 'data', label: 'Data, as JSON', json: true};
 const COMMANDS = {
     publish: {about: 'Send a message to all subscribers of a channel.', fields: [CHANNEL, DATA]},
     broadcast: {about: 'Send the same message into several channels.', fields: [{name: 'channels', label: 'Channels, one per line', lines: true, required: true}, DATA]},
-    presence: {about: 'Who is subscribed to a channel.', fields: [CHANNEL]},
+    presence: {about: 'The clients that are subscribed to a channel.', fields: [CHANNEL]},
     history: {about: 'The history of a channel, newest first.', fields: [CHANNEL]},
     channels: {about: 'The channels with a subscriber, on all nodes.', fields: []},
-    unsubscribe: {about: 'End the subscriptions of a user: on one channel, or on all when it is empty.', fields: [USER, {...CHANNEL, required: false}]},
+    unsubscribe: {about: 'End the subscriptions of a user to a channel, or to all channels if it is empty.', fields: [USER, {...CHANNEL, required: false}]},
     disconnect: {about: 'Close all connections of a user.', fields: [USER], danger: true},
     stats: {about: 'The counters of all nodes.', fields: []},
     node: {about: 'The counters of the node that serves this page, since its start.', fields: []},

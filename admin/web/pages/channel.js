@@ -88,7 +88,7 @@ export function channelPage(app, channel) {
             fill(watch, watching.element);
         }
         watching?.connected();
-        hint.textContent = !found ? 'The configuration has no such namespace.' : isWatched(config, namespace) ? 'New messages, as they come.'
+        hint.textContent = !found ? 'The namespace is not in the configuration.' : isWatched(config, namespace) ? 'New messages appear here.'
             : 'New messages are not shown, because the option watch of this channel is off.';
         const defaults = (await socket.call('channel_defaults').catch(() => null))?.data;
         if (found && defaults) fill(options, optionTable(found, defaults, namespace));

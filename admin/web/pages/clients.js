@@ -14,7 +14,7 @@ export function clientsPage({socket, link}) {
     const [reasons, waiting, closed] = [h('div'), h('div'), h('div')];
     const element = h('div', {class: 'page'}, h('h1', {}, 'Clients'), kinds,
         h('div', {class: 'columns'}, h('section', {}, h('h2', {}, 'Why connections were closed'), reasons), h('section', {}, h('h2', {}, 'Over time'), plot.element)),
-        h('section', {}, h('h2', {}, 'Slow clients: bytes wait for them'), waiting), h('section', {}, h('h2', {}, 'Closed by the server'), closed));
+        h('section', {}, h('h2', {}, 'Slow clients, with waiting bytes'), waiting), h('section', {}, h('h2', {}, 'Closed by the server'), closed));
 
     async function load() {
         clearTimeout(timer);

@@ -10,7 +10,7 @@ export function messagesPage(app) {
         matches = patternOf(channel.value.trim());
         list.redraw();
     };
-    const channel = h('input', {type: 'search', name: 'channel', placeholder: 'Channel, as news:*', 'aria-label': 'Channel: a part of its name, or a pattern with *', 'data-filter': true, oninput: redraw});
+    const channel = h('input', {type: 'search', name: 'channel', placeholder: 'Channel, such as news:*', 'aria-label': 'Channel: a part of its name, or a pattern with *', 'data-filter': true, oninput: redraw});
     const text = h('input', {type: 'search', name: 'text', placeholder: 'Text', 'aria-label': 'Text in the message', oninput: redraw});
     let matches = () => true;
     const accepts = (message) => matches(message.channel) && (!text.value || message.text.includes(text.value));

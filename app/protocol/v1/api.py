@@ -261,13 +261,13 @@ class Api:
         try:
             return encode_api_reply(command.uid, command.method or "", body(channel, ask(channel)))
         except Refused as refused:
-            return self._failed(command, body(channel, None), refused.error)
+            return self._failure_reply(command, body(channel, None), refused.error)
 
     def _channels(self, command: Command) -> bytes:
         try:
             body = wire.data_body(self._node.channels())
         except Refused as refused:
-            return self._failed(command, wire.data_body(None), refused.error)
+            return self._failure_reply(command, wire.data_body(None), refused.error)
         return encode_api_reply(command.uid, "channels", body)
 
     def _stats(self, command: Command) -> bytes:
@@ -277,7 +277,7 @@ class Api:
         return encode_api_reply(command.uid, "node", wire.data_body(self._node.cluster.own_info()))
 
     @staticmethod
-    def _failed(command: Command, body: bytes, error: Error) -> bytes:
+    def _failure_reply(command: Command, body: bytes, error: Error) -> bytes:
         return encode_api_reply(command.uid, command.method or "", body, _without_advice(error))
 
 

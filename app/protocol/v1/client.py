@@ -1,7 +1,7 @@
 """The connection of a client of protocol version 1: it decodes commands, calls the node, and sends replies.
 
-It knows the node, credentials, subscriptions and the wire format, but not whether its
-transport is a WebSocket or SockJS. Specification: docs/protocol.md.
+It uses the node, credentials, subscriptions and the wire format, and does not depend on
+the kind of transport, such as WebSocket or SockJS. Specification: docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class ClientV1(BaseClient):
         if self.closed:
             raise ClosedMeanwhile
         if user is None:
-            raise Closing(CLOSE_INVALID_TOKEN, "the request has no token, and no hook or backend has set a user")
+            raise Closing(CLOSE_INVALID_TOKEN, "missing token, and no hook or backend has set a user")
         return user, info, timestamp
 
     def _identify_with_hooks(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
@@ -225,7 +225,7 @@ class ClientV1(BaseClient):
     def _check_same_user(self, user: str) -> None:
         """Raise Closing if the token of a `refresh` is for another user than that of the connection."""
         if user not in (self.user, self._signed_user):
-            raise Closing(CLOSE_INVALID_TOKEN, f"refresh with a token of user {user[:MAX_LOGGED_USER]!r}")
+            raise Closing(CLOSE_INVALID_TOKEN, f"refresh refused: token of user {user[:MAX_LOGGED_USER]!r}")
 
     def _connect_body(self, client: str, expired: bool = False) -> bytes:
         lifetime = self.node.config.connection_lifetime

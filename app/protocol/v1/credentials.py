@@ -23,7 +23,7 @@ which begins with a client ID, could be taken for a token."""
 def signed_at(secret: str, params: wire.ConnectParams) -> float:
     """Check the token of the params and return the Unix time at which the backend has signed them.
 
-    Raises Closing if the token or the timestamp is invalid, or if there is no secret to check the token with.
+    Raises Closing if the token or the timestamp is invalid, or if option secret is not set.
     """
     user, timestamp, info = params.user or "", params.timestamp or "", params.info or ""
     if not secret:  # option insecure allows an empty secret, with which anyone could create tokens

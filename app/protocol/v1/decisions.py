@@ -1,4 +1,4 @@
-"""Asks hooks and backends about clients of protocol version 1, and converts their decisions for this version."""
+"""Calls hooks and backends for clients of protocol version 1, and converts their decisions for this version."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_subscribe(node: Node, channel: str, context: MakeContext) -> None:
 
 
 def approved_data(node: Node, channel: str, data: bytes, context: MakeContext) -> bytes | None:
-    """Return the data to publish after hooks and a backend have allowed it; None if there are no hooks to ask.
+    """Return the data to publish after hooks and a backend have allowed it; None if there are no hooks.
 
     May block. Raises Refused and Closing.
     """

@@ -36,7 +36,7 @@ class PlainCommand(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class PlainCommands(NamedTuple):
-    """The commands of a request that only publishes; at least one."""
+    """The commands, one or more, of a request that only publishes."""
 
     publishes: list[PublishRequest]
     uids: list[str]

@@ -14,7 +14,7 @@ from .wire import Command
 def gather(
     commands: Sequence[Command], reply: Callable[[Command], bytes], can_continue: Callable[[int], bool]
 ) -> list[bytes] | None:
-    """Carry out commands in order and return their replies; others may run between two commands.
+    """Carry out commands in order and return their replies; other greenlets may run between two commands.
 
     After each command `can_continue` is called with the number of bytes of all replies so far. If it returns False, the
     result is None, and the remaining commands are not carried out.

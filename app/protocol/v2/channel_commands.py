@@ -77,7 +77,7 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
         _check_open(client, request.channel)
     granted = permissions.grant(options, request, client.user, client.node.config.insecure)
     if given is not UNCHANGED:
-        granted = permissions.overridden(granted, given, options)
+        granted = permissions.apply_override(granted, given, options)
     passes, shown = _filter(options, request), Raw(data) if data else NO_PAYLOAD
     result = client.subscribe(
         GrantedSubscription(request.channel, request, granted, given.info, expires_at, shown, passes=passes)
@@ -117,7 +117,7 @@ def _check_open(client: ServedClient, channel: str) -> None:
 
 def _check_subscribe(client: ServedClient, request: SubscribeRequest) -> None:
     """Raise CodedRefusal, Refused or CodedClosing for a request that is refused whatever the channel options are."""
-    channel, config = _named(request.channel), client.node.config
+    channel, config = _require_channel(request.channel), client.node.config
     if request.delta not in ("", FOSSIL):
         raise CodedClosing(CLOSE_BAD_REQUEST, f"unknown delta format {request.delta!r}")
     if len(channel.encode()) > config.max_channel_length:
@@ -144,12 +144,12 @@ def _filter(options: ChannelOptions, request: SubscribeRequest) -> TagsFilter | 
 
 
 def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> None:
-    channel = _named(request.channel)
+    channel = _require_channel(request.channel)
     if channel not in client.channels:
         raise CodedRefusal(ERROR_PERMISSION_DENIED)
     if client.subscriptions.channels[channel].is_renewed_by_backend:
         raise CodedClosing(
-            CLOSE_BAD_REQUEST, f"sub_refresh of {channel!r}, which a backend refreshes (option proxy_sub_refresh)"
+            CLOSE_BAD_REQUEST, f"sub_refresh refused: a backend refreshes {channel!r} (option proxy_sub_refresh)"
         )
     if not request.token:
         raise CodedRefusal(ERROR_BAD_REQUEST)
@@ -162,22 +162,22 @@ def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> 
 
 
 def _unsubscribe(client: ServedClient, id_: int, request: UnsubscribeRequest) -> None:
-    client.subscriptions.remove(_named(request.channel))
+    client.subscriptions.remove(_require_channel(request.channel))
     client.reply(Reply(id_, unsubscribe=UnsubscribeResult()))
 
 
 def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
-    channel, data = _named(request.channel), b"" if request.data is NO_PAYLOAD else bytes(request.data)
+    channel, data = _require_channel(request.channel), b"" if request.data is NO_PAYLOAD else bytes(request.data)
     if not data:
         raise CodedRefusal(ERROR_BAD_REQUEST)
     _check_publish(client, channel)
-    data = _approved(client, channel, data)
+    data = _approved_data(client, channel, data)
     client.node.metrics.counters.client_num_msg_published += 1
     client.node.publish(channel, payload(data), client.uid, client.subscriptions.info(channel))
     client.reply(Reply(id_, publish=PublishResult()))
 
 
-def _approved(client: ServedClient, channel: str, data: bytes) -> bytes:
+def _approved_data(client: ServedClient, channel: str, data: bytes) -> bytes:
     """Return the data to publish after hooks and a backend have allowed it. May block; raises Refused and Closing."""
     known, is_asked = client.node.hooks, False
     if known.has(hooks.PUBLISH):
@@ -215,7 +215,7 @@ def _presence_stats(client: ServedClient, id_: int, request: PresenceStatsReques
 
 
 def _check_presence(client: ServedClient, channel: str) -> None:
-    options = client.node.rules.options(_named(channel))
+    options = client.node.rules.options(_require_channel(channel))
     if not options.presence:
         raise CodedRefusal(ERROR_NOT_AVAILABLE)
     if not permissions.may_read_presence(options, _requester(client, channel)):
@@ -223,7 +223,7 @@ def _check_presence(client: ServedClient, channel: str) -> None:
 
 
 def _history(client: ServedClient, id_: int, request: HistoryRequest) -> None:
-    channel = _named(request.channel)
+    channel = _require_channel(request.channel)
     options = client.node.rules.options(channel)
     _check_history(client, channel, options)
     max_limit = client.node.config.client_history_max_publication_limit
@@ -241,7 +241,7 @@ def _check_history(client: ServedClient, channel: str, options: ChannelOptions) 
         raise CodedRefusal(ERROR_PERMISSION_DENIED)
 
 
-def _named(channel: str) -> str:
+def _require_channel(channel: str) -> str:
     """Return the channel of a command. Raises CodedClosing if it is empty."""
     if not channel:
         raise CodedClosing(CLOSE_BAD_REQUEST, "command without a channel")

@@ -135,12 +135,12 @@ _subscription = msgspec.json.Decoder(_SubscriptionClaims)
 
 def read_lifetime(payload: bytes) -> Lifetime:
     """Read the claims that determine whether a token is valid. Raises InvalidClaims."""
-    return _decoded(_lifetime, payload)
+    return _decode(_lifetime, payload)
 
 
 def read_connection(payload: bytes) -> ConnectionToken:
     """Decode the claims of a connection token. Raises InvalidClaims."""
-    claims = _decoded(_connection, payload)
+    claims = _decode(_connection, payload)
     channels = {channel: SubscriptionOptions() for channel in claims.channels or ()}
     channels |= {channel: _options(given or _Options()) for channel, given in (claims.subs or {}).items()}
     if "" in channels:
@@ -158,7 +158,7 @@ def read_connection(payload: bytes) -> ConnectionToken:
 
 def read_subscription(payload: bytes) -> SubscriptionToken:
     """Decode the claims of a subscription token. Raises InvalidClaims."""
-    claims = _decoded(_subscription, payload)
+    claims = _decode(_subscription, payload)
     if not claims.channel:
         raise InvalidClaims("missing claim channel")
     return SubscriptionToken(
@@ -172,7 +172,7 @@ def read_subscription(payload: bytes) -> SubscriptionToken:
     )
 
 
-def _decoded(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
+def _decode(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
     try:
         payload.decode()
         check_nesting(payload)

@@ -1,7 +1,7 @@
 """The connection of a client of protocol version 2: receives commands, calls the node, sends replies and pushes.
 
-Knows the node, its subscriptions and the messages. Its `Format` decides between JSON and Protobuf. Does not depend on
-the kind of transport, such as WebSocket or SockJS. Specification: docs/protocol-v2.md.
+Uses the node, subscriptions and messages; its `Format` is JSON or Protobuf. Does not depend on the kind of transport,
+such as WebSocket or SockJS. Specification: docs/protocol-v2.md.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class ClientV2(BaseClient):
         """Handle a command without an ID, which needs no reply: a pong, or a message to the application."""
         if command.send is not None and method == "send":
             connection_commands.message(self, command.send)
-        elif method or self._pings is None or not self._pings.answered():
+        elif method or self._pings is None or not self._pings.note_answer():
             raise CodedClosing(CLOSE_BAD_REQUEST, "command without an ID, or pong without a ping")
 
     # -- out
@@ -244,7 +244,7 @@ class ClientV2(BaseClient):
             self._end_by_kind(channel, UNSUBSCRIBED_EXPIRED, SUBSCRIPTION_EXPIRED)
 
     def _end_by_kind(self, channel: str, why: Unsubscribed, disconnect: CodedDisconnect) -> None:
-        """End a subscription that the client has made, or close the connection if the server has made it."""
+        """End a subscription of the client, or close the connection if it is a server-side subscription."""
         subscription = self.subscriptions.channels.get(channel)
         if subscription is None:
             return
@@ -254,7 +254,7 @@ class ClientV2(BaseClient):
             self.end_subscription(channel, why)
 
     def close(self, disconnect: Disconnect | None = None) -> None:
-        """End the connection and everything it holds; `disconnect` is None when the peer has disconnected."""
+        """Close the connection and end its subscriptions; `disconnect` is None if the peer has closed it."""
         self.disconnect(None if disconnect is None else disconnect_of(disconnect))
 
     def disconnect(self, disconnect: CodedDisconnect | None) -> None:
@@ -279,12 +279,12 @@ class ClientV2(BaseClient):
         self.expire_at(identity.expires_at)
 
     def refuse(self) -> None:
-        """Ignore further commands: the client needs another token, and reconnects when it has one."""
+        """Ignore further commands: the client must request another token and then reconnect."""
         self._is_refused = True
 
     @property
     def has_pings(self) -> bool:
-        """Whether the server sends empty messages as pings."""
+        """Whether the server sends empty messages as pings to this client."""
         return not self._has_own_pings and self.node.config.ping_interval > 0
 
     def start_pings(self) -> None:
@@ -325,7 +325,7 @@ class ClientV2(BaseClient):
         return self.subscriptions.add_all(wanted)
 
     def note_positions(self, results: Mapping[str, SubscribeResult]) -> None:
-        """Let the next message have an id with the positions of new subscriptions, if messages have ids."""
+        """Add the positions of new subscriptions to the id of the next message, if messages have ids."""
         started = {name: result.reached for name, result in results.items() if result.recoverable}
         if self.positions is not None and started:
             self.subscriptions.start_positions(self.positions, started)

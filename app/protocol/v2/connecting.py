@@ -36,7 +36,7 @@ from .errors import (
 from .event_positions import LastEvent
 from .key_set import KeysUnavailable
 from .messages import NO_PAYLOAD, ConnectRequest, RefreshRequest, SubscribeRequest
-from .permissions import overridden
+from .permissions import apply_override
 from .served_client import Identity, ServedClient
 from .subscriptions import GrantedSubscription
 from .tokens import ExpiredToken, ForeignToken, InvalidToken
@@ -66,7 +66,7 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
     else:
         raise CodedClosing(
             CLOSE_BAD_REQUEST,
-            "no token, no user from a backend, and option allow_anonymous_connect_without_token is off",
+            "missing token: no backend has set a user, and option allow_anonymous_connect_without_token is off",
         )
     channels: Collection[str] = ()
     if is_hooked:
@@ -75,12 +75,14 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
         channels = [*channels, client.node.rules.personal(identity.user)]
     subscriptions = _with_channels(client, identity, channels, request)
     if client.last_event is not None:
-        subscriptions = [_continued(client, wanted, client.last_event) for wanted in subscriptions]
+        subscriptions = [_continued_subscription(client, wanted, client.last_event) for wanted in subscriptions]
     return identity._replace(subscriptions=subscriptions)
 
 
-def _continued(client: ServedClient, wanted: GrantedSubscription, last_event: LastEvent) -> GrantedSubscription:
-    """Return a subscription that recovers from the position in the id of an event. May block, and raises Refused."""
+def _continued_subscription(
+    client: ServedClient, wanted: GrantedSubscription, last_event: LastEvent
+) -> GrantedSubscription:
+    """Return a subscription that recovers from the position in the id of an event. May block. Raises Refused."""
     if not wanted.grant.is_recoverable:
         return wanted
     epoch = client.node.top(wanted.channel).epoch
@@ -130,25 +132,25 @@ def options_of(allowed: AllowedSubscription) -> SubscriptionOptions:
     return SubscriptionOptions(allowed.info, allowed.data, **allowed.override)
 
 
-def refreshed(client: ServedClient, request: RefreshRequest) -> Identity:
+def refresh_identity(client: ServedClient, request: RefreshRequest) -> Identity:
     """Return the identity in the new token of a client. May block.
 
     Raises CodedClosing for a token that cannot refresh this connection.
     """
     if client.node.hooks.has(REFRESH_PROXY):
         raise CodedClosing(
-            CLOSE_BAD_REQUEST, "refresh of a connection that a backend refreshes (option proxy_refresh_endpoint)"
+            CLOSE_BAD_REQUEST, "refresh refused: a backend refreshes connections (option proxy_refresh_endpoint)"
         )
     if not request.token:
-        raise CodedClosing(CLOSE_BAD_REQUEST, "refresh without a token")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "refresh refused: missing token")
     try:
         claims = _claims(client, request.token)
     except CodedRefusal as refused:
         if refused.error is not ERROR_TOKEN_EXPIRED:
             raise
-        raise CodedClosing(CONNECTION_EXPIRED, "refresh with an expired token") from None
+        raise CodedClosing(CONNECTION_EXPIRED, "refresh refused: expired token") from None
     if claims.user != client.user:
-        raise CodedClosing(INVALID_TOKEN, "refresh with a token of another user")
+        raise CodedClosing(INVALID_TOKEN, "refresh refused: token of another user")
     identity = Identity(claims.user, claims.info or client.default_info, claims.expires_at)
     if client.node.hooks.has(hooks.REFRESH):
         identity, _ = _ask(client, hooks.REFRESH, client.user, identity)
@@ -184,7 +186,7 @@ def _ask(client: ServedClient, event: str, user: str | None, identity: Identity)
         is_temporary = refused.error.advice == RETRY
         raise CodedClosing(disconnect_of(Disconnect(refused.error.text, is_temporary))) from None
     if outcome.user is None:
-        raise CodedClosing(CLOSE_BAD_REQUEST, "no token, and no user from a hook")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "missing token, and no hook has set a user")
     if event == hooks.REFRESH:
         return identity._replace(info=outcome.info), ()
     return identity._replace(user=outcome.user, info=outcome.info), context.channels
@@ -222,10 +224,11 @@ def server_side(
         options = client.node.rules.options(channel)
     except Refused:
         raise CodedClosing(
-            CodedDisconnect(CLOSE_BAD_REQUEST.code, ERROR_UNKNOWN_CHANNEL.message), f"channel {channel!r}"
+            CodedDisconnect(CLOSE_BAD_REQUEST.code, ERROR_UNKNOWN_CHANNEL.message),
+            f"namespace of channel {channel!r} not found",
         ) from None
     wanted = request or SubscribeRequest()
-    granted = overridden(permissions.grant(options, wanted, user), given, options)
+    granted = apply_override(permissions.grant(options, wanted, user), given, options)
     granted = granted._replace(may_have_deltas=False)  # client libraries support no deltas in server-side subscriptions
     data = Raw(given.data) if given.data else NO_PAYLOAD
     return GrantedSubscription(channel, wanted, granted, given.info, expires_at, data, is_server_side=True)
@@ -245,7 +248,7 @@ def subscription_token(client: ServedClient, channel: str, token: str) -> Subscr
         log.debug("client %s (user %r): invalid token for %r: %s", client.uid, client.user, channel, error)
         raise CodedRefusal(ERROR_PERMISSION_DENIED) from None
     except ForeignToken as error:
-        raise CodedClosing(INVALID_TOKEN, f"token for {channel!r}: {error}") from None
+        raise CodedClosing(INVALID_TOKEN, f"invalid token for {channel!r}: {error}") from None
     except KeysUnavailable as error:
         log.debug("client %s (user %r): %s", client.uid, client.user, error)
         raise CodedRefusal(ERROR_INTERNAL) from None

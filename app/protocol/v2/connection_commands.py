@@ -14,7 +14,7 @@ from ...node.base_client import ClosedMeanwhile
 from ...node.hooks import rpc_event
 from ...node.proxy_events import REFRESH_PROXY
 from ...node.user_commands import CloseConnections
-from .connecting import identify, refreshed
+from .connecting import identify, refresh_identity
 from .errors import (
     CHANNEL_LIMIT,
     CLOSE_BAD_REQUEST,
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     client.node.metrics.counters.client_num_connect += 1
     if client.authenticated:
-        raise CodedClosing(CLOSE_BAD_REQUEST, "second connect")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "connect sent twice")
     try:
         identity = identify(client, request)
     except CodedRefusal as refused:
@@ -63,7 +63,7 @@ def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     try:
         subs = client.subscribe_all(identity.subscriptions)
     except Refused:  # the client is registered, so that it must not stay without a reply
-        raise CodedClosing(INTERNAL_SERVER_ERROR, "a subscription of the server failed") from None
+        raise CodedClosing(INTERNAL_SERVER_ERROR, "a server-side subscription failed") from None
     missed = _take_missed(client, subs)
     client.note_positions(subs)
     client.reply(Reply(id_, connect=_connect_result(client, identity, subs)))
@@ -74,9 +74,9 @@ def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
 
 
 def _take_missed(client: ServedClient, subs: Mapping[str, SubscribeResult]) -> dict[str, list[Publication]]:
-    """Return what a client that came back with the id of an event has missed: it receives it as it would have before.
+    """Return the publications that a client with the id of an event has missed, which are sent as pushes.
 
-    Other clients expect it in the reply.
+    Other clients expect these publications in the reply.
     """
     missed = {}
     if client.last_event is not None:
@@ -123,7 +123,7 @@ def _connect_result(client: ServedClient, identity: Identity, subs: dict[str, Su
 
 
 def _refresh(client: ServedClient, id_: int, request: RefreshRequest) -> None:
-    identity = refreshed(client, request)
+    identity = refresh_identity(client, request)
     if client.closed:
         raise ClosedMeanwhile
     client.default_info = identity.info

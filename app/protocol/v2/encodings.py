@@ -25,7 +25,7 @@ _unsendable_log = ThrottledLog(log, logging.WARNING)
 
 
 def log_unsendable(event: Event) -> Unsendable:
-    """Log that an event holds bytes that JSON cannot carry, at a limited rate, and return the exception to raise."""
+    """Log, at a limited rate, that an event contains bytes that are not JSON, and return the exception to raise."""
     _unsendable_log.log(
         "not JSON",  # not the channel, because clients can invent channels
         "message in channel %r is not JSON: disconnecting its subscribers that use protocol version 2 in JSON",

@@ -1,10 +1,10 @@
-"""The ids of events with which a one-way client comes back: the positions that it has reached in its channels.
+"""The ids of events, with which a one-way client reconnects: the positions that it has reached in its channels.
 
 An id has a part for each channel that recovers: a hash of its name, a hash of its epoch, and an offset. So it does not
 grow with the names, and no position is valid in another channel or epoch. A browser sends only the id of the last
-event. So each id has the positions in all channels, and differs between clients that listen to several.
+event. So each id has the positions in all channels, and differs between clients with several channels.
 
-A message with an id is the id, a line break, and the message itself, which has none.
+A message with an id is the id, a line break, and the message itself, which contains no line break.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def split_id(message: bytes) -> tuple[bytes | None, bytes]:
 
 
 class LastEvent:
-    """The positions in the id that a client sends. One that this server cannot have made has none."""
+    """The positions in the id that a client sends; none if the id is invalid."""
 
     __slots__ = ("_positions",)
 
@@ -57,7 +57,7 @@ class LastEvent:
         self._positions = {part[1]: (part[2], int(part[3])) for part in found} if is_valid else {}
 
     def offset(self, channel: str, epoch: str) -> int | None:
-        """Return the offset that the client has reached in this epoch of a channel; None if the id does not say."""
+        """Return the offset that the client has reached in this epoch of a channel; None if the id has none."""
         hashed, offset = self._positions.get(_hash(channel).decode(), ("", 0))
         return offset if hashed == _hash(epoch).decode() else None
 
@@ -77,32 +77,32 @@ class EventPositions:
 
     @property
     def has_several(self) -> bool:
-        """Whether the id of a publication alone is not the id for this client."""
+        """Whether this client has several channels with positions, so that ids must be completed."""
         return len(self._parts) > 1
 
     def start(self, positions: Mapping[str, StreamPosition]) -> None:
-        """Add channels, or set the positions in these; the next message has an id that says so."""
+        """Add channels, or set the positions in these channels. The id of the next message contains them."""
         for channel, position in positions.items():
             self.set(channel, position)
         self._is_changed = self._is_changed or bool(positions)
 
     def set(self, channel: str, position: StreamPosition) -> None:
-        """Note the position in a channel that the client has reached by messages that `frame` did not see."""
+        """Record the position in a channel that the client has reached by messages that were not passed to `frame`."""
         self._note(_part(channel, position))
 
     def end(self, channel: str) -> None:
-        """Remove a channel; the next message has an id that says so."""
+        """Remove a channel. The id of the next message does not contain it."""
         if channel == self.shared:
             self.shared = ""
         if self._parts.pop(_hash(channel), None) is not None:
             self._is_changed = True
 
     def stop(self) -> None:
-        """Give no message an id from now on, because a publication is missing."""
+        """Send all further messages without an id, because a publication is missing."""
         self._is_stopped = True
 
     def frame(self, message: bytes) -> bytes:
-        """Return the next message as it goes into the outbox. Its id, if any, is completed by the other channels."""
+        """Return the next message, framed for the outbox. Its id, if any, gets the positions in other channels."""
         id_, text = split_id(message)
         if id_ is not None:
             self._note(id_)

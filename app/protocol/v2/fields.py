@@ -1,6 +1,6 @@
 """Reads the declarations of messages: name, number and type of each field, for the encoders and decoders.
 
-Knows how messages are declared, but no particular message.
+Does not depend on any particular message.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Field:
 def fields_of(type_: type[Message]) -> tuple[Field, ...]:
     """Return the fields of a message, in the order of their declaration.
 
-    Raises TypeError for one that is not understood.
+    Raises TypeError for an unsupported declaration.
     """
     hints = typing.get_type_hints(type_, include_extras=True)
     return tuple(_field(name, hints[name]) for name in type_.__struct_fields__)

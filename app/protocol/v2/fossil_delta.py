@@ -69,6 +69,7 @@ class _Patch:
         self._steps = 0
 
     def create(self) -> bytes:
+        """Return the patch; None if the payloads have too little in common."""
         target, done = self._target, 0
         parts = [_number(len(target)), b"\n"]
         while (copy := self._next_copy(done)) is not None:

@@ -146,14 +146,14 @@ def _decode_message(decoder: msgspec.json.Decoder[M], type_: type[M], data: byte
 def _without_nulls(type_: type[Message], data: bytes) -> bytes:
     values = {name: bytes(value) for name, value in decode(_members, data).items()}
     kept = [
-        b'"%b":%b' % (field.name.encode(), _cleaned(field, values[field.name]))
+        b'"%b":%b' % (field.name.encode(), _without_nulls_inside(field, values[field.name]))
         for field in fields_of(type_)
         if field.name in values and (field.kind is Kind.PAYLOAD or values[field.name] != b"null")
     ]
     return b"{%b}" % b",".join(kept)
 
 
-def _cleaned(field: Field, value: bytes) -> bytes:
+def _without_nulls_inside(field: Field, value: bytes) -> bytes:
     return (
         value if field.message is None or field.shape is not Cardinality.ONE else _without_nulls(field.message, value)
     )

@@ -109,7 +109,7 @@ def grant(options: ChannelOptions, request: SubscribeRequest, user: str, is_trus
     return Grant(is_positioned or is_recoverable, is_recoverable, has_joins, may_have_deltas)
 
 
-def overridden(granted: Grant, given: SubscriptionOptions, options: ChannelOptions) -> Grant:
+def apply_override(granted: Grant, given: SubscriptionOptions, options: ChannelOptions) -> Grant:
     """Return the features of a subscription after the overrides of its token or backend."""
     is_recoverable = granted.is_recoverable if given.force_recovery is None else given.force_recovery
     is_positioned = granted.is_positioned if given.force_positioning is None else given.force_positioning

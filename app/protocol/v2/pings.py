@@ -51,7 +51,7 @@ class Pings:
         # The first interval is shorter by a random part, so that clients that connect together are not pinged together.
         self._timer: Timer = timers.after(options.ping_interval * random.uniform(0.5, 1), self._send)
 
-    def answered(self) -> bool:
+    def note_answer(self) -> bool:
         """Record an answer of the client. Returns whether one was expected."""
         was_awaited, self._is_awaited = self._is_awaited, False
         return was_awaited

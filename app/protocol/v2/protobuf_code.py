@@ -48,7 +48,7 @@ _KEY, _VALUE = b"\x0a", b"\x12"
 """The tags of the two fields of a map entry."""
 
 
-def delimited(data: bytes) -> bytes:
+def with_length(data: bytes) -> bytes:
     """Return the data with their length in front."""
     return wire.varint(len(data)) + data
 
@@ -57,13 +57,13 @@ def delimited(data: bytes) -> bytes:
 def encoder_of(type_: type[M]) -> Callable[[M], bytes]:
     """Return the function that encodes messages of a type, without fields that are empty or have their default."""
     lines = ["def encode(message):", "    encoded = b''"]
-    names: dict[str, Any] = {"varint": wire.varint, "signed_varint": wire.signed_varint, "delimited": delimited}
+    names: dict[str, Any] = {"varint": wire.varint, "signed_varint": wire.signed_varint, "delimited": with_length}
     for field in fields_of(type_):
         lines += [f"    value = message.{field.name}", *_encoding_lines(field)]
         if field.message is not None and field.message is not type_:
             names[f"encode_{field.name}"] = encoder_of(field.message)
     lines.append("    return encoded")
-    function = _compiled("encode", lines, names, type_)
+    function = _compile("encode", lines, names, type_)
     names.update({f"encode_{field.name}": function for field in fields_of(type_) if field.message is type_})
     return function
 
@@ -116,7 +116,7 @@ def decoder_of(type_: type[M]) -> Decoder[M]:
         if field.message is not None and field.message is not type_:
             names[f"decode_{field.name}"] = decoder_of(field.message)
     lines += _closing_lines(fields)
-    function = _compiled("decode", lines, names, type_)
+    function = _compile("decode", lines, names, type_)
     names.update({f"decode_{field.name}": function for field in fields if field.message is type_})
     return function
 
@@ -125,7 +125,7 @@ def _opening_lines(type_: type[Message]) -> Iterator[str]:
     if any(field.message is type_ for field in fields_of(type_)):
         yield f"    if depth > {MAX_MESSAGE_DEPTH}:"
         yield "        raise InvalidFrame('messages nested too deeply')"
-    empty = ", ".join(_initial(field) for field in fields_of(type_) if field.name in _required(type_))
+    empty = ", ".join(_initial(field) for field in fields_of(type_) if field.name in _required_fields(type_))
     yield f"    message = message_type({empty})"
     yield "    while position < end:"
     yield "        tag = data[position]"
@@ -134,7 +134,7 @@ def _opening_lines(type_: type[Message]) -> Iterator[str]:
     yield "            tag, position = continue_varint(data, position, tag)"
 
 
-def _required(type_: type[Message]) -> tuple[str, ...]:
+def _required_fields(type_: type[Message]) -> tuple[str, ...]:
     """Return the names of the fields without a default, which are declared first."""
     return type_.__struct_fields__[: len(type_.__struct_fields__) - len(type_.__struct_defaults__)]
 
@@ -202,7 +202,7 @@ def decode_entry(data: bytes, position: int, end: int) -> tuple[str, int, int]:
     return key, start, stop
 
 
-def _compiled(name: str, lines: list[str], names: dict[str, Any], type_: type[Message]) -> Callable[..., Any]:
+def _compile(name: str, lines: list[str], names: dict[str, Any], type_: type[Message]) -> Callable[..., Any]:
     code = compile("\n".join(lines), f"<{name} {type_.__name__}>", "exec")
     exec(code, names)
     function: Callable[..., Any] = names[name]

@@ -9,7 +9,7 @@ from ...model.events import RawClientInfo
 from .fields import Message
 from .format import Format, InvalidFrame
 from .messages import ClientInfo, Command, EmulationRequest, Publication, Push, Reply, client_info
-from .protobuf_code import Decoder, decoder_of, delimited, encoder_of
+from .protobuf_code import Decoder, decoder_of, encoder_of, with_length
 from .protobuf_wire import VARINTS, encode_varint, read_varint
 
 M = TypeVar("M", bound=Message)
@@ -45,11 +45,11 @@ class ProtobufFormat(Format):
 
     def encode_reply(self, reply: Reply) -> bytes:
         """Encode a reply with its length in front. Never raises NotJSON."""
-        return delimited(_encode_reply(reply))
+        return with_length(_encode_reply(reply))
 
     def encode_push(self, push: Push) -> bytes:
         """Encode a push with its length in front. Never raises NotJSON."""
-        return delimited(_encode_push(push))
+        return with_length(_encode_push(push))
 
     def encode_publication(
         self,
@@ -64,7 +64,7 @@ class ProtobufFormat(Format):
         """Encode a publication directly, in half the time of a message object. Never raises NotJSON."""
         publication = b'"' + _length(data) + data if data else b""
         if info is not None:
-            publication += b"*" + delimited(_encode_info(client_info(info)))
+            publication += b"*" + with_length(_encode_info(client_info(info)))
         if offset:
             publication += b"0" + (VARINTS[offset] if offset < 4096 else encode_varint(offset))
         if tags or delta or epoch:

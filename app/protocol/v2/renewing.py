@@ -1,4 +1,4 @@
-"""Renews expired connections and subscriptions by asking a backend, instead of waiting for a token of the client.
+"""Renews expired connections and subscriptions by a request to a backend, instead of waiting for a token of the client.
 
 The client is not notified of the expiry, and sends nothing. Specification: docs/proxy.md.
 """
@@ -19,7 +19,7 @@ RETRY_DELAY = 60
 
 
 def renew_connection(client: ServedClient) -> bool:
-    """Ask the backend about an expired connection. Returns False if the connection must be closed as expired.
+    """Request the decision of a backend about an expired connection. Returns False if it must be closed as expired.
 
     May block. Returns False at once if no backend renews connections.
     """
@@ -36,7 +36,7 @@ def renew_connection(client: ServedClient) -> bool:
 
 
 def renew_subscription(client: ServedClient, channel: str) -> bool:
-    """Ask the backend about an expired subscription. Returns False if the subscription must be ended as expired.
+    """Request the decision of a backend about an expired subscription. Returns False if it must be ended as expired.
 
     May block. Returns False at once for a subscription that the client renews itself.
     """

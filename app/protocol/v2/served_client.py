@@ -77,7 +77,7 @@ class ServedClient(Protocol):
         ...
 
     def note_positions(self, results: Mapping[str, SubscribeResult]) -> None:
-        """Let the next message have an id with the positions of new subscriptions, if messages have ids."""
+        """Add the positions of new subscriptions to the id of the next message, if messages have ids."""
         ...
 
     def send_missed(self, channel: str, result: SubscribeResult, missed: Iterable[Publication]) -> None:

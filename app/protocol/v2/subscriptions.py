@@ -149,7 +149,7 @@ class SubscriptionsV2(PresenceRenewal):
             return {subscription.channel: self._add(subscription) for subscription in wanted}
 
     def await_others(self) -> None:
-        """Wait until no other greenlet changes these subscriptions. May block."""
+        """Wait until no other greenlet changes the subscriptions of this client. May block."""
         with self._lock:
             pass
 
@@ -263,16 +263,16 @@ class SubscriptionsV2(PresenceRenewal):
     def _pushes(self, publications: Iterable[NodePublication], subscription: Subscription) -> list[bytes]:
         if subscription.deltas is not None:
             return [subscription.deltas.push(publication) for publication in publications]
-        passing = filtered(publications, subscription.passes)
+        passing = filter_publications(publications, subscription.passes)
         encode = encode_with_id if self._has_ids(subscription) else encode_event
         return [encode(self._client.format, publication) for publication in passing]
 
     # -- ids of messages
 
     def _choose_ids(self, channel: str, subscription: Subscription) -> None:
-        """Let publications of a live channel have ids that all channels of the client are a part of.
+        """Give the publications of a live channel ids with the positions in all channels of the client.
 
-        As long as it is the only one, these are the same for all clients.
+        While the client has only one channel, all clients share these ids.
         """
         positions = self._client.positions
         assert positions is not None
@@ -283,7 +283,7 @@ class SubscriptionsV2(PresenceRenewal):
             positions.shared = channel
 
     def start_positions(self, positions: EventPositions, started: Mapping[str, StreamPosition]) -> None:
-        """Let the next message have an id with the positions of further channels, which are not live yet."""
+        """Add the positions in channels that are not live yet to the id of the next message."""
         shared, positions.shared = positions.shared, ""
         subscription = self.channels.get(shared)
         positions.start(started)
@@ -369,11 +369,11 @@ class SubscriptionsV2(PresenceRenewal):
 
 
 def ttl(expires_at: float) -> int:
-    """Return the seconds until an expiry as they are sent to clients; 0 for no expiry."""
+    """Return the whole seconds until an expiry, for a reply to a client; 0 for no expiry."""
     return min(max(int(expires_at - time.time()), 0), MAX_TTL) if expires_at else 0
 
 
-def filtered(publications: Iterable[NodePublication], passes: TagsFilter | None) -> list[NodePublication]:
+def filter_publications(publications: Iterable[NodePublication], passes: TagsFilter | None) -> list[NodePublication]:
     """Return the publications that pass a filter; all without a filter."""
     return list(publications) if passes is None else list(filter(passes, publications))
 
@@ -382,7 +382,7 @@ def recovery_result(found: StreamRecovery, offset: int, subscription: Subscripti
     """Build the reply to a subscription that recovers from `offset`. May block. Raises NotJSON with deltas."""
     deltas = subscription.deltas
     shown = message_of if deltas is None else deltas.recovered
-    publications = filtered(found.publications, subscription.passes)
+    publications = filter_publications(found.publications, subscription.passes)
     return SubscribeResult(
         recoverable=True,
         positioned=True,

@@ -29,11 +29,11 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,200}(\.[0-9]{1,200})?")
 
 
 class InvalidFilter(ValueError):
-    """A filter that does not follow the rules; the text says which rule it breaks."""
+    """A filter breaks a rule; the text says which one."""
 
 
 class TagsFilter:
-    """A filter that has been checked. A call returns whether an event passes; joins and leaves always pass."""
+    """A valid filter. Calling it returns whether an event passes; joins and leaves always pass."""
 
     __slots__ = ("__weakref__", "_condition")
 

@@ -32,7 +32,7 @@ def connection_token(
     claims: dict[str, Any] = {"sub": user_id(user), **_common_claims(info, expires)}
     if channels:
         claims["channels"] = list(channels)
-    return signed(secret, claims)
+    return sign_token(secret, claims)
 
 
 def subscription_token(
@@ -44,7 +44,7 @@ def subscription_token(
     """
     if not isinstance(channel, str) or not channel:
         raise TypeError(f"channel is {channel!r}; expected the name of a channel")
-    return signed(secret, {"sub": user_id(user), "channel": channel, **_common_claims(info, expires)})
+    return sign_token(secret, {"sub": user_id(user), "channel": channel, **_common_claims(info, expires)})
 
 
 def _common_claims(info: Any, expires: float | None) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _common_claims(info: Any, expires: float | None) -> dict[str, Any]:
     return claims if info is None else {**claims, "info": info}
 
 
-def signed(secret: str, claims: Mapping[str, Any]) -> str:
+def sign_token(secret: str, claims: Mapping[str, Any]) -> str:
     """Return a token with these claims.
 
     Raises ValueError without a secret, and TypeError for what JSON cannot express.

@@ -151,14 +151,14 @@ class TokenVerifier:
         return self._read(token, read_subscription)
 
     def _read(self, token: str, read: Callable[[bytes], T]) -> T:
-        payload = self._verified(token)
+        payload = self._verify(token)
         try:
             self._check_lifetime(read_lifetime(payload))
             return read(payload)
         except InvalidClaims as error:
             raise InvalidToken(str(error)) from None
 
-    def _verified(self, token: str) -> bytes:
+    def _verify(self, token: str) -> bytes:
         """Verify the signature of a token, and return its encoded claims. Raises InvalidToken and KeysUnavailable."""
         signed = split_token(token)
         keys = list(self._keys_for(signed))
@@ -183,6 +183,6 @@ class TokenVerifier:
             raise ExpiredToken("token is not valid yet")
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud or []
         if self._config.token_audience and self._config.token_audience not in audiences:
-            raise InvalidToken("it is for another audience (claim aud, option token_audience)")
+            raise InvalidToken("token is for another audience (claim aud, option token_audience)")
         if self._config.token_issuer and claims.iss != self._config.token_issuer:
-            raise InvalidToken("it comes from another issuer (claim iss, option token_issuer)")
+            raise InvalidToken("token is of another issuer (claim iss, option token_issuer)")

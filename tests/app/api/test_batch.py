@@ -1,4 +1,4 @@
-"""Behaviour of batches: order, replies, and which publications the engine is given together."""
+"""Behaviour of batches: order, replies, and which publications are passed to the engine together."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_replies_are_in_the_order_of_the_commands(calls: MethodCalls, client: Lo
     assert [push["body"]["channel"] for push in client.received()] == ["news", "kept:news"]
 
 
-def test_commands_see_effects_of_earlier_commands(calls: MethodCalls) -> None:
+def test_commands_of_a_batch_are_carried_out_in_order(calls: MethodCalls) -> None:
     history = {"history": {"channel": "kept:news", "limit": -1}}
     commands = [history, publish("kept:news", 1), publish("kept:news", 2), history]
     first, _, _, last = call(calls, "batch", commands=commands)["replies"]

@@ -70,7 +70,9 @@ def test_base64_that_contains_json_is_published_as_json(calls: MethodCalls, clie
     assert data_of(client) == [{"x": 1}]
 
 
-def test_other_bytes_reach_clients_of_v1_and_histories_as_base64(calls: MethodCalls, client: LocalClient) -> None:
+def test_payload_that_is_not_json_reaches_clients_of_v1_and_histories_as_base64(
+    calls: MethodCalls, client: LocalClient
+) -> None:
     text = base64.b64encode(b"\x00\x01\xff").decode()
     call(calls, "publish", channel="kept:news", b64data=text)
     assert data_of(client) == [text]
@@ -102,7 +104,7 @@ def test_null_is_a_payload(calls: MethodCalls, client: LocalClient) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{", b'{"channel":1}', b'{"channel":"a\xff","data":1}', b'{"version":-1}', b"[" * 200_000]
 )
-def test_body_of_another_form_is_a_bad_request(calls: MethodCalls, body: bytes) -> None:
+def test_body_with_invalid_structure_is_a_bad_request(calls: MethodCalls, body: bytes) -> None:
     with pytest.raises(InvalidJSON):
         calls.by_name["publish"](body)
 
@@ -154,7 +156,7 @@ def test_disconnect_closes_clients_of_v1_like_the_api_of_v1(calls: MethodCalls, 
 
 
 @pytest.mark.parametrize(("code", "reconnect"), [(4002, True), (3000, True), (3500, False), (4501, False)])
-def test_the_code_of_a_disconnect_decides_whether_clients_return(
+def test_disconnect_code_determines_whether_clients_reconnect_by_api(
     calls: MethodCalls, client: LocalClient, code: int, reconnect: bool
 ) -> None:
     call(calls, "disconnect", user="alice", disconnect={"code": code, "reason": "maintenance"})

@@ -43,7 +43,7 @@ def test_a_command_without_a_known_method_or_with_wrong_parameters_is_an_error(c
     ]
 
 
-def test_one_command_may_stand_on_several_lines(calls: MethodCalls) -> None:
+def test_one_command_may_have_several_lines(calls: MethodCalls) -> None:
     assert calls.process_lines(b'{\n  "method": "channels"\n}\n') == b'{"result":{"channels":{}}}'
 
 
@@ -54,6 +54,6 @@ def test_commands_after_the_reply_limit_are_not_carried_out(start_node: Callable
 
 
 @pytest.mark.parametrize("body", [b"", b"\n", b"[]", b'{"method":"channels"}\n{', b"\xff"])
-def test_other_bodies_are_refused_as_a_whole(calls: MethodCalls, body: bytes) -> None:
+def test_invalid_body_is_refused_as_a_whole(calls: MethodCalls, body: bytes) -> None:
     with pytest.raises(InvalidJSON):
         calls.process_lines(body)

@@ -53,13 +53,13 @@ def test_key_is_accepted_in_every_documented_place(api: MethodAPI, headers: dict
 
 
 @pytest.mark.parametrize("key", ["", "bad", "key ", "KEY", "key, key", "k\xe9y"])
-def test_another_key_or_none_is_unauthorized(api: MethodAPI, key: str) -> None:
+def test_wrong_or_missing_key_is_unauthorized(api: MethodAPI, key: str) -> None:
     response = ask(api, headers={"x-api-key": key})
     assert response.status == 401
     assert b"API key" in response.body
 
 
-def test_a_key_may_have_characters_beyond_ascii(start_node: Callable[..., Node]) -> None:
+def test_key_may_contain_non_ascii_characters(start_node: Callable[..., Node]) -> None:
     node = start_node(api_key="schlüssel")
     api = MethodAPI(node, MethodCalls(node))
     sent = "schlüssel".encode().decode("latin-1")
@@ -78,7 +78,7 @@ def test_without_a_configured_key_every_request_is_unauthorized_and_the_log_says
     assert "option api_key" in record.getMessage()
 
 
-def test_without_checks_no_key_is_needed(start_node: Callable[..., Node]) -> None:
+def test_insecure_api_requires_no_key(start_node: Callable[..., Node]) -> None:
     node = start_node(insecure_api=True)
     assert ask(MethodAPI(node, MethodCalls(node))).status == 200
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the page say the same as the declared methods."""
+"""The OpenAPI document and docs/api-v4.md match the declared methods."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_document_has_the_version_of_the_package() -> None:
     assert DOCUMENT["openapi"].startswith("3.1")
 
 
-def test_the_page_is_the_one_that_the_declarations_give() -> None:
+def test_generated_page_is_up_to_date() -> None:
     generator = runpy.run_path(str(ROOT / "docs" / "generate_api.py"))
     written = (ROOT / "docs" / "api-v4.md").read_text(encoding="utf-8")
     assert generator["page"]() == written, "run: python docs/generate_api.py"

@@ -1,4 +1,4 @@
-"""Names that options have in other versions of Centrifugo are accepted wherever the own names are."""
+"""Names of options in other versions of Centrifugo are accepted in all sources of options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHER_VALUES = {bool: True, int: 7, float: 7.0, str: "a.b"}
 
 
 def other_value(name: str) -> Any:
-    """A value that this option takes, and that is not its default."""
+    """A valid value of this option that is not its default."""
     option = next(each for each in OPTIONS if each.name == name)
     return OTHER_VALUES[option.type]
 
@@ -92,7 +92,7 @@ def test_later_source_takes_precedence_under_either_name() -> None:
 
 
 class TestTwoNamesOfOneOption:
-    def test_the_own_name_is_used_with_a_warning(self) -> None:
+    def test_own_name_takes_precedence_over_an_alias_with_a_warning(self) -> None:
         loaded = from_file({"ping_interval": 5, "client_ping_interval": 6, "websocket_ping_interval": 7})
         assert loaded.config.ping_interval == 5
         assert loaded.warnings == [
@@ -100,7 +100,7 @@ class TestTwoNamesOfOneOption:
             for name in ("client_ping_interval", "websocket_ping_interval")
         ]
 
-    def test_of_two_aliases_the_first_declared_one_is_used(self) -> None:
+    def test_first_declared_alias_takes_precedence(self) -> None:
         loaded = from_file({"websocket_ping_interval": 7, "client_ping_interval": 6})
         assert loaded.config.ping_interval == 6
         assert loaded.warnings == [
@@ -129,7 +129,7 @@ class TestTwoNamesOfOneOption:
         ]
 
 
-def test_a_wrong_value_is_named_as_the_user_has_written_it() -> None:
+def test_error_for_an_invalid_value_contains_the_alias_that_was_used() -> None:
     namespaces = [{"name": "news"}, {"name": "chat", "history_ttl": "soon"}]
     found = problems({"namespaces": namespaces, "presence_ttl": -1}, "--tls=perhaps", CENTRIFUGO_CHANNEL_MAX_LENGTH="0")
     assert sorted(text.partition(": ")[0] for text in found) == [

@@ -23,7 +23,7 @@ def warnings_of(*namespaces: dict[str, Any], **options: Any) -> list[str]:
 
 
 def warnings_with_key(*namespaces: dict[str, Any], **options: Any) -> list[str]:
-    """The same for a server that has a key for tokens of protocol v2."""
+    """The warnings about channels of a server that has a key for tokens of protocol v2."""
     return warnings_of(*namespaces, token_hmac_secret_key="key", **options)
 
 
@@ -56,7 +56,7 @@ def test_options_that_need_presence_cause_warnings_without_it(who: str) -> None:
     assert warnings_of({name: True, "presence": True}) == []
 
 
-def test_joins_for_all_need_joins() -> None:
+def test_force_push_join_leave_without_join_leave_causes_a_warning() -> None:
     assert warnings_of(force_push_join_leave=True) == ["option force_push_join_leave has no effect without join_leave"]
     assert warnings_of(force_push_join_leave=True, join_leave=True) == []
 
@@ -156,7 +156,7 @@ def test_channels_that_let_a_backend_decide_need_its_address(name: str) -> None:
     assert refused.value.problems == [f"config.json: {name}: {needs}", f"config.json: namespaces[0].{name}: {needs}"]
 
 
-def test_a_backend_that_decides_opens_a_namespace_to_clients_of_v2_and_v1() -> None:
+def test_no_warning_if_a_backend_decides_about_subscriptions() -> None:
     url = "http://127.0.0.1:5000/"
     asked = {"proxy_subscribe": True, "publish": True}
     assert warnings_with_key(asked, proxy_subscribe_endpoint=url) == []

@@ -1,4 +1,4 @@
-"""What bash and zsh complete with the scripts of `gentrifugo completion`, tried in real shells."""
+"""Completion in bash and zsh with the scripts of `gentrifugo completion`, in real shells."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_values_of_free_text_are_not_completed(prompt: Shell, typed: str) -> Non
 
 
 def offered_by_bash(directory: Path, *words: str) -> set[str]:
-    """All that bash offers for the last of these words."""
+    """All completions of bash for the last of these words."""
     (directory / "script").write_text(script("bash"))
     code = 'source ./script; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _gentrifugo; printf "%s\\n" "${COMPREPLY[@]}"'
     command = [program("bash"), "-c", code, "bash", *words]

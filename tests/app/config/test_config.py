@@ -43,7 +43,7 @@ UNITS = {"", "seconds", "bytes", "messages"}
 
 
 class TestEveryOption:
-    """What a declaration must have, so that file, environment, flags, help and reference page agree."""
+    """Requirements for each declaration, so that file, environment, flags, help and reference page agree."""
 
     @pytest.mark.parametrize("declaring", DECLARING)
     def test_option_is_declared_only_once(self, declaring: type) -> None:
@@ -54,7 +54,7 @@ class TestEveryOption:
         assert len(names) == len(set(names)) == len(dataclasses.fields(declaring))
 
     @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
-    def test_has_a_name_that_all_sources_can_spell(self, option: Option) -> None:
+    def test_option_name_is_valid_in_all_sources(self, option: Option) -> None:
         assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", option.name)
 
     @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
@@ -62,7 +62,7 @@ class TestEveryOption:
         assert option.kind in ("boolean", "integer", "number", "string", "list of objects")
         if option.item_type:
             assert option.default == ()
-        elif not option.required:
+        elif not option.is_required:
             assert type(option.default) is option.type or (option.type is float and type(option.default) is int)
 
     @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
@@ -73,13 +73,13 @@ class TestEveryOption:
         assert ". " not in about
 
     @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
-    def test_has_a_unit_if_it_is_a_time_or_a_size(self, option: Option) -> None:
+    def test_option_for_a_time_or_size_has_a_unit(self, option: Option) -> None:
         is_size = option.type is int and re.search(r"(_size|_length|_capacity)$", option.name)
         needs_unit = option.type is float or (is_size and option.name != "history_size")
         assert option.facts.unit in UNITS
         assert bool(option.facts.unit) == bool(needs_unit)
 
-    def test_has_its_own_flag_variable_and_short_flag(self) -> None:
+    def test_option_has_its_own_flag_variable_and_short_flag(self) -> None:
         options = options_of(Config)
         shorts = [option.facts.short for option in options if option.facts.short]
         assert len({option.flag for option in options}) == len(options)
@@ -87,7 +87,7 @@ class TestEveryOption:
         assert len(set(shorts)) == len(shorts)
 
     @pytest.mark.parametrize("option", SETTABLE.values(), ids=SETTABLE)
-    def test_can_be_set_in_the_file_in_the_environment_and_by_its_flag(self, option: Option, tmp_path: Path) -> None:
+    def test_option_can_be_set_in_file_environment_and_flag(self, option: Option, tmp_path: Path) -> None:
         file = tmp_path / "config.json"
         value = "a" if option.name == "secret" else option.default
         file.write_text(json.dumps({"insecure": True, option.name: value}))
@@ -100,15 +100,15 @@ class TestEveryOption:
             assert not any("unknown" in warning for warning in loaded.warnings)
 
     @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
-    def test_is_marked_secret_if_its_name_says_secret(self, option: Option) -> None:
+    def test_option_with_secret_in_its_name_is_marked_as_secret(self, option: Option) -> None:
         if re.search(r"(secret|password)$", option.name):
             assert option.facts.secret
 
-    def test_of_a_namespace_is_a_channel_option_or_its_name(self) -> None:
+    def test_namespace_has_only_a_name_and_channel_options(self) -> None:
         shared = {option.name for option in options_of(ChannelOptions)}
         assert {option.name for option in options_of(Namespace)} == shared | {"name"}
 
-    def test_stands_in_a_group_with_a_title(self) -> None:
+    def test_option_belongs_to_a_group_with_a_title(self) -> None:
         titles = list(Config.GROUPS.values())
         assert len(set(titles)) == len(titles)
         assert all(titles)

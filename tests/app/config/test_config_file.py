@@ -1,4 +1,4 @@
-"""Behaviour of reading configuration files: three formats, one result, and every mistake with its place."""
+"""Behaviour of reading configuration files: three formats with the same result, and errors with line and column."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gentrifugo.app.config.config_file import Document, DocumentParser, toml_pro
 
 
 def read(path: Path) -> Document:
-    """The document that the parser makes of a file."""
+    """Parse a file, and return the document."""
     parser = DocumentParser()
     with parser.open(str(path)) as stream:
         parser.parse(stream)
@@ -23,7 +23,7 @@ def read(path: Path) -> Document:
 
 
 def read_text(directory: Path, name: str, text: str | bytes) -> Document:
-    """The document made of a file with this name and content."""
+    """Write a file with this name and content, and return the parsed document."""
     path = directory / name
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return read(path)
@@ -116,7 +116,7 @@ def test_any_text_is_read_or_refused_with_an_error(name: str, text: str, tmp_pat
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n"])
-def test_an_empty_yaml_file_sets_nothing(text: str, tmp_path: Path) -> None:
+def test_empty_yaml_file_sets_no_options(text: str, tmp_path: Path) -> None:
     document = read_text(tmp_path, "c.yaml", text)
     assert (document.values, document.problem) == ({}, "")
 
@@ -151,5 +151,5 @@ def test_a_missing_file_and_an_unreadable_file_have_different_errors(tmp_path: P
     assert directory.problem == "cannot read file: Is a directory"
 
 
-def test_a_problem_of_toml_that_names_no_place_stays_as_it_is() -> None:
+def test_toml_error_without_a_position_is_unchanged() -> None:
     assert toml_problem("something else", "a = 1") == "something else"

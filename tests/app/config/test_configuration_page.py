@@ -1,4 +1,4 @@
-"""The reference page says what the declarations say, and its samples are configurations."""
+"""The reference page matches the declarations, and its samples are valid configurations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE = page("configuration.md")
 SAMPLES = [block for block in PAGE.blocks if block.runner]
 
 
-def test_the_page_is_the_one_that_the_declarations_give() -> None:
+def test_generated_page_is_up_to_date() -> None:
     generator = runpy.run_path(str(DOCS / "generate_configuration.py"))
     written = (DOCS / "configuration.md").read_text(encoding="utf-8")
     assert generator["page"]() == written, "run: python docs/generate_configuration.py"

@@ -23,7 +23,7 @@ def test_a_generated_file_loads_without_warnings(name: str, tmp_path: Path) -> N
 
 
 def secrets_of(config: Config) -> list[str]:
-    """What the file has to keep secret."""
+    """The secrets in the file."""
     return [config.secret, config.token_hmac_secret_key, config.admin_password, config.admin_secret]
 
 
@@ -54,7 +54,7 @@ def test_genconfig_overwrites_no_file(dangling: bool, tmp_path: Path) -> None:
     assert dangling or path.read_text() == "mine"
 
 
-def test_a_file_that_cannot_be_written_whole_is_removed(tmp_path: Path) -> None:
+def test_incompletely_written_file_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     program = (
         "import resource, signal, sys; from pathlib import Path; from gentrifugo.app.config import genconfig\n"

@@ -1,4 +1,4 @@
-"""Behaviour of loading: which source wins, which problems and warnings are reported, and what a reload changes."""
+"""Behaviour of loading: the precedence of sources, the reported problems and warnings, and the changes by a reload."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 
 def problems(*argv: str, environ: Mapping[str, str] | None = None) -> list[str]:
-    """What is wrong with this configuration."""
+    """Return the problems of this configuration."""
     with pytest.raises(ConfigError) as caught:
         load(argv, environ or {})
     return caught.value.problems
@@ -68,7 +68,7 @@ class TestOrderOfSources:
         assert load(argv, {"CENTRIFUGO_PORT": "8002"}).config.port == 9000
 
     @pytest.mark.parametrize("value", ["-1", "--port=9", "-c", "a=b", "[1]", "x y", "--"])
-    def test_values_of_the_environment_and_the_file_are_never_taken_for_flags(self, value: str, write: Write) -> None:
+    def test_values_in_environment_and_file_are_never_read_as_flags(self, value: str, write: Write) -> None:
         write(secret=value)
         assert load([], {"CENTRIFUGO_NAME": value}).config.name == value
         assert load([], {"CENTRIFUGO_NAME": value}).config.secret == value
@@ -88,7 +88,7 @@ class TestOrderOfSources:
 
 
 class TestProblems:
-    def test_all_are_reported_at_once_each_with_the_place_of_its_value(self, write: Write) -> None:
+    def test_all_problems_are_reported_together_with_their_sources(self, write: Write) -> None:
         write(port="x", presence="maybe", namespaces=[{"name": "ok"}, {"name": "public", "history_size": "1.5"}])
         environ = {"CENTRIFUGO_PING_INTERVAL": "soon", **SECRET}
         assert sorted(problems("--client-channel-limit=-1", "--prot=1", environ=environ)) == [
@@ -126,12 +126,12 @@ class TestProblems:
             ("token_jwks_public_endpoint", "https://id.example/keys"),
         ],
     )
-    def test_a_key_for_tokens_is_enough(self, option: str, value: str, write: Write) -> None:
+    def test_key_for_tokens_is_sufficient_without_a_secret(self, option: str, value: str, write: Write) -> None:
         write({option: value})
         loaded = load([], {})
         assert (loaded.config.secret, loaded.config.checks_tokens, loaded.warnings) == ("", True, [])
 
-    def test_the_previous_key_alone_is_not_enough(self, write: Write) -> None:
+    def test_previous_token_key_alone_is_insufficient(self, write: Write) -> None:
         write(token_hmac_previous_secret_key="key")
         assert problems() == ["secret: not set in config.json; add one, or turn on the option insecure for experiments"]
 
@@ -162,14 +162,14 @@ class TestProblems:
         assert problems("-c", "a.toml") == ['a.toml: not found; create one with "gentrifugo genconfig"']
 
     @pytest.mark.parametrize(("argv", "environ"), [(["--insecure"], {}), (["--secret=s"], {}), ([], SECRET)])
-    def test_a_missing_file_is_a_warning_when_the_rest_is_enough(
+    def test_missing_file_is_a_warning_if_other_sources_set_the_required_options(
         self, argv: list[str], environ: dict[str, str], write: Write
     ) -> None:
         loaded = load(argv, environ)
         assert loaded.warnings[0] == "config.json: not found, using only flags and environment"
         assert loaded.path is None
 
-    def test_a_bad_file_is_reported_beside_other_problems(self, write: Write, tmp_path: Path) -> None:
+    def test_unreadable_file_is_reported_together_with_other_problems(self, write: Write, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text("{")
         assert problems("--port=x") == [
             "--port: Not a valid integer.",
@@ -200,7 +200,7 @@ class TestProblems:
             load([], {})
         assert caught.value.warnings == ["config.json: unknown option secrte; did you mean secret?"]
 
-    def test_the_text_of_the_error_is_all_problems(self, write: Write) -> None:
+    def test_error_text_contains_all_problems(self, write: Write) -> None:
         write(secret="secret", port=-1, api_port="x")
         with pytest.raises(ConfigError, match=r"port: .*; .*api_port: "):
             load([], {})
@@ -268,7 +268,7 @@ class TestWarnings:
         environ = {"OTHER_SERVICE_HOST": "10.0.0.7", "OTHER_PORT": "tcp://10.0.0.7:8000"}
         assert load([], environ).warnings == []
 
-    def test_a_word_after_two_dashes_is_not_a_flag(self, write: Write) -> None:
+    def test_argument_after_double_dash_is_not_a_flag(self, write: Write) -> None:
         write(secret="secret")
         assert not load(["--", "--debug"], {}).config.debug
 
@@ -329,7 +329,7 @@ class TestReload:
             "option port has changed; restart the server to apply it",
         ]
 
-    def test_a_name_made_from_the_port_is_not_named_beside_the_port(self, write: Write) -> None:
+    def test_changed_default_name_is_not_reported_in_addition_to_the_port(self, write: Write) -> None:
         current = Config(secret="secret")
         write(secret="secret", port=9000)
         loaded = reload(current, [], {})
@@ -340,7 +340,7 @@ class TestReload:
         write(secret="secret", redis_password="s3cr3t")
         assert "s3cr3t" not in " ".join(self.reload().warnings)
 
-    def test_a_bad_file_is_an_error(self, write: Write) -> None:
+    def test_reload_with_an_invalid_file_is_an_error(self, write: Write) -> None:
         write(secret="secret", max_channel_length=0)
         with pytest.raises(ConfigError):
             self.reload()

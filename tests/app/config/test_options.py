@@ -24,7 +24,7 @@ OPTIONS = {option.name: option for option in options_of(Config)}
 
 
 def problem_of(check: Callable[[Any], object] | None, value: object) -> str:
-    """What a check objects to; empty if it accepts the value."""
+    """The error of a check; empty if it accepts the value."""
     assert check is not None
     try:
         check(value)
@@ -33,7 +33,7 @@ def problem_of(check: Callable[[Any], object] | None, value: object) -> str:
     return ""
 
 
-def test_an_option_is_named_alike_everywhere() -> None:
+def test_option_has_consistent_names_in_all_sources() -> None:
     assert OPTIONS["redis_host"].flag == "--redis_host"
     assert OPTIONS["redis_host"].variable == "CENTRIFUGO_REDIS_HOST"
 
@@ -45,7 +45,7 @@ def test_a_namespace_has_all_channel_options_with_the_same_defaults() -> None:
 
 
 def test_only_the_name_of_a_namespace_is_required() -> None:
-    assert [option.name for option in (*OPTIONS.values(), *options_of(Namespace)) if option.required] == ["name"]
+    assert [option.name for option in (*OPTIONS.values(), *options_of(Namespace)) if option.is_required] == ["name"]
 
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)

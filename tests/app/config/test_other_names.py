@@ -79,7 +79,7 @@ def test_unknown_names_are_explained(name: str, text: str) -> None:
         "admin_insecur",
     ],
 )
-def test_an_insecure_mode_is_never_suggested(name: str) -> None:
+def test_insecure_modes_are_never_suggested(name: str) -> None:
     assert "did you mean" not in suggestion(name, OPTIONS)
     assert " instead" not in suggestion(name, OPTIONS)
 
@@ -97,7 +97,7 @@ def test_options_of_a_namespace_are_explained_among_those_of_a_namespace() -> No
     assert {option.name for option in options_of(ChannelOptions)} < names
 
 
-def test_options_of_backends_are_not_taken_for_others() -> None:
+def test_options_of_backends_are_not_explained_as_other_options() -> None:
     names = {f"proxy_{event}_endpoint" for event in ("connect", "refresh", "subscribe", "sub_refresh")}
     assert names <= OPTIONS
     assert [renamed(name) or explanation(name) for name in names] == [""] * 4

@@ -1,4 +1,4 @@
-"""The options of the Redis engine: what makes which shards, and what is refused with which words."""
+"""The options of the Redis engine: which shards they define, and which options are refused with which error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def settings(**options: Any) -> RedisSettings:
 
 
 def problem(**options: Any) -> str:
-    """What the whole configuration is refused with."""
+    """The error with which the configuration is refused."""
     with pytest.raises(ConfigError) as caught:
         from_mapping({"secret": "secret", "engine": "redis", **options})
     (sentence,) = caught.value.problems
@@ -48,7 +48,7 @@ def test_every_option_has_its_place() -> None:
     assert made == RedisSettings((shard,), "p", Timeouts(0.5, 5, 2), True, 3)
 
 
-def test_a_list_makes_shards_and_a_single_value_holds_for_all() -> None:
+def test_list_defines_shards_and_single_values_apply_to_all() -> None:
     made = settings(redis_port="6379, 6380", redis_password="pass")
     assert [(str(shard.address), shard.password) for shard in made.shards] == [
         ("127.0.0.1:6379", "pass"),
@@ -72,18 +72,18 @@ def test_a_list_makes_shards_and_a_single_value_holds_for_all() -> None:
     ],
 )
 def test_url_sets_address_database_and_credentials(url: str, shard: ShardSettings) -> None:
-    """Host, port, password and database of their own options do not count then."""
+    """The options for host, port, password and database are then ignored."""
     assert settings(redis_url=url, redis_host="a,b,c", redis_password="x", redis_db="9").shards == (shard,)
 
 
-def test_sentinels_watch_each_shard() -> None:
+def test_sentinels_monitor_each_shard() -> None:
     made = settings(redis_master_name="one,two", redis_sentinels=":26380,s.example,[::1]:1", redis_password="pass")
     addresses = (ServerAddress("127.0.0.1", 26380), ServerAddress("s.example", 26379), ServerAddress("::1", 1))
     assert [shard.sentinels for shard in made.shards] == [Sentinels("one", addresses), Sentinels("two", addresses)]
     assert {shard.password for shard in made.shards} == {"pass"}
 
 
-def test_the_name_of_a_shard_holds_no_secret() -> None:
+def test_shard_name_contains_no_secret() -> None:
     (shard,) = settings(redis_url="redis://ann:hush@h:1").shards
     assert "hush" not in shard.name + repr(shard)
 

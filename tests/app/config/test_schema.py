@@ -1,4 +1,4 @@
-"""Behaviour of checking: which values an option takes, and how the wrong ones are named."""
+"""Behaviour of checking: which values an option accepts, and the errors for invalid values."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ from gentrifugo.app.config.schema import check, suggestion, unknown_options
         ("namespaces", [{"name": "a-_9Z", "history_size": "3"}], [{"name": "a-_9Z", "history_size": 3}]),
     ],
 )
-def test_values_are_taken_typed_or_as_text(option: str, value: Any, checked: Any) -> None:
+def test_values_may_be_typed_or_text(option: str, value: Any, checked: Any) -> None:
     result, problems = check(Config, {option: value})
     assert problems == {}
     assert result == {option: checked}
@@ -144,7 +144,7 @@ QUOTES = "Not a valid string; put it in quotes."
         ("namespaces", "public", "Must be a list of objects, each with a name."),
     ],
 )
-def test_a_wrong_value_is_named_with_its_option(option: str, value: Any, problem: str) -> None:
+def test_error_for_an_invalid_value_names_the_option(option: str, value: Any, problem: str) -> None:
     assert check(Config, {option: value})[1] == {option: problem}
 
 
@@ -162,7 +162,7 @@ def test_a_wrong_value_is_named_with_its_option(option: str, value: Any, problem
         (None, "namespaces[1]", "Must be an object of options by name."),
     ],
 )
-def test_a_wrong_value_in_a_namespace_is_named_with_its_place(namespace: Any, path: str, problem: str) -> None:
+def test_error_for_an_invalid_value_in_a_namespace_names_its_path(namespace: Any, path: str, problem: str) -> None:
     assert check(Config, {"namespaces": [{"name": "ok"}, namespace]})[1] == {path: problem}
 
 
@@ -206,6 +206,6 @@ def test_unknown_options_are_named_with_the_nearest_known_one() -> None:
     ]
 
 
-def test_a_suggestion_is_made_only_when_a_name_is_near() -> None:
+def test_only_similar_names_are_suggested() -> None:
     assert suggestion("prot", ["port", "name"]) == "; did you mean port?"
     assert suggestion("xyz", ["port", "name"]) == ""

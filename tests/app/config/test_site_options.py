@@ -1,4 +1,4 @@
-"""Which application is served, and what the command line says about its processes."""
+"""The selection of the application to serve, and the options for its processes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def given(*flags: str, **environ: str) -> command_line.GivenOptions:
 
 
 class TestApplicationPath:
-    def test_the_flag_comes_first(self) -> None:
+    def test_flag_app_takes_precedence_over_flask_app(self) -> None:
         assert application_path(given("--app=shop"), {"FLASK_APP": "chat"}) == "shop"
 
-    def test_flask_app_counts_with_options_of_the_process(self) -> None:
+    def test_flask_app_is_used_with_options_of_the_process(self) -> None:
         flags = ("--port=80", "--reload", "--debug", "--workers=2")
         assert application_path(given(*flags, CENTRIFUGO_LOG_LEVEL="debug"), {"FLASK_APP": "chat"}) == "chat"
 
@@ -34,14 +34,14 @@ class TestApplicationPath:
     def test_flask_app_is_ignored_if_there_are_other_options(self, flags: tuple[str, ...]) -> None:
         assert application_path(given(*flags), {"FLASK_APP": "chat"}) == ""
 
-    def test_flask_app_does_not_count_beside_options_in_the_environment(self) -> None:
+    def test_flask_app_is_ignored_if_the_environment_sets_other_options(self) -> None:
         assert application_path(given(CENTRIFUGO_SECRET="s"), {"FLASK_APP": "chat"}) == ""
 
     def test_flask_app_is_ignored_if_there_is_a_configuration_file(self, directory: Path) -> None:
         (directory / "config.json").write_text('{"secret": "s"}')
         assert application_path(given(), {"FLASK_APP": "chat"}) == ""
 
-    def test_no_application_without_flag_and_variable(self) -> None:
+    def test_without_flag_and_variable_no_application_is_served(self) -> None:
         assert application_path(given("--port=80"), {}) == ""
 
 

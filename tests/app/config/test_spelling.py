@@ -1,4 +1,4 @@
-"""Spellings that Centrifugo v1 accepts mean what they mean there."""
+"""Spellings that Centrifugo v1 accepts have the same meaning here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behaviour of warnings about valid configurations: what they name, and what is worth none."""
+"""Behaviour of warnings about valid configurations: their texts, and options that cause no warning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def warnings_of(**options: Any) -> list[str]:
     return from_mapping({"secret": "secret", **options}).warnings
 
 
-def test_the_defaults_give_no_warning() -> None:
+def test_default_options_cause_no_warning() -> None:
     assert list(config_warnings(Config(secret="secret"))) == []
 
 

@@ -1,4 +1,4 @@
-"""A connection that was given away: its old process has no part in it any more."""
+"""Passing a connection to another process, after which the first process does not use it any more."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gentrifugo.app.exchange import fd_passing
 
 
 def given_away(tmp_path: Any) -> tuple[Any, Any, Any]:
-    """The old end of a connection that this process has read from, the given end, and the client's."""
+    """The socket of a passed connection in this process, its copy in the other process, and the client's socket."""
     path = str(tmp_path / "s")
     old, client = socket.socketpair()
     client.sendall(b"request")
@@ -81,7 +81,7 @@ def test_a_descriptor_of_something_else_is_refused_and_closed(tmp_path: Path) ->
         assert os.listdir("/proc/self/fd") == before
 
 
-def test_only_one_descriptor_is_taken(tmp_path: Path) -> None:
+def test_only_one_descriptor_is_received(tmp_path: Path) -> None:
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with one, other:
         before = len(os.listdir("/proc/self/fd"))

@@ -1,4 +1,4 @@
-"""Requests through WSGI whose server or client does not go along."""
+"""Requests through WSGI whose server has no socket, or whose client has disconnected."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ REQUEST = {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "PATH_INFO": 
 
 
 class Response:
-    """What is answered; with `has_gone` nobody reads it."""
+    """Records the response; with `is_disconnected` the client has disconnected."""
 
-    def __init__(self, has_gone: bool = False) -> None:
-        self._has_gone = has_gone
+    def __init__(self, is_disconnected: bool = False) -> None:
+        self._has_gone = is_disconnected
         self.status = ""
         self.body = b""
 
@@ -76,7 +76,7 @@ def test_a_request_is_answered(endpoint: SockJS, connection: Any) -> None:
     assert (response.status, response.body) == ("200 OK", b"Welcome to SockJS!\n")
 
 
-def test_a_server_that_does_not_show_its_socket_is_named(endpoint: SockJS) -> None:
+def test_server_without_access_to_its_socket_is_named_in_the_error(endpoint: SockJS) -> None:
     response = Response()
     (body,) = serve_wsgi(endpoint, "", {**REQUEST, "wsgi.input": io.BytesIO()}, response)
     assert response.status == "501 Refused"
@@ -86,7 +86,7 @@ def test_a_server_that_does_not_show_its_socket_is_named(endpoint: SockJS) -> No
 def test_response_to_a_disconnected_client_is_ignored(
     endpoint: SockJS, connection: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert serve_wsgi(endpoint, "", on(connection), Response(has_gone=True)) == []
+    assert serve_wsgi(endpoint, "", on(connection), Response(is_disconnected=True)) == []
     assert not caplog.records
 
 

@@ -1,4 +1,4 @@
-"""Which application a call is about, and what keeps an application alive."""
+"""The application that a call applies to, and references that keep an application alive."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TestCurrent:
 
 class TestLifetime:
     def test_an_extension_keeps_no_application_alive(self) -> None:
-        """With everything that it has added to the application, and with hooks."""
+        """This includes all objects that the extension adds to the application, and its hooks."""
         rt = Gentrifugo()
         rt.on_connect(lambda context: None)
         rt.on_private_subscribe(lambda context: None)
@@ -87,7 +87,7 @@ class TestLifetime:
         gc.collect()
         assert gone() is None
 
-    def test_last_living_application_is_the_only_one(self, applications: Applications) -> None:
+    def test_last_remaining_application_is_used_without_a_context(self, applications: Applications) -> None:
         first, second = Flask("first"), Flask("second")
         applications.add(first)
         applications.add(second)
@@ -97,7 +97,7 @@ class TestLifetime:
         assert list(applications) == [second]
 
 
-def test_outside_of_a_context_the_newest_server_of_a_test_is_meant() -> None:
+def test_without_a_context_the_newest_test_server_is_used() -> None:
     rt = Gentrifugo()
     first, second = site(TESTING=True), site(TESTING=True)
     for app in (first, second):

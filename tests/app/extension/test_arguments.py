@@ -1,4 +1,4 @@
-"""Arguments of the constructor and of init_app: which count, and what is said of wrong ones."""
+"""Arguments of the constructor and of init_app: their precedence, and errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flask import Flask, current_app
 
 from gentrifugo import Gentrifugo
 from gentrifugo.app.config.options import ConfigError
-from gentrifugo.app.extension.arguments import Arguments, checked, checked_app
+from gentrifugo.app.extension.arguments import Arguments, check_arguments, checked_app
 from gentrifugo.app.views.mounted import endpoints_of
 from tests.flask_sites import service_in, site
 
@@ -19,7 +19,7 @@ ARGUMENTS: dict[str, Any] = {"config": {"ping_interval": 7}, "url_prefix": "/rt"
 
 
 def given(app: Flask) -> tuple[float, str, set[str]]:
-    """What an application has of ARGUMENTS, or of others in their place."""
+    """The arguments that are used for an application, from ARGUMENTS or other ones."""
     config = service_in(app).config
     return config.ping_interval, config.http_prefix, set(endpoints_of(app))
 
@@ -78,7 +78,7 @@ class TestDefaults:
 
 class TestConfig:
     @pytest.mark.parametrize("config", [7, True, ["ping_interval"], b"config.json"], ids=repr)
-    def test_config_is_a_mapping_or_a_path(self, config: Any) -> None:
+    def test_argument_config_may_be_a_mapping_or_a_path(self, config: Any) -> None:
         with pytest.raises(TypeError, match=f"config: expected options by name, or the path .*{type(config).__name__}"):
             Gentrifugo(config=config)
         with pytest.raises(TypeError, match="config: expected"):
@@ -91,7 +91,7 @@ class TestConfig:
 
     @pytest.mark.parametrize("path", ["options.json", Path("options.json")])
     def test_a_path_is_kept_as_text(self, path: str | Path) -> None:
-        assert checked(path, None, None).config == "options.json"
+        assert check_arguments(path, None, None).config == "options.json"
 
 
 class TestPrefix:
@@ -99,7 +99,7 @@ class TestPrefix:
         ("prefix", "kept"), [("live", "/live"), ("/live/", "/live"), ("/a/b/", "/a/b"), ("a/b", "/a/b"), ("/", "")]
     )
     def test_slashes_at_the_ends_of_the_prefix_are_ignored(self, prefix: str, kept: str) -> None:
-        assert checked(None, prefix, None).url_prefix == kept
+        assert check_arguments(None, prefix, None).url_prefix == kept
         app = site()
         Gentrifugo(app, url_prefix=prefix)
         assert f"{kept}/api/" in {rule.rule for rule in app.url_map.iter_rules()}
@@ -110,18 +110,18 @@ class TestPrefix:
             Gentrifugo(url_prefix=prefix)
 
     @pytest.mark.parametrize("prefix", [7, b"/rt", ["/rt"], False], ids=repr)
-    def test_prefix_is_a_text(self, prefix: Any) -> None:
+    def test_prefix_that_is_not_a_string_is_refused(self, prefix: Any) -> None:
         with pytest.raises(TypeError, match=f"url_prefix: expected a path .*{type(prefix).__name__}"):
             Gentrifugo(url_prefix=prefix)
 
 
 class TestEndpoints:
     @pytest.mark.parametrize("endpoints", [("client",), {"client"}, frozenset({"client"}), {"client": True}], ids=repr)
-    def test_endpoints_are_any_collection(self, endpoints: Any) -> None:
-        assert checked(None, None, endpoints).endpoints == frozenset({"client"})
+    def test_endpoints_may_be_any_collection(self, endpoints: Any) -> None:
+        assert check_arguments(None, None, endpoints).endpoints == frozenset({"client"})
 
     @pytest.mark.parametrize("endpoints", ["client", b"client", 7, True], ids=repr)
-    def test_endpoints_are_not_one_text(self, endpoints: Any) -> None:
+    def test_string_instead_of_a_list_of_endpoints_is_refused(self, endpoints: Any) -> None:
         with pytest.raises(TypeError, match=r'endpoints: expected a list of names, such as \["client"\], not'):
             Gentrifugo(endpoints=endpoints)
 
@@ -133,14 +133,14 @@ class TestEndpoints:
             ([7, None], "7, None"),
         ],
     )
-    def test_unknown_ones_are_named(self, endpoints: list[Any], unknown: str) -> None:
+    def test_unknown_endpoints_are_named_in_the_error(self, endpoints: list[Any], unknown: str) -> None:
         with pytest.raises(ValueError, match=f"unknown endpoints: {unknown}"):
             Gentrifugo(endpoints=endpoints)
 
 
 class TestApplication:
     @pytest.mark.parametrize("app", ["news", {"engine": "redis"}, Path("config.json"), Flask], ids=repr)
-    def test_anything_else_is_refused(self, app: Any) -> None:
+    def test_other_values_are_refused(self, app: Any) -> None:
         with pytest.raises(TypeError, match=r"app: expected a Flask application, not .*; options are given as config="):
             Gentrifugo(app)
         with pytest.raises(TypeError, match="app: expected a Flask application"):
@@ -155,7 +155,7 @@ class TestApplication:
             rt.channels()
 
 
-def test_arguments_that_are_not_given_are_those_of_the_defaults() -> None:
+def test_missing_arguments_are_taken_from_the_defaults() -> None:
     config: Mapping[str, Any] = {"ping_interval": 7}
     defaults = Arguments(config, "/rt", frozenset({"client"}))
     assert Arguments().with_defaults(defaults) == defaults

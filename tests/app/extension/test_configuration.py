@@ -93,10 +93,10 @@ class TestSecret:
         assert first == same != other
         assert "key" not in first
 
-    def test_an_option_is_preferred(self) -> None:
+    def test_option_takes_precedence_over_the_derived_key(self) -> None:
         assert configured({"config": {"secret": "mine"}}).secret == "mine"
 
-    def test_error_without_any_key_says_which_option_to_set(self) -> None:
+    def test_error_without_any_key_names_the_option_to_set(self) -> None:
         with pytest.raises(ConfigError, match=r'secret: not set in .*; set app\.config\["SECRET_KEY"\] before'):
             configured(SECRET_KEY=None)
 
@@ -110,7 +110,7 @@ class TestTokenKey:
         config = configured(SECRET_KEY="key")
         assert len({config.secret, config.token_hmac_secret_key, "key"}) == 3
 
-    def test_an_option_is_preferred(self) -> None:
+    def test_option_takes_precedence_over_the_derived_key(self) -> None:
         assert configured({"config": {"token_hmac_secret_key": "mine"}}).token_hmac_secret_key == "mine"
         assert configured(GENTRIFUGO_TOKEN_HMAC_SECRET_KEY="mine").token_hmac_secret_key == "mine"
 
@@ -119,13 +119,13 @@ class TestTokenKey:
 
 
 class TestMistakes:
-    def test_a_wrong_value_is_named_as_it_was_given(self) -> None:
+    def test_error_for_an_invalid_value_names_its_source(self) -> None:
         with pytest.raises(ConfigError, match=r"app\.config: GENTRIFUGO_PING_INTERVAL: Not a valid time"):
             configured(GENTRIFUGO_PING_INTERVAL="often")
         with pytest.raises(ConfigError, match=r"the options of Gentrifugo\(\.\.\.\): ping_interval"):
             configured({"config": {"ping_interval": "often"}})
 
-    def test_an_application_with_a_wrong_value_can_be_initialized_again(self) -> None:
+    def test_application_can_be_initialized_again_after_an_invalid_value(self) -> None:
         rt, app = Gentrifugo(), site(GENTRIFUGO_PING_INTERVAL="often")
         with pytest.raises(ConfigError):
             rt.init_app(app)

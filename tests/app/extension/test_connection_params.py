@@ -1,4 +1,4 @@
-"""What pages get for the client: the address of the server and a token."""
+"""The connection parameters of pages: the address of the server and a token."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def site_with_page(**options: Any) -> Flask:
     return app
 
 
-def test_a_trusted_proxy_says_scheme_host_and_path_of_the_address() -> None:
+def test_trusted_proxy_determines_scheme_host_and_path_of_the_address() -> None:
     app = site_with_page()
     assert params_url(app) == "https://chat.example:8443/club/realtime"
     assert params_url(app, peer="") == "https://chat.example:8443/club/realtime"
@@ -102,7 +102,7 @@ def test_address_contains_the_path_at_which_the_site_is_mounted() -> None:
 
 @pytest.mark.parametrize("fixes", [{"x_prefix": 1}, {"x_proto": 1}, {"x_host": 1, "x_prefix": 1, "x_proto": 1}])
 @pytest.mark.parametrize("is_mounted", [False, True])
-def test_with_proxy_fix_nothing_counts_twice(fixes: dict[str, int], is_mounted: bool) -> None:
+def test_proxy_fix_and_trusted_proxies_can_be_combined(fixes: dict[str, int], is_mounted: bool) -> None:
     app = site_with_page()
     if is_mounted:
         app.wsgi_app = DispatcherMiddleware(NotFound(), {"/inner": app.wsgi_app})  # type: ignore[method-assign]

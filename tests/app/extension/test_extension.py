@@ -37,14 +37,14 @@ class TestInitialization:
         assert (service_in(app), list(app.url_map.iter_rules())) == before
         assert app.extensions["gentrifugo"] is rt
 
-    def test_an_application_that_has_served_already_is_refused_and_stays_as_it_is(self) -> None:
+    def test_application_that_has_handled_requests_is_refused_and_unchanged(self) -> None:
         app = site()
         app.test_client().get("/")
         with pytest.raises(AssertionError, match="can no longer be called on the application"):
             Gentrifugo(app)
         assert not app.extensions
 
-    def test_a_factory_makes_applications_that_share_nothing_but_the_hooks(self) -> None:
+    def test_applications_of_a_factory_share_only_the_hooks(self) -> None:
         rt = Gentrifugo(url_prefix="/rt")
         rt.on_connect(lambda context: None)
 
@@ -82,7 +82,7 @@ class TestMounting:
     @pytest.mark.parametrize(
         ("endpoints", "found"), [(["client"], (True, False)), (["api"], (False, True)), (["admin"], (False, False))]
     )
-    def test_each_can_be_there_by_itself(
+    def test_each_group_of_endpoints_can_be_served_alone(
         self, serve: Callable[[Flask], int], endpoints: list[str], found: tuple[bool, bool]
     ) -> None:
         app = site()
@@ -129,7 +129,7 @@ class TestCalls:
         rt.disconnect("42")
         assert "disconnect" in in_thread(client.wait_closed).reason
 
-    def test_two_applications_share_nothing(self, serve: Callable[[Flask], int]) -> None:
+    def test_two_applications_are_independent(self, serve: Callable[[Flask], int]) -> None:
         rt, first, second = Gentrifugo(), site(), site()
         options = {"namespaces": [{"name": "chat", "history_size": 5, "history_lifetime": 60}]}
         for app in (first, second):
@@ -144,7 +144,7 @@ class TestCalls:
         with pytest.raises(RuntimeError, match=r"2 applications .* use `with app\.app_context\(\):`"):
             rt.publish("chat:1", 1)
 
-    def test_a_process_that_stays_outside_does_not_become_a_node(self, serve: Callable[[Flask], int]) -> None:
+    def test_process_with_use_redis_only_does_not_become_a_node(self, serve: Callable[[Flask], int]) -> None:
         app = site()
         rt = Gentrifugo(app)
         rt.use_redis_only()
@@ -161,14 +161,14 @@ class TestCalls:
 
 
 class TestUnpatched:
-    """Where gevent has not patched the standard library, a server cannot run: this very process."""
+    """A server cannot run in a process that gevent has not patched, such as the process of this test."""
 
     def test_calls_in_an_unpatched_process_raise_an_error_with_a_remedy(self) -> None:
         rt = Gentrifugo(site())
         with pytest.raises(RuntimeError, match=r"gevent has not patched this process\. Instead, run `gentrifugo --app"):
             rt.publish("news", 1)
 
-    def test_requests_are_refused_in_words_and_the_site_works(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_requests_are_refused_with_a_reason_and_the_site_works(self, caplog: pytest.LogCaptureFixture) -> None:
         app = site()
         app.add_url_rule("/", "home", lambda: "the site")
         Gentrifugo(app)
@@ -179,7 +179,7 @@ class TestUnpatched:
         assert client.get("/").text == "the site"
 
     @pytest.mark.parametrize(("command", "warned"), [("", False), ("run", True), ("routes", False)])
-    def test_a_server_that_will_not_do_is_named_at_once_and_once(
+    def test_unsupported_server_is_logged_immediately_and_once(
         self, caplog: pytest.LogCaptureFixture, command: str, warned: bool
     ) -> None:
         monkey.warn_once.cache_clear()
@@ -190,7 +190,7 @@ class TestUnpatched:
         app.test_client().get("/realtime/connection/info")
         assert caplog.text.count("gevent has not patched") == 1
 
-    def test_the_import_patches_nothing_and_needs_nothing_patched(self) -> None:
+    def test_import_neither_patches_nor_requires_patched_modules(self) -> None:
         program = "import gentrifugo; gentrifugo.Gentrifugo; from gevent import monkey; print(monkey.saved)"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=seconds(20))
         assert (done.stdout, done.stderr) == ("{}\n", "")

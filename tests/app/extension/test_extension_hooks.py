@@ -1,4 +1,4 @@
-"""Hooks inside Flask applications: sessions as credentials, contexts, and the paths that pages ask for credentials."""
+"""Hooks inside Flask applications: sessions as credentials, contexts, and the paths where pages request credentials."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def by_session(context: Context) -> object:
 
 
 class TestSessions:
-    def test_a_session_is_all_that_a_client_needs(
+    def test_client_can_connect_with_only_a_session(
         self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve
     ) -> None:
         rt.on_connect(by_session)
@@ -140,7 +140,7 @@ class TestSessions:
         assert in_thread(client.wait_closed).advice == {"reason": "permission denied", "reconnect": False}
 
     @pytest.mark.parametrize("allowed", [None, "*"])
-    def test_pages_of_other_origins_are_kept_out_unless_an_option_lets_them_in(
+    def test_pages_of_other_origins_are_refused_unless_an_option_allows_them(
         self, app: Flask, connect: Connect, serve: Serve, allowed: str | None
     ) -> None:
         rt = Gentrifugo()
@@ -171,7 +171,7 @@ class TestSessions:
             assert "allowed_origins" in first
             assert "at the admin endpoints" in second
 
-    def test_pages_need_only_the_address(self, app: Flask, rt: Gentrifugo) -> None:
+    def test_pages_require_only_the_address(self, app: Flask, rt: Gentrifugo) -> None:
         with app.test_request_context(), pytest.raises(TypeError, match="user is required"):
             rt.connection_params()
         rt.on_connect(by_session)
@@ -189,7 +189,7 @@ def aborting(*arguments: Any) -> Callable[[Context], object]:
 
 
 class TestHooksThatAnswerAsViewsDo:
-    """Decorators for views, such as Flask-Login's, know no other way to refuse."""
+    """Decorators for views, such as those of Flask-Login, can only refuse in the ways of views."""
 
     @pytest.mark.parametrize(
         ("hook", "reason", "reconnect"),
@@ -206,7 +206,7 @@ class TestHooksThatAnswerAsViewsDo:
             (returning(("go away", 403)), "permission denied", False),
         ],
     )
-    def test_a_refusal_of_a_view_is_one(
+    def test_refusal_in_the_way_of_a_view_refuses_the_event(
         self,
         app: Flask,
         rt: Gentrifugo,
@@ -222,7 +222,7 @@ class TestHooksThatAnswerAsViewsDo:
         in_thread(client.send_json, {"method": "connect", "params": {}})
         assert in_thread(client.wait_closed).advice == {"reason": reason, "reconnect": reconnect}
 
-    def test_the_log_names_the_hook_itself(
+    def test_log_contains_the_name_of_a_decorated_hook(
         self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve, caplog: pytest.LogCaptureFixture
     ) -> None:
         rt.on_connect(aborting(404))
@@ -237,7 +237,7 @@ class TestHooksThatAnswerAsViewsDo:
 
 
 class TestContext:
-    def test_hooks_see_the_request_that_opened_the_connection(
+    def test_hooks_receive_the_request_that_opened_the_connection(
         self, app: Flask, rt: Gentrifugo, connect: Connect, serve: Serve
     ) -> None:
         seen: list[object] = []
@@ -410,7 +410,7 @@ class TestSigningChannels:
 
     @pytest.mark.parametrize("client", ["", "11764000000", CLIENT[:-1], f"{CLIENT}\n"])
     def test_invalid_client_id_is_not_signed(self, app: Flask, port: int, client: str) -> None:
-        """As part of a token it could be a user and a time."""
+        """As a part of a token, such an ID could be read as a user and a timestamp."""
         asked = {"client": client, "channels": ["$of-42"]}
         assert post(port, "/centrifuge/auth/", asked, cookie(app, user="42"))[0] == 400
 
@@ -447,8 +447,8 @@ class TestSigningChannels:
         assert post(port, path, asked)[0] == 200
 
     @pytest.mark.parametrize("path", ["/centrifuge/auth/", "/centrifuge/refresh/"])
-    def test_pages_of_listed_origins_may_ask_and_read_the_answers(self, serve: Serve, path: str) -> None:
-        """The requests of centrifuge-js in a browser, which asks first whether the page may send these headers."""
+    def test_pages_of_listed_origins_can_request_and_read_signatures(self, serve: Serve, path: str) -> None:
+        """The requests of centrifuge-js in a browser, including the CORS preflight request."""
         app = site(GENTRIFUGO_ALLOWED_ORIGINS=["https://page.example", "capacitor://localhost", "null"])
         rt = Gentrifugo(app)
         rt.on_private_subscribe(lambda context: None)

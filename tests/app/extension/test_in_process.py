@@ -1,4 +1,4 @@
-"""The server of an application under test: when it is used, what it records, and that it leaves nothing behind."""
+"""The server of an application under test: when it is used, what it records, and that it is deleted completely."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_testing_may_be_set_after_the_extension_was_initialized() -> None:
 
 
 def test_redis_is_not_used() -> None:
-    """Nothing listens at the address that the application has."""
+    """No server listens at the Redis address in the configuration of the application."""
     app, rt = telling(GENTRIFUGO_ENGINE="redis", GENTRIFUGO_REDIS_PORT=1)
     app.test_client().post("/tell/hello")
     assert [message.data for message in rt.history("news")] == [{"text": "hello"}]
@@ -138,7 +138,7 @@ def test_an_application_that_is_not_under_test_is_refused() -> None:
 
 
 def test_a_server_that_has_started_is_used() -> None:
-    """As `gentrifugo --app` starts it: TESTING alone does not separate an application from its clients."""
+    """For example with `gentrifugo --app`: TESTING alone does not separate an application from its clients."""
     app, rt = telling()
     service = service_in(app)
     service.start()

@@ -1,4 +1,4 @@
-"""A publisher while its options, its Redis or what nodes report are not as they should be."""
+"""A publisher with invalid options, without Redis, and with unexpected reports of nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gentrifugo.app.node.control import SurveyReport
 from tests.redis_server import free_port
 
 
-def test_options_of_a_file_are_those_of_the_nodes_and_arguments_go_before_them(tmp_path: Path) -> None:
+def test_publisher_options_override_the_configuration_file(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"redis_port": "many"}))
     with pytest.raises(ConfigError, match="redis_port"):
@@ -24,7 +24,7 @@ def test_options_of_a_file_are_those_of_the_nodes_and_arguments_go_before_them(t
     publisher(file, redis_port=str(free_port())).close()
 
 
-def test_options_that_do_not_go_together_are_named() -> None:
+def test_contradicting_options_are_named_in_the_error() -> None:
     with pytest.raises(ConfigError, match="redis_master_name: requires redis_sentinels"):
         Publisher(Config(engine="redis", redis_master_name="main"))
 

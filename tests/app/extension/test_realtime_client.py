@@ -1,4 +1,4 @@
-"""The client for tests: it speaks with the application under test as any other client does, without a socket."""
+"""The client for tests: it communicates with the application under test like any other client, without a socket."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["nothing_left_behind"]
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 
-def under_test(**options: Any) -> tuple[Flask, Gentrifugo]:
+def site_under_test(**options: Any) -> tuple[Flask, Gentrifugo]:
     app = site(TESTING=True, **{f"GENTRIFUGO_{name.upper()}": value for name, value in options.items()})
     return app, Gentrifugo(app)
 
 
 def with_sessions(**options: Any) -> tuple[Flask, Gentrifugo]:
-    """A site whose sessions say who connects."""
-    app, rt = under_test(**options)
+    """A site whose sessions identify the users that connect."""
+    app, rt = site_under_test(**options)
 
     @rt.on_connect
     def identify(context: Context) -> None:
@@ -45,7 +45,7 @@ def with_sessions(**options: Any) -> tuple[Flask, Gentrifugo]:
 
 class TestConnection:
     def test_a_user_connects_with_a_token(self) -> None:
-        _, rt = under_test(presence=True)
+        _, rt = site_under_test(presence=True)
         with rt.test_client(user=42, info={"name": "Ann"}) as client:
             client.subscribe("news")
             (who,) = rt.presence("news").values()
@@ -65,15 +65,15 @@ class TestConnection:
             client.subscribe("news")
             assert [who.user for who in client.presence("news").values()] == ["ann"]
 
-    def test_the_context_of_an_http_client_stays_as_it_is(self) -> None:
+    def test_context_of_an_http_client_stays_unchanged(self) -> None:
         app, rt = with_sessions()
         with app.test_client() as http:
             http.get("/login/ann")
             with rt.test_client(http=http):
                 assert (request.path, session["user"]) == ("/login/ann", "ann")
 
-    def test_hooks_see_the_request(self) -> None:
-        app, rt = under_test()
+    def test_hooks_receive_the_request(self) -> None:
+        app, rt = site_under_test()
         seen = []
 
         @rt.on_connect
@@ -87,7 +87,7 @@ class TestConnection:
             assert seen == [("/realtime/connection/websocket", "ann", "192.0.2.1")]
 
     def test_no_view_and_no_before_request_function_runs(self) -> None:
-        app, rt = under_test()
+        app, rt = site_under_test()
         app.before_request(lambda: abort(500))
         with rt.test_client(user=42) as client:
             assert client.is_connected
@@ -99,7 +99,7 @@ class TestConnection:
             client.connect()
 
     def test_without_a_hook_a_client_needs_a_user(self) -> None:
-        _, rt = under_test()
+        _, rt = site_under_test()
         with pytest.raises(ConnectionClosed, match="invalid token"):
             rt.test_client().connect()
 
@@ -111,8 +111,8 @@ class TestConnection:
             client.subscribe("news")
             assert [who.user for who in rt.presence("news").values()] == ["42"]
 
-    def test_the_server_says_why_it_closes(self) -> None:
-        _, rt = under_test()
+    def test_client_receives_the_close_reason(self) -> None:
+        _, rt = site_under_test()
         with rt.test_client(user=42) as client:
             rt.disconnect(42)
             assert client.closed is not None
@@ -122,12 +122,12 @@ class TestConnection:
                     call()
 
     def test_time_passes_while_a_client_waits(self) -> None:
-        _, rt = under_test(connection_lifetime=1, expired_connection_close_delay=0.01)
+        _, rt = site_under_test(connection_lifetime=1, expired_connection_close_delay=0.01)
         with rt.test_client(user=42) as client:
             assert client.wait_closed(seconds(5)).reason == "expired"
 
     def test_a_connection_is_renewed(self) -> None:
-        _, rt = under_test(connection_lifetime=60)
+        _, rt = site_under_test(connection_lifetime=60)
         seen = []
         rt.on_refresh(lambda context: seen.append(context.user))
         with rt.test_client(user=42) as client:
@@ -135,7 +135,7 @@ class TestConnection:
         assert seen == ["42"]
 
     def test_a_client_connects_again(self) -> None:
-        _, rt = under_test()
+        _, rt = site_under_test()
         client = rt.test_client(user=42).connect()
         first = client.id
         client.disconnect()
@@ -149,20 +149,20 @@ class TestConnection:
         client.disconnect()
 
     def test_a_client_that_is_not_connected_can_disconnect(self) -> None:
-        _, rt = under_test()
+        _, rt = site_under_test()
         client = rt.test_client(user=42)
         client.disconnect()
         assert (client.is_connected, client.closed) == (False, None)
 
     def test_commands_need_a_connection(self) -> None:
-        _, rt = under_test()
+        _, rt = site_under_test()
         with pytest.raises(RuntimeError, match=r"call connect\(\)"):
             rt.test_client(user=42).subscribe("news")
 
 
 class TestCommands:
     def test_messages_arrive_at_every_subscriber(self) -> None:
-        _, rt = under_test(publish=True)
+        _, rt = site_under_test(publish=True)
         with rt.test_client(user="ann") as ann, rt.test_client(user="bob") as bob:
             for client in (ann, bob):
                 client.subscribe("news")
@@ -176,7 +176,7 @@ class TestCommands:
                 assert second.info.user == "ann"
 
     def test_joins_leaves_and_unsubscribes_arrive(self) -> None:
-        _, rt = under_test(join_leave=True)
+        _, rt = site_under_test(join_leave=True)
         with rt.test_client(user="ann") as ann:
             ann.subscribe("news")
             with rt.test_client(user="bob") as bob:
@@ -192,7 +192,7 @@ class TestCommands:
         ]
 
     def test_unsubscribed_client_receives_no_messages(self) -> None:
-        _, rt = under_test()
+        _, rt = site_under_test()
         with rt.test_client(user=42) as client:
             client.subscribe("news")
             client.unsubscribe("news")
@@ -202,7 +202,7 @@ class TestCommands:
                 client.receive(timeout=0.01)
 
     def test_history_is_read_and_missed_messages_are_recovered(self) -> None:
-        _, rt = under_test(history_size=10, history_lifetime=60, recover=True)
+        _, rt = site_under_test(history_size=10, history_lifetime=60, recover=True)
         rt.publish("news", 0)
         client = rt.test_client(user=42).connect()
         last = client.subscribe("news").last
@@ -213,8 +213,8 @@ class TestCommands:
             assert ([message.data for message in reply.messages], reply.recovered) == ([1], True)
             assert client.history("news") == rt.history("news")
 
-    def test_the_server_says_why_it_rejects_a_command(self) -> None:
-        _, rt = under_test()
+    def test_rejected_command_has_an_error_text(self) -> None:
+        _, rt = site_under_test()
         rt.on_subscribe(lambda context: context.channel != "closed")
         with rt.test_client(user=42) as client:
             for call, text in (
@@ -228,7 +228,7 @@ class TestCommands:
             assert client.is_connected
 
     def test_client_can_send_any_command_of_the_protocol(self) -> None:
-        _, rt = under_test()
+        _, rt = site_under_test()
         with rt.test_client(user=42) as client:
             assert client.command("ping", data="x") == {"data": "x"}
             with pytest.raises(ConnectionClosed, match="method not found"):
@@ -237,7 +237,7 @@ class TestCommands:
 
 class TestPrivateChannels:
     def test_client_requests_the_signature_of_a_private_channel_from_a_hook(self) -> None:
-        _, rt = under_test(presence=True)
+        _, rt = site_under_test(presence=True)
 
         @rt.on_private_subscribe
         def decide(context: Context) -> bool:
@@ -250,8 +250,8 @@ class TestPrivateChannels:
             with pytest.raises(CommandError, match=r"/centrifuge/auth/ returned no signature for \$other: status 403"):
                 client.subscribe("$other")
 
-    def test_a_view_of_the_application_signs(self) -> None:
-        app, rt = under_test(secret="key")
+    def test_view_of_the_application_can_sign_channels(self) -> None:
+        app, rt = site_under_test(secret="key")
 
         @app.post("/centrifuge/auth/")
         def auth() -> Response:
@@ -264,7 +264,7 @@ class TestPrivateChannels:
             assert client.receive()[:3] == Push("message", "$mine", 1)[:3]
 
     def test_test_can_pass_the_signature_of_a_private_channel(self) -> None:
-        _, rt = under_test(secret="key")
+        _, rt = site_under_test(secret="key")
         with rt.test_client(user=42) as client:
             client.subscribe("$mine", sign=sign(client.id, "$mine", secret="key"))
             with pytest.raises(CommandError, match="permission denied"):
@@ -273,13 +273,13 @@ class TestPrivateChannels:
                 client.subscribe("$other")
 
     def test_stats_contain_the_test_server(self) -> None:
-        _, rt = under_test()
+        _, rt = site_under_test()
         with rt.test_client(user=42):
             (node,) = rt.stats()["nodes"]
         assert node["name"]
 
     def test_a_connection_that_stays_open_is_a_timeout(self) -> None:
-        _, rt = under_test()
+        _, rt = site_under_test()
         with rt.test_client(user=42) as client, pytest.raises(TimeoutError, match=r"has not closed .* within 0 s"):
             client.wait_closed(timeout=0)
 

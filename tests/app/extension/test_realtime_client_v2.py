@@ -1,4 +1,4 @@
-"""The client of protocol v2 for tests: it speaks with the application under test as today's libraries do."""
+"""The client of protocol v2 for tests: it communicates with the application under test like client libraries."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TestConnection:
         assert not client.is_connected
         assert rt.presence("news") == {}
 
-    def test_an_own_token_subscribes_to_its_channels(self) -> None:
+    def test_token_of_the_test_subscribes_to_its_channels(self) -> None:
         app, rt = under_test(force_recovery=True)
         with app.app_context():
             token = rt.token("ann", channels=["news"])
@@ -147,7 +147,7 @@ class TestChannels:
             since = StreamPosition(3, history.position.epoch)
             assert [message.data for message in ann.history("news", limit=1, since=since, reverse=True)] == [1]
 
-    def test_a_channel_that_is_not_open_needs_a_token(self) -> None:
+    def test_closed_channel_requires_a_token(self) -> None:
         _, rt = under_test(allow_subscribe_for_client=False)
         with rt.test_client_v2(user="ann") as ann:
             with pytest.raises(CommandError, match="permission denied") as refused:

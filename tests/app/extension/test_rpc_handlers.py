@@ -111,7 +111,7 @@ def test_a_disconnect_has_a_reason_that_fits_a_close_frame() -> None:
         DisconnectClient(4000, "ä" * 62)
 
 
-def test_a_handler_refuses_and_views_helpers_refuse() -> None:
+def test_handler_can_refuse_like_a_view() -> None:
     app, realtime = application()
 
     @realtime.rpc("refuse")
@@ -127,7 +127,7 @@ def test_a_handler_refuses_and_views_helpers_refuse() -> None:
     assert error_of(client, "abort") == {"code": 103, "message": "permission denied"}
 
 
-def test_a_decorator_for_views_that_answers_itself_refuses() -> None:
+def test_decorator_that_returns_a_response_refuses_the_call() -> None:
     app, realtime = application()
 
     def members_only(view: Any) -> Any:
@@ -181,7 +181,7 @@ def test_a_handler_that_fails_is_a_temporary_error_and_one_line_in_the_log(caplo
     assert client.close is None
 
 
-def test_a_result_that_json_cannot_hold_is_a_temporary_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_result_that_is_not_encodable_as_json_is_a_temporary_error(caplog: pytest.LogCaptureFixture) -> None:
     app, realtime = application()
     realtime.rpc("get")(lambda context, data: object())
     assert error_of(connected(app), "get") == INTERNAL
@@ -368,7 +368,7 @@ def test_handler_must_take_two_arguments_and_not_be_a_coroutine() -> None:
         realtime.rpc("get")(lambda context: None)  # type: ignore[type-var]
 
     async def later(context: Context, data: Any) -> None:
-        """Nobody would await it."""
+        """A coroutine, which would never be awaited."""
 
     with pytest.raises(TypeError, match="is a coroutine"):
         realtime.rpc("get")(later)

@@ -1,4 +1,4 @@
-"""Applications that the command finds as Flask's own does, and what is said when one cannot be loaded."""
+"""The command finds applications like the command `flask`, and reports errors if one cannot be loaded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Write = Callable[[str], str]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Write a module into the current directory; its name."""
+    """Write a module into the current directory, and return its name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -49,7 +49,7 @@ class TestFind:
         assert find(write(FACTORY.format(name=name))).name == "plain"
 
     @pytest.mark.parametrize("path", ["{}:build", "{}:build()", "{}.py:build", "{directory}/{}.py:build"])
-    def test_a_module_or_its_file_with_a_name(self, write: Write, tmp_path: Path, path: str) -> None:
+    def test_application_is_found_by_module_or_file_and_name(self, write: Write, tmp_path: Path, path: str) -> None:
         assert find(path.format(write(FACTORY.format(name="build")), directory=tmp_path)).name == "plain"
 
     def test_factory_with_arguments_is_found(self, write: Write) -> None:
@@ -90,7 +90,7 @@ class TestErrorsOfApplications:
             find(path)
         return str(raised.value).splitlines()
 
-    def test_a_traceback_begins_in_the_module(self, write: Write, tmp_path: Path) -> None:
+    def test_traceback_begins_in_the_module_of_the_application(self, write: Write, tmp_path: Path) -> None:
         first, where, line, *_, last = self.error(write("def fail():\n    return unknown\nfail()\n"))
         assert first == "Traceback (most recent call last):"
         assert where == f'  File "{tmp_path}/written_site.py", line 3, in <module>'
@@ -115,7 +115,7 @@ class TestErrorsOfApplications:
         assert where == f'  File "{tmp_path}/written_site.py", line 1'
         assert last == "SyntaxError: '(' was never closed"
 
-    def test_an_option_that_is_wrong_is_said_in_a_sentence(self, write: Write) -> None:
+    def test_invalid_option_is_reported_in_one_sentence(self, write: Write) -> None:
         code = "from flask import Flask\nfrom gentrifugo import Gentrifugo\napp = Flask('site')\nGentrifugo(app)\n"
         with pytest.raises(ConfigError, match=r'set app.config\["SECRET_KEY"\] before the extension is initialized'):
             find(write(code))
@@ -144,7 +144,7 @@ class TestSettings:
         with pytest.raises(ConfigError, match="workers: more than one requires the Redis engine"):
             self.settings(app, "--workers=2")
 
-    def test_the_number_of_workers_is_not_the_applications_to_set(self) -> None:
+    def test_application_cannot_set_the_number_of_workers(self) -> None:
         app = site(GENTRIFUGO_WORKERS=4)
         Gentrifugo(app)
         config, warnings = self.settings(app)
@@ -158,7 +158,7 @@ class TestSettings:
         Gentrifugo(app)
         assert not self.settings(app, "--debug")[0].debug
 
-    def test_a_secret_key_that_is_set_too_late(self) -> None:
+    def test_secret_key_that_is_set_too_late_causes_a_warning(self) -> None:
         app = site()
         Gentrifugo(app)
         assert self.settings(app)[1] == []

@@ -1,4 +1,4 @@
-"""Tokens that pages of an application get for today's client libraries."""
+"""Tokens that pages of an application receive for client libraries of protocol v2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What making the application for gunicorn says in the log."""
+"""Log messages when the application for gunicorn is created."""
 
 from __future__ import annotations
 

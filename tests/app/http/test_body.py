@@ -1,4 +1,4 @@
-"""Behaviour of reading a request's body: its limits, and the word that a peer may wait for."""
+"""Behaviour of reading a request body: its limits, and the response "100 Continue"."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNKED = {"transfer-encoding": "chunked"}
 
 
 class Request:
-    """A request whose body comes over a socket; `sent` is what the peer is sent."""
+    """A request whose body arrives over a socket; `sent` contains the data that is sent to the peer."""
 
     def __init__(self, timeout: float = seconds(10)) -> None:
         self.server_end, self.peer = socketpair()
@@ -53,7 +53,7 @@ def request_(open_request: Callable[..., Request]) -> Request:
     return open_request()
 
 
-def test_a_body_of_known_length_is_read_to_the_byte(request_: Request) -> None:
+def test_body_of_known_length_is_read_exactly(request_: Request) -> None:
     assert request_.read(b"0123456789next", {"content-length": "10"}) == b"0123456789"
     assert request_.reader.peek() == b"next"
     assert request_.sent == []

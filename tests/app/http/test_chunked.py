@@ -1,4 +1,4 @@
-"""Behaviour of bodies in chunks: what they hold, and that nothing is let through which others could read otherwise."""
+"""Behaviour of bodies in chunks: their content, and that ambiguous input is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HELLO = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
 
 
 class File(BytesIO):
-    """What has arrived of a connection, as a RequestReader reads it."""
+    """A file with received data, with the methods of a RequestReader that ChunkedBody uses."""
 
     def read_framing_line(self, limit: int) -> bytes:
         return self.readline(limit)
@@ -27,7 +27,7 @@ def body(data: bytes) -> ChunkedBody:
 
 
 def bad(data: bytes) -> str:
-    """What is wrong with a body."""
+    """Return the error for a body."""
     with pytest.raises(BadBody) as caught:
         body(data).read()
     return str(caught.value)
@@ -113,12 +113,12 @@ def test_malformed_size_of_a_chunk_is_refused(line: bytes) -> None:
         b"",
     ],
 )
-def test_a_line_without_its_proper_end(data: bytes) -> None:
+def test_line_without_crlf_is_refused(data: bytes) -> None:
     assert bad(data) == "a line between chunks does not end with CR LF, or is too long"
 
 
 @pytest.mark.parametrize("after", [b"", b"\n", b"\r", b"\rx", b"xx", b"\n\r"])
-def test_a_chunk_without_its_proper_end(after: bytes) -> None:
+def test_chunk_without_crlf_is_refused(after: bytes) -> None:
     assert bad(b"5\r\nhello" + after + b"0\r\n\r\n") == "a chunk is longer than its size"
 
 
@@ -138,7 +138,7 @@ def test_endless_trailers_are_refused() -> None:
 
 
 class Socket:
-    """Keeps what is sent."""
+    """A socket that records the sent data."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
@@ -165,7 +165,7 @@ def test_any_chunking_is_decoded(chunks: list[bytes], size: int) -> None:
 
 
 @given(st.lists(st.sampled_from([b"5", b"0", b"\r\n", b"\n", b"\r", b"hello", b";x", b"X: y"]), max_size=12))
-def test_bytes_of_any_kind_are_a_body_or_refused(parts: list[bytes]) -> None:
+def test_arbitrary_bytes_are_a_valid_body_or_are_refused(parts: list[bytes]) -> None:
     chunked = body(b"".join(parts))
     try:
         chunked.read()

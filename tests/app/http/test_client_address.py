@@ -1,4 +1,4 @@
-"""Whose request it is: what proxies may say of that, and what nobody else may."""
+"""The address of the client of a request, which only trusted proxies can report in headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behaviour of reading a request's head: what is understood, what is refused and why, and that nothing else happens."""
+"""Behaviour of reading a request's head: valid heads, refused heads with their reasons, and arbitrary input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refused(data: bytes) -> tuple[int, str]:
 # -- what is understood
 
 
-def test_a_head_is_taken_apart() -> None:
+def test_head_is_parsed() -> None:
     data = head("Content-Type: application/json", "X-Empty:", first="POST /api/?x=%20 HTTP/1.1")
     parsed = parse_head(data)
     assert (parsed.method, parsed.target, parsed.version) == ("POST", "/api/?x=%20", "HTTP/1.1")
@@ -48,7 +48,7 @@ def test_white_space_around_a_header_value_is_removed(line: str, value: str) -> 
     assert parse_head(head(line)).headers["x-a"] == value
 
 
-def test_a_header_that_is_there_twice_is_a_list() -> None:
+def test_values_of_a_repeated_header_are_joined() -> None:
     assert parse_head(head("Accept: a", "X: y", "accept: b")).headers["accept"] == "a, b"
 
 
@@ -70,7 +70,7 @@ def test_the_path_is_the_target_without_server_and_query(target: str, path: str)
     assert parse_head(head(first=f"GET {target} HTTP/1.1")).path == path
 
 
-def test_the_query_stays_when_the_server_is_taken_off() -> None:
+def test_query_is_kept_when_the_host_is_removed_from_the_target() -> None:
     assert origin_form("http://localhost/a?b=http://c") == "/a?b=http://c"
 
 
@@ -88,7 +88,7 @@ def test_the_query_stays_when_the_server_is_taken_off() -> None:
         ("HTTP/1.0", "Connection: close", False),
     ],
 )
-def test_whether_another_request_may_follow(version: str, connection: str, keeps: bool) -> None:
+def test_keep_alive_depends_on_version_and_connection_header(version: str, connection: str, keeps: bool) -> None:
     lines = [connection] if connection else []
     parsed = parse_head(head(*lines, first=f"GET / {version}"))
     assert parsed.keep_alive is keeps
@@ -124,7 +124,7 @@ def test_valid_hosts_are_accepted(host: str) -> None:
     assert parse_head(head(host=f"Host: {host}")).headers["host"] == host
 
 
-def test_as_many_headers_as_may_be() -> None:
+def test_maximum_number_of_headers_is_accepted() -> None:
     assert len(parse_head(head(*(f"X-{number}: a" for number in range(MAX_HEADERS - 1)))).headers) == MAX_HEADERS
 
 
@@ -205,7 +205,7 @@ def test_malformed_header_is_refused(line: str) -> None:
     "name",
     ["content-length", "host", "transfer-encoding", "sec-websocket-key", "sec-websocket-version", "x-api-sign"],
 )
-def test_a_header_that_may_be_there_once(name: str) -> None:
+def test_repeated_single_value_header_is_refused(name: str) -> None:
     line = f"{name.title()}: 1"
     assert refused(head(line, line, host="")) == (400, f"duplicate header {name}")
 
@@ -225,7 +225,7 @@ def test_length_together_with_transfer_encoding_is_refused() -> None:
 @pytest.mark.parametrize(
     "coding", ["", "gzip", "identity", "gzip, chunked", "chunked, chunked", "chunked;q=1", "xchunked"]
 )
-def test_a_transfer_coding_that_is_not_spoken(coding: str) -> None:
+def test_unsupported_transfer_coding_is_refused(coding: str) -> None:
     assert refused(head(f"Transfer-Encoding: {coding}"))[0] == 501
 
 
@@ -242,12 +242,12 @@ def test_invalid_host_is_refused(host: str) -> None:
     assert refused(head(host=f"Host: {host}")) == (400, "invalid header Host")
 
 
-def test_more_headers_than_may_be() -> None:
+def test_too_many_headers_are_refused() -> None:
     lines = (f"X-{number}: a" for number in range(MAX_HEADERS))
     assert refused(head(*lines)) == (431, f"more than {MAX_HEADERS} headers")
 
 
-def test_a_request_line_longer_than_may_be() -> None:
+def test_too_long_request_line_is_refused() -> None:
     frame = len("GET / HTTP/1.1")
     assert parse_head(head(first=f"GET /{'a' * (MAX_REQUEST_LINE - frame)} HTTP/1.1"))
     assert refused(head(first=f"GET /{'a' * (MAX_REQUEST_LINE - frame + 1)} HTTP/1.1")) == (
@@ -257,8 +257,8 @@ def test_a_request_line_longer_than_may_be() -> None:
 
 
 @pytest.mark.timeout(seconds(20))
-def test_spaces_in_a_value_take_no_time() -> None:
-    """What matches white space lazily takes a minute for these."""
+def test_many_spaces_in_a_header_value_are_parsed_quickly() -> None:
+    """A regular expression that matches white space lazily would take a minute."""
     for _ in range(20):
         assert refused(head(f"X: a{' ' * 30_000}b\x00"))[0] == 400
 
@@ -266,7 +266,7 @@ def test_spaces_in_a_value_take_no_time() -> None:
 @given(st.binary(max_size=2000))
 @example(b"\r\n" * 50)
 @example(b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 200)
-def test_bytes_of_any_kind_are_a_head_or_refused(data: bytes) -> None:
+def test_arbitrary_bytes_are_a_valid_head_or_are_refused(data: bytes) -> None:
     try:
         parsed = parse_head(data)
     except HTTPError as error:
@@ -298,7 +298,7 @@ def test_bytes_of_any_kind_are_a_head_or_refused(data: bytes) -> None:
         max_size=8,
     )
 )
-def test_lines_in_any_order_are_a_head_or_refused(lines: list[bytes]) -> None:
+def test_lines_in_any_order_are_a_valid_head_or_are_refused(lines: list[bytes]) -> None:
     try:
         headers = parse_head(b"\r\n".join(lines)).headers
     except HTTPError:

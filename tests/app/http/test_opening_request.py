@@ -1,4 +1,4 @@
-"""Behaviour of the request that opened a connection, as WSGI has it."""
+"""Behaviour of the request that opened a connection, as a WSGI environ."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def test_opening_request_keeps_the_received_request() -> None:
 
 
 def test_header_names_with_underscores_are_omitted() -> None:
-    """A client could say X_Forwarded_User where a proxy guards X-Forwarded-User alone."""
+    """A client could send X_Forwarded_User, while a proxy removes only X-Forwarded-User."""
     made = environ(x_forwarded_user="admin", x__forwarded_user="admin", content_type="text/html")
     assert [name for name in made if "FORWARDED" in name or "CONTENT" in name] == []

@@ -1,4 +1,4 @@
-"""Behaviour of the check which page a browser's request comes from."""
+"""Behaviour of the check of the origin of a request."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def names_no_allowed_page(may_be_unnamed: bool, allowed: str = LISTED, **headers
 
 
 @pytest.mark.parametrize("may_be_unnamed", [True, False])
-def test_a_request_is_judged_by_its_origin_or_else_by_its_referer(may_be_unnamed: bool) -> None:
+def test_request_is_checked_by_origin_or_referer(may_be_unnamed: bool) -> None:
     refused = partial(names_no_allowed_page, may_be_unnamed)
     assert not refused(origin="https://good.example", referer="https://evil.example/")
     assert not refused(referer="https://good.example/page?a=b", sec_fetch_site="cross-site")
@@ -157,7 +157,7 @@ def test_each_refused_origin_is_logged_once_up_to_a_limit(caplog: pytest.LogCapt
 
 
 def test_a_refusal_names_the_host_that_the_origin_was_compared_with(caplog: pytest.LogCaptureFixture) -> None:
-    """Behind a proxy that does not pass Host on, it is the address of the server: the name shows what is wrong."""
+    """Behind a proxy that does not forward Host, this is the address of the server, which shows the cause."""
     with pytest.raises(HTTPError) as refused:
         Origins("").check("https://chat.example", "10.0.0.7:8000")
     assert "the host of the request, '10.0.0.7:8000'" in refused.value.reason

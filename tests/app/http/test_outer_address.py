@@ -1,11 +1,11 @@
-"""What is believed of the address that a browser has asked, and of whom."""
+"""The address that the browser has requested: which headers of which peers are trusted."""
 
 from __future__ import annotations
 
 import pytest
 
 from gentrifugo.app.http.client_address import TrustedProxies
-from gentrifugo.app.http.outer_address import NOT_FORWARDED, Forwarded, forwarded, outer_root
+from gentrifugo.app.http.outer_address import NOT_FORWARDED, Forwarded, forwarded_address, outer_root
 
 PROXY, STRANGER = "10.0.0.1", "192.0.2.7"
 PROXIES = TrustedProxies("10.0.0.0/8, unix")
@@ -15,12 +15,12 @@ ENVIRON = {"wsgi.url_scheme": "http", "SERVER_NAME": "inner", "SERVER_PORT": "80
 
 @pytest.mark.parametrize("peer", [PROXY, f"::ffff:{PROXY}", ""])
 def test_headers_of_a_trusted_proxy_are_used(peer: str) -> None:
-    assert forwarded(peer, ALL, PROXIES) == Forwarded("https", "chat.example:8443", "/club")
+    assert forwarded_address(peer, ALL, PROXIES) == Forwarded("https", "chat.example:8443", "/club")
 
 
 @pytest.mark.parametrize("peer", [STRANGER, "nonsense", "::1"])
 def test_headers_of_other_peers_are_ignored(peer: str) -> None:
-    assert forwarded(peer, ALL, PROXIES) == NOT_FORWARDED
+    assert forwarded_address(peer, ALL, PROXIES) == NOT_FORWARDED
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_headers_of_other_peers_are_ignored(peer: str) -> None:
     ],
 )
 def test_invalid_forwarded_values_are_ignored(header: str, value: str) -> None:
-    assert forwarded(PROXY, {f"x-forwarded-{header}": value}, PROXIES) == NOT_FORWARDED
+    assert forwarded_address(PROXY, {f"x-forwarded-{header}": value}, PROXIES) == NOT_FORWARDED
 
 
 @pytest.mark.parametrize("host", ["a", "a.example", "127.0.0.1:8000", "[::1]:8000", "[2001:db8::7]"])
 def test_forwarded_hosts_of_every_kind_are_accepted(host: str) -> None:
-    assert forwarded(PROXY, {"x-forwarded-host": host}, PROXIES).host == host
+    assert forwarded_address(PROXY, {"x-forwarded-host": host}, PROXIES).host == host
 
 
 @pytest.mark.parametrize(

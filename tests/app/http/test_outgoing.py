@@ -1,4 +1,4 @@
-"""Responses of other servers: how much of one is read, and that others get their turn meanwhile."""
+"""Responses of other servers: how much of a response is read, and that other greenlets run in the meantime."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ counting.join()
 
 @pytest.mark.parametrize("kind", ENDLESS_ANSWERS)
 def test_other_greenlets_run_while_a_response_without_an_end_is_read(kind: str) -> None:
-    """In a process of its own, since only there gevent has patched the sockets."""
+    """This runs in a separate process, in which gevent has patched the sockets."""
     with endless_backend(kind) as backend:
         command = [sys.executable, "-c", TURNS, backend.url]
         result = subprocess.run(command, capture_output=True, text=True, timeout=seconds(30))

@@ -1,4 +1,4 @@
-"""Behaviour of reading requests off a socket: heads whole, bodies to the byte, and an end to every wait."""
+"""Behaviour of reading requests from a socket: complete heads, exact bodies, and a timeout for every wait."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Line:
         self.peer.sendall(data)
 
     def send_in_pieces(self, pieces: Iterable[bytes], end: bool = False) -> None:
-        """Let the peer send each piece some time after the one before, and then perhaps close its end."""
+        """Let the peer send the pieces with pauses between them, and then close its end if `end` is true."""
         self.senders.append(gevent.spawn(self._send_in_pieces, pieces, end))
 
     def _send_in_pieces(self, pieces: Iterable[bytes], end: bool) -> None:
@@ -79,7 +79,7 @@ def line(open_line: Callable[..., Line]) -> Line:
 # -- heads
 
 
-def test_a_head_comes_without_the_empty_line(line: Line) -> None:
+def test_head_is_returned_without_the_empty_line(line: Line) -> None:
     line.send(REQUEST)
     assert line.reader.read_head(LONG) == HEAD
 
@@ -89,7 +89,7 @@ def test_a_head_is_read_byte_by_byte(line: Line) -> None:
     assert line.reader.read_head(LONG) == HEAD
 
 
-def test_heads_that_came_together_are_read_one_by_one(line: Line) -> None:
+def test_heads_received_together_are_read_one_by_one(line: Line) -> None:
     line.send(REQUEST + REQUEST.replace(b"/ ", b"/2 "))
     assert line.reader.read_head(LONG) == HEAD
     assert line.reader.read_head(LONG) == HEAD.replace(b"/ ", b"/2 ")
@@ -102,13 +102,13 @@ def test_empty_lines_before_a_head_are_ignored(line: Line, pieces: list[bytes]) 
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET", HEAD, HEAD + b"\r\n\r"])
-def test_a_peer_that_closes_before_its_head_is_whole(line: Line, sent: bytes) -> None:
+def test_incomplete_head_before_the_end_is_an_error(line: Line, sent: bytes) -> None:
     line.send(sent)
     line.peer.shutdown(SHUT_WR)
     assert line.reader.read_head(LONG) is None
 
 
-def test_idle_peer_ends_with_no_head(line: Line) -> None:
+def test_idle_timeout_returns_no_head(line: Line) -> None:
     assert line.reader.read_head(SOON) is None
 
 
@@ -145,21 +145,21 @@ def test_a_bare_line_feed_is_refused_at_once(line: Line, pieces: list[bytes]) ->
     assert caught.value.status == 400
 
 
-def test_a_line_feed_after_the_head_is_not_looked_at(line: Line) -> None:
+def test_bare_line_feed_after_the_head_is_not_refused(line: Line) -> None:
     line.send(REQUEST + b"\n\n")
     assert line.reader.read_head(LONG) == HEAD
     assert line.reader.take_rest() == b"\n\n"
 
 
 @pytest.mark.parametrize("end", [b"", b"\r\n\r\n"])
-def test_a_head_larger_than_may_be(line: Line, end: bytes) -> None:
+def test_too_large_head_is_refused(line: Line, end: bytes) -> None:
     line.send_in_pieces([b"x" * (MAX_HEAD_SIZE + 1) + end])
     with pytest.raises(HTTPError, match=f"larger than {MAX_HEAD_SIZE} bytes") as caught:
         line.reader.read_head(LONG)
     assert caught.value.status == 431
 
 
-def test_a_head_as_large_as_may_be(line: Line) -> None:
+def test_head_of_the_maximum_size_is_accepted(line: Line) -> None:
     head = b"x" * MAX_HEAD_SIZE
     line.send_in_pieces([head + b"\r\n\r\n" + b"y" * RECV_SIZE])
     assert line.reader.read_head(LONG) == head
@@ -188,7 +188,7 @@ def bytewise(data: bytes) -> list[bytes]:
 
 
 def read_in_pieces(line: Line, pieces: list[bytes]) -> bytes | str | None:
-    """The head, or what is said about it."""
+    """The head, or the error."""
     line.send_in_pieces(pieces, end=True)
     try:
         return line.reader.read_head(LONG)
@@ -199,7 +199,7 @@ def read_in_pieces(line: Line, pieces: list[bytes]) -> bytes | str | None:
 # -- bodies
 
 
-def test_a_body_is_read_to_the_byte(line: Line) -> None:
+def test_exact_body_is_read(line: Line) -> None:
     line.send_in_pieces([b"0123", b"45", b"6789next"])
     assert line.reader.read_body(10) == b"0123456789"
     assert line.reader.take_rest() == b"next"
@@ -222,7 +222,7 @@ def test_incomplete_body_is_an_error(line: Line) -> None:
         line.reader.read_body(8)
 
 
-def test_a_body_that_does_not_come(open_line: Callable[..., Line]) -> None:
+def test_missing_body_ends_with_a_timeout(open_line: Callable[..., Line]) -> None:
     line = open_line(SOON)
     line.send(b"half")
     with pytest.raises(TimeoutError):
@@ -301,13 +301,13 @@ def test_line_in_pieces_is_read(line: Line) -> None:
     assert line.reader.readline(100) == b"ab\n"
 
 
-def test_read_gives_less_only_at_the_end(line: Line) -> None:
+def test_read_returns_less_only_at_the_end(line: Line) -> None:
     line.send(b"abc")
     line.peer.shutdown(SHUT_WR)
     assert (line.reader.read(2), line.reader.read(2), line.reader.read(2)) == (b"ab", b"c", b"")
 
 
-def test_closing_says_that_no_request_can_follow(line: Line) -> None:
+def test_no_request_can_follow_after_close(line: Line) -> None:
     assert not line.reader.closed
     line.reader.close()
     assert line.reader.closed

@@ -56,7 +56,7 @@ ALIKE = st.lists(
 @given(st.lists(HEADS) | ALIKE)
 @example([head_of("Content-Length: 1", "Accept: a"), head_of("Accept: a", "Content-Length: 1")])
 @example([head_of("Content-Length: 1"), head_of("Content-Length: 1\n")])
-def test_each_head_is_parsed_as_if_it_were_the_only_one(heads: list[bytes]) -> None:
+def test_head_parser_returns_the_same_result_as_parse_head(heads: list[bytes]) -> None:
     parser = HeadParser()
     for raw in heads:
         assert outcome(parser.parse, raw) == outcome(parse_head, raw)

@@ -1,4 +1,4 @@
-"""What a handshake says about the protocol of the messages."""
+"""The protocol that a handshake requests."""
 
 from __future__ import annotations
 

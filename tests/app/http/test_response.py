@@ -1,4 +1,4 @@
-"""Behaviour of responses: how they are made, and every byte of what is sent."""
+"""Behaviour of responses: how they are created and encoded."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def test_response_that_keeps_the_connection_open_has_no_close_header() -> None:
     assert body == b""
 
 
-def test_a_response_says_when_it_was_made() -> None:
+def test_response_has_a_date_header() -> None:
     before = int(time.time())
     (date,) = re.findall(rb"\r\nDate: (.*)\r\n", encode_response(NONE, True))
     assert before <= parsedate_to_datetime(date.decode()).timestamp() <= time.time()
 
 
-def test_the_date_is_written_as_http_wants_it() -> None:
+def test_date_has_the_http_format() -> None:
     assert http_date(784111777) == "Sun, 06 Nov 1994 08:49:37 GMT"
 
 

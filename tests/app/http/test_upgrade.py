@@ -1,4 +1,4 @@
-"""Behaviour of WebSockets behind WSGI: how each server is recognized, and what is said where none can be opened."""
+"""Behaviour of WebSockets behind WSGI: how each server is recognized, and the error if it cannot open a WebSocket."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def test_the_socket_of_a_request_is_found_below_its_body(is_upgrade: bool) -> No
     assert socket_of({"wsgi.input": file if is_upgrade else SimpleNamespace(rfile=file)}) is socket
 
 
-def test_the_socket_of_a_request_of_our_own_server_is_that_of_its_connection() -> None:
+def test_socket_of_a_request_under_http_connection_is_found() -> None:
     handler = SimpleNamespace(socket=object())
     assert socket_of({"gentrifugo.handler": handler}) is handler.socket
 
 
 @pytest.mark.parametrize("environ", [{}, {"wsgi.input": object()}], ids=["no body", "a body of another server"])
-def test_a_server_that_does_not_show_its_socket_is_refused(environ: dict[str, Any]) -> None:
+def test_server_without_access_to_its_socket_is_refused(environ: dict[str, Any]) -> None:
     refused = refusal(socket_of, environ)
     assert (refused.status, "SockJS" in refused.reason) == (501, True)
     for_websocket = refusal(socket_of, {**environ, **UPGRADE})
@@ -69,7 +69,7 @@ def test_a_server_that_does_not_show_its_socket_is_refused(environ: dict[str, An
 
 
 class Waiting:
-    """As much as is needed of a handler of gevent-websocket that has not answered yet, and that refuses the request."""
+    """The required part of a handler of gevent-websocket that has not answered yet, and that refuses the request."""
 
     request_version = "HTTP/1.1"
     code = 426

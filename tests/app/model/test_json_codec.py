@@ -1,4 +1,4 @@
-"""Behaviour of decoding: raw JSON stays as it came, byte for byte, and what is not JSON is refused with its reason."""
+"""Behaviour of decoding: raw JSON stays unchanged, and invalid JSON is refused with a reason."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ KEPT = [
 
 
 @pytest.mark.parametrize("text", KEPT)
-def test_json_is_kept_as_it_was_spelt(text: bytes) -> None:
+def test_spelling_of_json_is_preserved(text: bytes) -> None:
     assert bytes(decode(RAW, text)) == text
     assert is_json(text)
 
@@ -95,7 +95,7 @@ def test_any_json_survives_byte_for_byte(value: Any, ascii_only: bool, indent: A
 
 
 @given(any_text)
-def test_a_decoded_text_has_replacement_characters_where_surrogates_stood_alone(text: str) -> None:
+def test_lone_surrogates_in_decoded_text_become_replacement_characters(text: str) -> None:
     decoded = decode(PARCEL, b'{"name":%b}' % json.dumps(text).encode()).name
     assert decoded == text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
@@ -113,18 +113,18 @@ def test_errors_contain_reason_and_position() -> None:
         decode(PARCEL, b'{"name": 42}')
 
 
-def test_a_wrong_type_is_named_beside_a_lone_surrogate_too() -> None:
+def test_error_for_a_wrong_type_is_the_same_with_a_lone_surrogate() -> None:
     with pytest.raises(InvalidJSON, match=r"Expected `string`, got `number` - at `\$.name`"):
         decode(PARCEL, b'{"data": "\\ud800", "name": 42}')
 
 
-def test_a_lone_surrogate_in_an_unknown_field_is_stepped_over() -> None:
+def test_lone_surrogate_in_an_unknown_field_is_skipped() -> None:
     assert decode(PARCEL, b'{"\\udfff": ["\\ud800"], "name": "n"}') == Parcel("n")
 
 
 @pytest.mark.parametrize("before", [b"", b'"\\ud800",'], ids=["plain", "with a lone surrogate"])
 @pytest.mark.parametrize("depth", [MAX_NESTING + 1, sys.getrecursionlimit(), 100_000])
-def test_deep_nesting_is_refused_by_every_reader(before: bytes, depth: int) -> None:
+def test_deep_nesting_is_refused_by_every_decoder(before: bytes, depth: int) -> None:
     text = b"[" + before + b"[" * (depth - 1) + b"]" * depth
     assert not is_json(text)
     for reader in (check_nesting, decode_value):
@@ -133,7 +133,7 @@ def test_deep_nesting_is_refused_by_every_reader(before: bytes, depth: int) -> N
 
 
 @pytest.mark.parametrize("before", [b"", b'"\\ud800",'], ids=["plain", "with a lone surrogate"])
-def test_nesting_up_to_the_limit_is_read_by_every_reader(before: bytes) -> None:
+def test_nesting_up_to_the_limit_is_accepted_by_every_decoder(before: bytes) -> None:
     text = b"[" + before + b"[" * (MAX_NESTING - 1) + b"]" * MAX_NESTING
     assert is_json(text)
     assert bytes(decode(PARCEL, b'{"data":%b}' % text).data) == text
@@ -148,7 +148,7 @@ def test_brackets_in_strings_are_not_nesting() -> None:
 
 @pytest.mark.parametrize("end", [b"", b"\\"], ids=["plain", "with a backslash at its end"])
 def test_a_string_without_an_end_is_searched_once_for_brackets(end: bytes) -> None:
-    """Searched from each of its escaped quotes, as many as an API request may have, it would take a day."""
+    """A search from each of the escaped quotes that an API request may contain would take a day."""
     text = b'"' + b'\\"' * 5_000_000 + b"[" * (MAX_NESTING + 1) + end
     check_nesting(text)
     assert not is_json(text)
@@ -195,7 +195,7 @@ def has_backslash_outside_strings(text: bytes) -> bool:
 
 @pytest.mark.parametrize("before", [b'[[\\"', b'[["\\"[[["\\'], ids=["", "after a string"])
 def test_levels_before_a_backslash_outside_strings_are_counted(before: bytes) -> None:
-    """A decoder gets as far as the backslash."""
+    """A decoder reads the text up to the backslash."""
     with pytest.raises(InvalidJSON, match="nested too deeply"):
         check_nesting(before + b'"[]]', 1)
 

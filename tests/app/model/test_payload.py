@@ -1,4 +1,4 @@
-"""Behaviour of payloads: JSON stays as it is, and other bytes can be told from it."""
+"""Behaviour of payloads: JSON stays unchanged, and other bytes can be distinguished from JSON."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gentrifugo.app.model.payload import bytes_of, is_binary, json_of, payload
 
 
 @pytest.mark.parametrize("data", [b"null", b'{"a": 1.50}', b" [1]\n", '"Grüße"'.encode()])
-def test_json_stays_as_it_is(data: bytes) -> None:
+def test_json_payload_stays_unchanged(data: bytes) -> None:
     assert payload(data) == bytes_of(data) == json_of(data) == data
     assert not is_binary(data)
 
 
 @given(st.binary(max_size=30))
-def test_any_bytes_come_back(data: bytes) -> None:
+def test_any_bytes_are_restored(data: bytes) -> None:
     kept = payload(data)
     assert bytes_of(kept) == data
     if is_binary(kept):

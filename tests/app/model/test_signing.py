@@ -23,11 +23,11 @@ def test_info_is_part_of_the_token() -> None:
     assert signing.client_token("secret", "42", "1395086390", '{"name":"Zoë"}') == TOKEN_WITH_INFO
 
 
-def test_the_sign_of_a_private_channel() -> None:
+def test_sign_of_a_private_channel_is_computed() -> None:
     assert signing.channel_sign("secret", "c1", "$one", "{}") == CHANNEL_SIGN
 
 
-def test_the_sign_of_an_api_request() -> None:
+def test_sign_of_an_api_request_is_computed() -> None:
     assert signing.api_sign("secret", b'{"method":"node","params":{}}') == API_SIGN
 
 

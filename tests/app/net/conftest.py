@@ -1,4 +1,4 @@
-"""What sends to the sockets in these tests."""
+"""Runs tests with and without the C module for sending."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ SOCKETS, ROUNDS = 200, 150
 
 
 def main(directory: str) -> None:
-    """Send, close and open in turn; a thread takes and releases the GIL all the while."""
+    """Send, close and open in turn, while a thread acquires and releases the GIL."""
     sys.path.insert(0, directory)
     send_many: Any = __import__("_send_many").send_many
     finished = threading.Event()
@@ -39,7 +39,7 @@ def main(directory: str) -> None:
 
 
 def check(pair: tuple[socket.socket, socket.socket], frames: bytes) -> None:
-    """Close our end; the peer has got these frames and nothing else."""
+    """Close our end, and check that the peer has received exactly these frames."""
     ours, theirs = pair
     ours.close()
     with theirs, theirs.makefile("rb") as stream:

@@ -1,4 +1,4 @@
-"""Behaviour of a socket read and written directly: every wait ends, and nobody else waits for it."""
+"""Behaviour of a socket that is read and written directly: every wait ends, and no other greenlet is blocked."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_recv_within_no_time_ends_with_a_timeout(pair: tuple[socket, socket], le
 
 
 def test_data_that_arrived_in_time_is_read_after_a_late_wakeup(pair: tuple[socket, socket]) -> None:
-    """A server with too much to do must not blame its peers for that."""
+    """An overloaded server must not close connections because of its own delay."""
     ours, peer = pair
     reading = gevent.spawn(DirectSocket(ours).recv_within, 100, SOON)
     settle()
@@ -167,7 +167,7 @@ def test_recv_waits_again_after_a_spurious_readiness(pair: tuple[socket, socket]
     assert DirectSocket(ours, Raw(ours, BlockingIOError())).recv(100) == b"hello"
 
 
-def test_a_connection_that_the_kernel_gives_up_is_not_the_end_of_the_wait(
+def test_etimedout_of_the_kernel_is_not_a_read_timeout(
     pair: tuple[socket, socket],
 ) -> None:
     ours, peer = pair

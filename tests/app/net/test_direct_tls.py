@@ -1,4 +1,4 @@
-"""A TLS connection read and written directly: what it takes, what it gives, and where it would wait."""
+"""A TLS connection that is read and written directly: sent data, received data, and calls that would block."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def test_reading_waits_for_data(pair: Pair) -> None:
     assert reading.get(timeout=seconds(5)) == b"late"
 
 
-def test_reading_within_a_time(pair: Pair) -> None:
+def test_recv_within_times_out_over_tls(pair: Pair) -> None:
     with pytest.raises(TimeoutError):
         direct(pair.ours).recv_within(100, 0.02)
 
 
 @pytest.mark.parametrize("says_goodbye", [True, False])
-def test_the_end_is_the_end(pair: Pair, says_goodbye: bool) -> None:
+def test_end_of_stream_stays_at_the_end(pair: Pair, says_goodbye: bool) -> None:
     if says_goodbye:
         direct(pair.peer).send_close_notify()
     with suppress(TimeoutError):  # session tickets that are not read would reset the connection
@@ -145,7 +145,7 @@ def test_full_socket_loses_and_repeats_no_data(pair: Pair) -> None:
 
 
 def test_data_after_a_partial_record_may_be_dropped_except_one_byte(pair: Pair) -> None:
-    """As the outbox of a slow client does it: the rest of the frame that has begun, and other ones after that."""
+    """The outbox of a slow client does this: it writes the rest of a partly sent frame, and then other frames."""
     raw = raw_of(pair.ours)
     data, sent = LARGE, 0
     while True:
@@ -173,7 +173,7 @@ def read(peer: SSLSocket, size: int) -> bytes:
     return data
 
 
-def test_a_plain_socket_stays_one() -> None:
+def test_plain_socket_is_read_directly_without_tls() -> None:
     one, other = socketpair()
     try:
         assert raw_of(one) is one._sock  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Behaviour of the flusher: how many calls write what, when it rests, and who waits for whom."""
+"""Behaviour of the flusher: the number of system calls, the rests, and connections that must not wait for others."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_the_rest_is_long_only_when_the_process_is_busy(cpu_share: float, rests:
 
 
 def publish_for(duration: float, connections: int, transports: list[FakeTransport], flusher: Flusher) -> int:
-    """Queue a frame for one connection after the other, 2000 a second, and return the number of sends that took."""
+    """Queue a frame for one connection after the other, 2000 per second, and return the number of sends."""
     began = time.monotonic()
     count = 0
     while (passed := time.monotonic() - began) < duration:
@@ -178,7 +178,7 @@ def test_the_flusher_counts_frames_and_bytes(flusher: Flusher) -> None:
     assert (flusher.frames_queued, flusher.frames_sent, flusher.bytes_sent) == (3, 3, 9)
 
 
-def test_a_dead_socket_does_not_hold_up_the_others(flusher: Flusher) -> None:
+def test_broken_socket_does_not_delay_others(flusher: Flusher) -> None:
     dead, alive = FakeTransport(flusher), FakeTransport(flusher)
     dead.socket.broken = True
     flusher.fan_out([dead.outbox, alive.outbox], b"a")
@@ -220,14 +220,14 @@ def test_long_round_lets_other_greenlets_run(flusher: Flusher, monkeypatch: pyte
 
 @pytest.fixture
 def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One send for each lane and slice; more than one receiver are many."""
+    """Allow one send for each lane and slice; more than one receiver count as many."""
     monkeypatch.setattr(lane_module, "SLICE", 0)
     monkeypatch.setattr(lane_module, "SENDS_AT_ONCE", 1)
     monkeypatch.setattr(flusher_module, "MAX_FEW", 1)
 
 
-def soon(check: Callable[[], bool]) -> None:
-    """Let others run, one at a time, until `check` holds."""
+def eventually_true(check: Callable[[], bool]) -> None:
+    """Let other greenlets run until `check` returns true."""
     deadline = time.monotonic() + seconds(5)
     while not check():
         assert time.monotonic() < deadline
@@ -240,38 +240,38 @@ def test_frames_queued_during_a_round_are_collected_for_the_next() -> None:
     transports = [FakeTransport(flusher) for _ in range(4)]
     outboxes = [transport.outbox for transport in transports]
     flusher.fan_out(outboxes, b"1")
-    soon(lambda: transports[0].socket.sent == [b"1"])
+    eventually_true(lambda: transports[0].socket.sent == [b"1"])
     assert transports[3].socket.sent == []
     for frame in (b"2", b"3"):
         flusher.fan_out(outboxes, frame)
-    soon(lambda: transports[3].socket.sent == [b"123"])
+    eventually_true(lambda: transports[3].socket.sent == [b"123"])
     gevent.sleep(seconds(0.05))
     assert transports[0].socket.sent == [b"1"]
-    soon(lambda: transports[0].socket.sent == [b"1", b"23"])
+    eventually_true(lambda: transports[0].socket.sent == [b"1", b"23"])
 
 
 @pytest.mark.usefixtures("short_slices")
 def test_a_message_for_a_few_does_not_wait_for_a_round_of_many(flusher: Flusher) -> None:
     crowd = [FakeTransport(flusher) for _ in range(50)]
     flusher.fan_out([transport.outbox for transport in crowd], b"news")
-    soon(lambda: crowd[0].socket.sent == [b"news"])
+    eventually_true(lambda: crowd[0].socket.sent == [b"news"])
     lone = FakeTransport(flusher)
     lone.outbox.append(b"reply")
-    soon(lambda: lone.socket.sent == [b"reply"])
+    eventually_true(lambda: lone.socket.sent == [b"reply"])
     assert crowd[-1].socket.sent == []
-    soon(lambda: crowd[-1].socket.sent == [b"news"])
+    eventually_true(lambda: crowd[-1].socket.sent == [b"news"])
 
 
 @pytest.mark.usefixtures("short_slices")
-def test_many_messages_for_a_few_do_not_hold_up_a_round_of_many(flusher: Flusher) -> None:
+def test_many_messages_for_few_connections_do_not_delay_a_round_for_many(flusher: Flusher) -> None:
     few = [FakeTransport(flusher) for _ in range(50)]
     crowd = [FakeTransport(flusher) for _ in range(3)]
     for transport in few:
         transport.outbox.append(b"reply")
     flusher.fan_out([transport.outbox for transport in crowd], b"news")
-    soon(lambda: crowd[-1].socket.sent == [b"news"])
+    eventually_true(lambda: crowd[-1].socket.sent == [b"news"])
     assert few[-1].socket.sent == []
-    soon(lambda: few[-1].socket.sent == [b"reply"])
+    eventually_true(lambda: few[-1].socket.sent == [b"reply"])
 
 
 def test_an_outbox_that_both_many_and_few_write_to_keeps_the_order(flusher: Flusher) -> None:

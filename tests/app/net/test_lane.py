@@ -61,7 +61,7 @@ def test_rate_is_zero_while_each_connection_gets_one_frame(lane: Lane, monkeypat
     assert lane.rate == 0
 
 
-def test_rate_is_that_of_frames_that_come_while_others_wait(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rate_counts_frames_that_arrive_while_others_wait(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane_module, "RATE_WINDOW", 0)
     transports = [FakeTransport(Flusher(0)) for _ in range(4)]
     for transport in transports:

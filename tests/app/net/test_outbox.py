@@ -26,7 +26,7 @@ LARGE = b"L" * 1_000_000
 
 
 class Line:
-    """An outbox on a real socket with small buffers, and the peer's end. `overflows` and `errors` have what it told."""
+    """An outbox on a real socket with small buffers, and its peer. `overflows` and `errors` record its calls."""
 
     def __init__(self, flusher: Flusher, limit: int = NO_LIMIT, write_timeout: float = 0) -> None:
         self.socket, self.peer = socket.socketpair()
@@ -53,7 +53,7 @@ class Line:
         return b"".join(parts)
 
     def is_silent(self) -> bool:
-        """Whether nothing more comes."""
+        """Return whether no more data arrives."""
         settle()
         try:
             return not self.peer.recv(1)
@@ -100,7 +100,7 @@ def test_a_full_socket_is_written_as_the_peer_reads(open_line: Callable[..., Lin
     assert line.outbox.size == 0
 
 
-def test_a_full_socket_does_not_hold_up_the_others(flusher: Flusher, open_line: Callable[..., Line]) -> None:
+def test_full_socket_does_not_delay_others(flusher: Flusher, open_line: Callable[..., Line]) -> None:
     line, transport = open_line(), FakeTransport(flusher)
     line.fill()
     flusher.fan_out([line.outbox, transport.outbox], b"news")
@@ -273,14 +273,14 @@ def test_draining_waits_for_a_full_socket(open_line: Callable[..., Line]) -> Non
     assert reader.get() == LARGE
 
 
-def test_draining_gives_up_after_its_time(open_line: Callable[..., Line]) -> None:
+def test_draining_ends_at_its_timeout(open_line: Callable[..., Line]) -> None:
     line = open_line()
     line.fill()
     assert not line.outbox.drain(0.01)
     assert line.outbox.size > 0
 
 
-def test_draining_gives_up_on_a_flusher_that_rests_longer(
+def test_draining_ends_at_its_timeout_if_the_flusher_rests_longer(
     nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flusher_module, "MAX_FEW", 0)
@@ -304,7 +304,7 @@ def test_draining_ends_when_the_outbox_is_closed(open_line: Callable[..., Line])
 # -- the end
 
 
-def test_a_closed_outbox_writes_nothing(flusher: Flusher) -> None:
+def test_closed_outbox_writes_no_data(flusher: Flusher) -> None:
     transport = FakeTransport(flusher)
     transport.outbox.append(b"a")
     transport.outbox.close()
@@ -315,7 +315,7 @@ def test_a_closed_outbox_writes_nothing(flusher: Flusher) -> None:
 
 
 def test_closing_ends_the_writer_of_a_full_socket(open_line: Callable[..., Line]) -> None:
-    """That no greenlet is left is what the fixture checks."""
+    """The fixture checks that no greenlet is left."""
     line = open_line()
     line.fill()
     line.outbox.close()
@@ -344,7 +344,7 @@ def test_a_socket_that_dies_while_it_is_full_is_reported_once(open_line: Callabl
     assert len(line.errors) == 1
 
 
-def test_a_peer_that_takes_nothing_for_the_write_timeout_is_reported(open_line: Callable[..., Line]) -> None:
+def test_peer_that_does_not_read_is_reported_after_the_write_timeout(open_line: Callable[..., Line]) -> None:
     line = open_line(write_timeout=0.02)
     line.fill()
     assert eventually(lambda: line.errors) == ["write timeout: the client read nothing for 0.02 s"]

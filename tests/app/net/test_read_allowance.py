@@ -1,4 +1,4 @@
-"""Behaviour of the time that a peer has for a body: some seconds, and more for what arrives."""
+"""Behaviour of the time that a peer has for a body: some seconds, and more for each received byte."""
 
 from __future__ import annotations
 

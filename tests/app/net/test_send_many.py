@@ -63,11 +63,11 @@ def test_each_socket_gets_its_buffer(send_many: SendMany, pairs: Pairs, count: i
     assert [theirs.recv(10) for _, theirs in pairs[:count]] == buffers
 
 
-def test_nothing_to_send(send_many: SendMany) -> None:
+def test_empty_list_of_buffers_is_sent(send_many: SendMany) -> None:
     assert send_many([], []) == []
 
 
-def test_results_tell_bytes_and_errors(send_many: SendMany, pairs: Pairs) -> None:
+def test_results_contain_sent_bytes_and_errors(send_many: SendMany, pairs: Pairs) -> None:
     (full, _), (broken, peer), (fine, receiver), (closed, _) = pairs[:4]
     full.setblocking(False)
     with pytest.raises(BlockingIOError):
@@ -157,7 +157,7 @@ def test_signals_reach_the_main_thread(send_many: SendMany, pairs: Pairs) -> Non
 # -- whether it is used
 
 
-def test_environment_switches_it_off(monkeypatch: pytest.MonkeyPatch, send_many: SendMany) -> None:
+def test_environment_variable_disables_the_c_module(monkeypatch: pytest.MonkeyPatch, send_many: SendMany) -> None:
     monkeypatch.delenv(SPEEDUPS_SWITCH, raising=False)
     assert chosen_send_many() is send_many
     assert describe_speedups() == "C module for sending: used"
@@ -181,7 +181,7 @@ def test_compiler_has_no_warnings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
-def test_sanitizers_find_nothing_while_sockets_are_closed_between_rounds(tmp_path: Path, sanitizer: str) -> None:
+def test_sanitizers_report_no_errors_while_sockets_are_closed_between_rounds(tmp_path: Path, sanitizer: str) -> None:
     assert compiled(tmp_path, f"-fsanitize={sanitizer}", "-g") == ""
     library = "libtsan.so" if sanitizer == "thread" else "libasan.so"
     found = subprocess.run(

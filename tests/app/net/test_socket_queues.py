@@ -1,4 +1,4 @@
-"""What the kernel says of a connection."""
+"""The queue sizes of a connection in the kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of a node have in common: connections that note what happens to them, and what they received."""
+"""Helpers for tests of a node: connections that record calls, and the events that they have received."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def refusal(action: Callable[..., Any], *arguments: Any) -> Error:
 
 
 class FakeWatcher:
-    """Keeps the data of what it is shown, and counts what it is not."""
+    """Records the data of shown messages, and counts the messages that were left out."""
 
     def __init__(self) -> None:
         self.data: list[Any] = []

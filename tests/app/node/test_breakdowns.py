@@ -51,7 +51,7 @@ def test_traffic_is_counted_by_transport_and_protocol(
     assert traffic.frames_sent == node.metrics.totals()["client_num_msg_sent"]
 
 
-def test_a_closed_connection_is_open_no_more_and_counted_by_code(node: Node) -> None:
+def test_closed_connection_is_counted_by_code(node: Node) -> None:
     by_peer, by_server = LocalClientV2.connected(node), LocalClientV2.connected(node)
     by_peer.connection.close()
     node.disconnect_user(by_server.connection.user)

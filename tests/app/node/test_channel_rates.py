@@ -1,4 +1,4 @@
-"""Behaviour of the rates of channels, which are counted only while somebody asks."""
+"""Behaviour of the rates of channels, which are counted only while operators request them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.fakes import FakeClock
 
 
 class Rates(ChannelRates):
-    """Rates with a clock that stands still, whose timers the test calls."""
+    """Rates with a fake clock, whose timers the test calls."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()

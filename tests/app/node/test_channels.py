@@ -1,4 +1,4 @@
-"""Behaviour of channel names: the namespace they belong to, and who may subscribe, with every boundary moved."""
+"""Behaviour of channel names: the namespace they belong to, and who may subscribe, with every boundary changed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ STANDARD, MOVED, NONE = rules(), rules(**BOUNDARIES), rules(**dict.fromkeys(BOUN
         ("public", ""),
     ],
 )
-def test_the_namespace_stands_before_the_first_boundary(channel: str, namespace: str) -> None:
+def test_namespace_is_the_text_before_the_first_boundary(channel: str, namespace: str) -> None:
     assert STANDARD.namespace(channel) == namespace
 
 
@@ -56,7 +56,7 @@ def test_the_namespace_stands_before_the_first_boundary(channel: str, namespace:
     ("channel", "namespace"),
     [("public::news", "public"), ("priv-public::news", "public"), ("public:news", ""), ("$public::news", "$public")],
 )
-def test_the_boundary_of_namespaces_can_be_moved(channel: str, namespace: str) -> None:
+def test_namespace_boundary_can_be_changed(channel: str, namespace: str) -> None:
     assert MOVED.namespace(channel) == namespace
 
 
@@ -140,7 +140,7 @@ def test_without_a_separator_there_is_one_user() -> None:
     assert not one.allows_user("news#41,42", "42")
 
 
-def test_without_a_boundary_every_user_may() -> None:
+def test_without_a_boundary_every_user_is_allowed() -> None:
     assert NONE.allows_user("news#43", "42")
 
 
@@ -148,17 +148,17 @@ def test_without_a_boundary_every_user_may() -> None:
     ("channel", "allowed"),
     [("news", True), ("news&c1", True), ("news&c2", False), ("news&", False), ("news&c2&c1", True), ("&c1&c2", False)],
 )
-def test_the_client_stands_after_the_last_boundary(channel: str, allowed: bool) -> None:
+def test_client_id_is_the_text_after_the_last_boundary(channel: str, allowed: bool) -> None:
     assert STANDARD.allows_client(channel, "c1") is allowed
 
 
-def test_the_boundary_of_clients_can_be_moved() -> None:
+def test_client_boundary_can_be_changed() -> None:
     assert MOVED.allows_client("news~~c1", "c1")
     assert not MOVED.allows_client("news~~c2", "c1")
     assert MOVED.allows_client("news&c2", "c1")
 
 
-def test_without_a_boundary_every_client_may() -> None:
+def test_without_a_boundary_every_client_is_allowed() -> None:
     assert NONE.allows_client("news&c2", "c1")
 
 

@@ -1,4 +1,4 @@
-"""Behaviour of what a node remembers of the clients that it has closed."""
+"""Behaviour of the list of clients that a node has closed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_slow_client_is_noted_with_what_it_did_not_read(node: Node) -> None:
     assert [one.unsent for one in closed.last] == [70_000, 0]
 
 
-def test_any_number_of_clients_takes_limited_memory(node: Node) -> None:
+def test_memory_of_closed_clients_is_limited(node: Node) -> None:
     closed = ClosedClients()
     client = FakeConnection(node.flusher, "c1", "alice" * 100)
     for number in range(2 * MAX_KEPT_CLOSED):

@@ -1,4 +1,4 @@
-"""Behaviour of nodes that one engine connects: identity, control messages, pings, and what each knows of the others."""
+"""Behaviour of nodes that one engine connects: identity, control messages, pings, and the registry of nodes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ StartNode = Callable[..., Node]
 
 
 def test_a_node_identifies_itself_when_it_starts(start_node: StartNode) -> None:
-    """Before, it may have been in a process that forked, and each child needs an identity."""
+    """The process may have forked before, and each child process needs a separate identity."""
     built = Node(config(), FailingEngine(), VERSION, encode_publication)
     before = built.cluster.uid
     built.start()
@@ -52,16 +52,14 @@ def test_invalid_control_message_is_skipped(node: Node, caplog: pytest.LogCaptur
     assert "skipping invalid control message" in caplog.text
 
 
-def test_many_messages_that_cannot_be_read_take_one_line_of_the_log(
-    node: Node, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_many_unreadable_messages_cause_one_log_line(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(100):
         node.handle_control(b"garbage %d" % number)
     assert len(caplog.records) == 1
 
 
-def test_control_messages_do_not_hold_up_the_engine(node: Node) -> None:
-    """They are handled in greenlets of their own: closing a connection may take the engine itself."""
+def test_control_messages_do_not_block_the_engine(node: Node) -> None:
+    """Control messages are handled in separate greenlets, because closing a connection may call the engine."""
     connection = connect(node)
     node.handle_control(control.encode("another", control.DisconnectUser("alice")))
     assert connection.closed_with == []
@@ -214,7 +212,7 @@ def test_a_defect_does_not_end_the_pings(
     assert caplog.records[0].exc_info is not None
 
 
-def test_a_new_interval_holds_from_the_next_round_on(start_node: StartNode, engine: FailingEngine) -> None:
+def test_changed_interval_applies_after_the_next_round(start_node: StartNode, engine: FailingEngine) -> None:
     node = start_node(engine, node_ping_interval=0.01)
     eventually(lambda: engine.calls["publish_control"] > 1)
     node.configure(replace(node.config, node_ping_interval=3600))

@@ -1,4 +1,4 @@
-"""Behaviour of messages between nodes: they come out as they went in, and anything else is refused."""
+"""Behaviour of messages between nodes: decoding returns the encoded message, and other input is refused."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_fields_that_a_later_version_adds_are_ignored() -> None:
     ],
     ids=lambda data: data[:60],
 )
-def test_anything_else_is_refused(data: bytes) -> None:
+def test_other_values_are_refused(data: bytes) -> None:
     with pytest.raises(InvalidJSON):
         control.decode(data)
 
@@ -139,7 +139,7 @@ PARTS = st.recursive(
 
 @given(st.sampled_from(MESSAGES), st.data())
 def test_every_decoded_message_can_be_encoded(message: ControlMessage, data: st.DataObject) -> None:
-    """Also when one field of a message, at any depth, has another value."""
+    """This includes messages in which one field, at any depth, has another value."""
     fields = json.loads(control.encode("n1", message))
     part = fields
     while True:

@@ -1,4 +1,4 @@
-"""Behaviour of the hook over HTTP, with what backends answer that was not meant as an answer."""
+"""Behaviour of the hook over HTTP with unintended responses of backends, such as error pages."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def test_login_page_with_status_200_is_not_a_valid_answer(hook: HookURL, backend
         hook(Context("connect", client="1"))
 
 
-def test_a_403_page_that_does_not_speak_of_csrf_refuses_and_is_logged(
+def test_403_page_without_mention_of_csrf_refuses_and_is_logged(
     hook: HookURL, backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is what `abort(403)` of Flask answers."""
+    """`abort(403)` of Flask returns such a page."""
     backend.answer = lambda event: (403, WERKZEUG)
     for _ in range(3):
         with pytest.raises(Refuse):
@@ -78,7 +78,7 @@ def test_a_403_without_a_page_refuses_silently(
     assert not caplog.records
 
 
-def test_a_time_limit_of_the_caller_is_not_the_hooks(hook: HookURL, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timeout_of_the_caller_is_not_a_timeout_of_the_hook(hook: HookURL, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hook._backend, "_post", lambda body, headers: gevent.sleep(60))
     with gevent.Timeout(0.01) as limit:
         with pytest.raises(gevent.Timeout) as raised:

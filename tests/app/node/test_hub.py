@@ -1,4 +1,4 @@
-"""Behaviour of the hub: who is here, who gets a broadcast, and that it holds nothing for anybody who has left."""
+"""Behaviour of the hub: registered connections, receivers of broadcasts, and that it keeps no data of closed ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MESSAGE = Publication("u1", "news", b"1")
 
 
 class Bench:
-    """A hub, and connections to put into it."""
+    """A hub, and connections to register."""
 
     def __init__(self) -> None:
         self.flusher = Flusher(0)
@@ -49,13 +49,13 @@ def test_the_anonymous_user_is_a_user(bench: Bench) -> None:
     assert bench.hub.user_connections("") == [anonymous]
 
 
-def test_counts_of_connections_and_users(bench: Bench) -> None:
+def test_connections_and_users_are_counted(bench: Bench) -> None:
     for uid, user in (("c1", "alice"), ("c2", "alice"), ("c3", "bob")):
         bench.connection(uid, user)
     assert (bench.hub.num_connections, bench.hub.num_users) == (3, 2)
 
 
-def test_a_removed_connection_is_forgotten(bench: Bench) -> None:
+def test_removed_connection_is_not_found(bench: Bench) -> None:
     first, second = bench.connection("c1"), bench.connection("c2")
     bench.hub.remove(first)
     bench.hub.remove(first)
@@ -63,7 +63,7 @@ def test_a_removed_connection_is_forgotten(bench: Bench) -> None:
     assert (bench.hub.num_connections, bench.hub.num_users) == (1, 1)
 
 
-def test_removing_a_connection_that_was_never_there_does_nothing(bench: Bench) -> None:
+def test_removing_an_unknown_connection_does_nothing(bench: Bench) -> None:
     bench.hub.remove(FakeConnection(bench.flusher, "c1"))
     assert bench.hub.num_connections == 0
 
@@ -103,7 +103,7 @@ def test_subscribing_twice_is_subscribing_once(bench: Bench) -> None:
     assert len(connection.transport.messages()) == 1
 
 
-def test_removing_a_subscription_that_is_not_there_does_nothing(bench: Bench) -> None:
+def test_removing_an_unknown_subscription_does_nothing(bench: Bench) -> None:
     first, second = bench.connection("c1"), bench.connection("c2", encoding=other_encoding())
     assert not bench.hub.remove_subscription("news", first)
     bench.hub.add_subscription("news", first)
@@ -188,7 +188,7 @@ def test_hub_without_connections_is_empty(bench: Bench) -> None:
 
 
 def other_encoding(name: str = "other", encoded: list[str] | None = None) -> Encoding:
-    """An encoding of its own; `encoded` gets its name each time it is used."""
+    """Create another encoding; each use adds its name to `encoded`."""
 
     def push(event: Event) -> bytes:
         if encoded is not None:
@@ -305,7 +305,7 @@ def test_muting_a_channel_without_subscribers_has_no_effect(bench: Bench) -> Non
 # -- filters, encodings that change, and events that cannot be sent
 
 
-def test_a_filter_is_asked_once_and_the_frame_is_shared(bench: Bench) -> None:
+def test_filter_is_evaluated_once_and_the_frame_is_shared(bench: Bench) -> None:
     asked: list[str] = []
 
     def filter_of(name: str, verdict: bool) -> Callable[[Event], bool]:

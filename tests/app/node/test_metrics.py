@@ -1,4 +1,4 @@
-"""Behaviour of the figures: what a total, an interval and a histogram hold, under the names that dashboards know."""
+"""Behaviour of the metrics: totals, intervals and histograms, under the names that dashboards use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever may have missed publications, and can recover them, is disconnected with the advice to reconnect."""
+"""Clients that may have missed publications, and can recover them, are disconnected with the advice to reconnect."""
 
 from __future__ import annotations
 

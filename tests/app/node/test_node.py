@@ -62,7 +62,7 @@ def test_engine_is_subscribed_while_a_channel_has_subscribers(node: Node, engine
     assert engine.channels() == []
 
 
-def test_a_failed_subscription_leaves_nothing_behind(node: Node, engine: FailingEngine) -> None:
+def test_failed_subscription_is_removed_completely(node: Node, engine: FailingEngine) -> None:
     engine.failing.add("subscribe")
     connection = connect(node)
     assert refusal(node.add_subscription, "news", connection) == INTERNAL_ERROR
@@ -104,7 +104,7 @@ def test_a_first_subscriber_waits_for_the_last_one_to_have_left(node: Node, engi
     assert len(received(coming)) == 1
 
 
-def test_a_second_subscriber_waits_for_the_first_ones_engine_call(node: Node, engine: FailingEngine) -> None:
+def test_second_subscriber_waits_for_the_engine_call_of_the_first(node: Node, engine: FailingEngine) -> None:
     gate = engine.close_gate("subscribe")
     first = gevent.spawn(connect, node, "c1", "alice", "news")
     settle()
@@ -156,7 +156,7 @@ def test_a_failed_removal_of_presence_is_only_logged(
 # -- configuration
 
 
-def test_a_new_configuration_holds_at_once(node: Node) -> None:
+def test_new_configuration_applies_immediately(node: Node) -> None:
     node.configure(replace(node.config, presence=True, namespaces=()))
     assert node.presence("news") == {}
     assert refusal(node.publish, "rich:news", b"1") == NAMESPACE_NOT_FOUND
@@ -183,7 +183,7 @@ def test_closing_connections_closes_all_of_them(node: Node) -> None:
 
 
 def test_connections_are_closed_side_by_side(node: Node, engine: FailingEngine) -> None:
-    """Each has its leave to tell; one after the other they would wait a thousand times for a slow engine."""
+    """Each connection publishes a leave; one after the other, they would wait a thousand times for a slow engine."""
     leaving: list[int] = []
 
     class Slow(FakeConnection):
@@ -221,7 +221,7 @@ def test_a_node_that_never_started_can_be_stopped(nothing_left_behind: None) -> 
     assert not node.has_pending_notifications
 
 
-def test_a_stopped_node_delivers_nothing(node: Node) -> None:
+def test_stopped_node_delivers_no_events(node: Node) -> None:
     connection = connect(node, channel="news")
     node.stop()
     node.publish("news", b"1")

@@ -1,4 +1,4 @@
-"""Behaviour of the check for lost publications in quiet channels."""
+"""Behaviour of the check for lost publications in channels without new publications."""
 
 from __future__ import annotations
 

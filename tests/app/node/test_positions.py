@@ -1,11 +1,11 @@
-"""Behaviour of positions: which publication is the next of a stream, and what follows after a hold."""
+"""Behaviour of positions: which publication is the next one of a stream, and the continuation after a hold."""
 
 from __future__ import annotations
 
 import pytest
 
 from gentrifugo.app.model.events import Publication, StreamPosition
-from gentrifugo.app.node.positions import LivePositions, Step, continued, position_after
+from gentrifugo.app.node.positions import LivePositions, Step, continuation, position_after
 
 START = StreamPosition(2, "e")
 
@@ -31,7 +31,7 @@ def test_a_publication_is_compared_with_the_position_before_it(offset: int, epoc
     assert positions.advance(publication(offset, epoch)) is expected
 
 
-def test_after_a_gap_the_stream_is_followed_from_its_other_side() -> None:
+def test_after_a_gap_the_stream_is_followed_from_the_new_position() -> None:
     positions = LivePositions()
     positions.follow("news", START)
     positions.advance(publication(7, "new"))
@@ -39,7 +39,7 @@ def test_after_a_gap_the_stream_is_followed_from_its_other_side() -> None:
     assert positions.advance(publication(8, "new")) is Step.NEXT
 
 
-def test_a_channel_is_followed_until_it_is_forgotten() -> None:
+def test_channel_is_followed_until_it_is_removed() -> None:
     positions = LivePositions()
     positions.follow("news", START)
     assert "news" in positions
@@ -50,14 +50,14 @@ def test_a_channel_is_followed_until_it_is_forgotten() -> None:
 
 def test_publications_before_the_position_are_omitted() -> None:
     held = [publication(1), publication(2), publication(3), publication(0), publication(4)]
-    following = continued(START, held)
+    following = continuation(START, held)
     assert following == held[2:]
     assert position_after(START, *held[2:]) == StreamPosition(4, "e")
 
 
 @pytest.mark.parametrize("held", [[publication(4)], [publication(3, "another")], [publication(3), publication(5)]])
 def test_missing_publication_ends_the_sequence(held: list[Publication]) -> None:
-    assert continued(START, held) is None
+    assert continuation(START, held) is None
 
 
 def test_publications_without_offset_do_not_change_the_position() -> None:

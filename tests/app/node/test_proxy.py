@@ -1,4 +1,4 @@
-"""Behaviour of the proxies for calls, publications and events, with a real backend that answers well or badly."""
+"""Behaviour of the proxies for calls, publications and events, with valid and invalid responses of a real backend."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ def test_the_backend_refuses_a_publication_with_an_error(start: Start, backend: 
     assert [push for push in client.pushes() if "pub" in push] == []
 
 
-def test_a_channel_without_proxy_publish_is_not_asked_about(backend: Backend) -> None:
+def test_backend_receives_no_request_for_a_channel_without_proxy_publish(backend: Backend) -> None:
     namespace = Namespace(name="open", allow_subscribe_for_client=True, allow_publish_for_client=True)
     config = Config(token_hmac_secret_key=KEY, namespaces=(namespace,), proxy_publish_endpoint=backend.url)
     service = Service(config)

@@ -52,7 +52,7 @@ def backend() -> Iterator[Backend]:
 
 @pytest.fixture
 def start(backend: Backend) -> Iterator[Start]:
-    """Start a service that asks the backend about `events`."""
+    """Start a service that sends requests about `events` to the backend."""
     services: list[Service] = []
 
     def make(*events: str, url: str = "", **options: Any) -> Service:
@@ -70,7 +70,7 @@ def start(backend: Backend) -> Iterator[Start]:
 
 
 def results(backend: Backend, *given: Any) -> None:
-    """Let the backend answer with these results, one after the other, and the last one from then on."""
+    """Let the backend answer with these results, one after the other, and then always with the last one."""
     left = list(given)
     backend.answer = lambda request: (200, left.pop(0) if len(left) > 1 else left[0])
 
@@ -131,13 +131,13 @@ def test_requests_and_responses_are_as_the_page_shows_them(start: Start, backend
     assert sorted(reply["subs"]) == ["chat:lobby", "news"]
 
 
-def test_a_client_with_a_token_is_not_asked_about(start: Start, backend: Backend) -> None:
+def test_backend_receives_no_request_for_a_client_with_a_token(start: Start, backend: Backend) -> None:
     LocalClientV2.connected(start("connect").node)
     assert backend.events == []
 
 
 @pytest.mark.parametrize("user", [{}, {"user": ""}, {"user": 42}])
-def test_users_may_be_anonymous_or_numbers(start: Start, backend: Backend, user: Any) -> None:
+def test_backend_may_return_an_anonymous_user_or_a_number(start: Start, backend: Backend, user: Any) -> None:
     results(backend, {"result": user})
     client = unknown(start("connect"))
     assert "error" not in client.call("connect")
@@ -208,7 +208,7 @@ def test_an_expired_connection_is_not_accepted(start: Start, backend: Backend) -
         (200, {"result": {"user": "42", "channels": [""]}}, "empty channel name"),
     ],
 )
-def test_a_bad_answer_is_a_temporary_error_and_one_line_in_the_log(
+def test_invalid_response_is_a_temporary_error_with_one_log_line(
     start: Start, backend: Backend, caplog: pytest.LogCaptureFixture, status: int, answer: Any, text: str
 ) -> None:
     backend.answer = lambda request: (status, answer)
@@ -247,7 +247,7 @@ def test_a_client_of_protobuf_may_have_any_bytes_as_its_info(backend: Backend) -
     assert (backend.events[0]["protocol"], backend.events[0]["encoding"]) == ("protobuf", "binary")
 
 
-def test_clients_of_v1_are_asked_about_too(start: Start, backend: Backend) -> None:
+def test_backend_receives_requests_for_clients_of_v1(start: Start, backend: Backend) -> None:
     results(backend, {"result": {"user": "42", "info": {"name": "Ann"}}})
     service = start("connect", secret="secret")
     client = LocalClient(service.node)
@@ -405,7 +405,9 @@ def test_connections_that_the_backend_does_not_renew_are_closed(start: Start, ba
         ({"disconnect": {"code": 4500, "reason": "banned"}}, (4500, "banned")),
     ],
 )
-def test_connections_end_as_the_backend_answers(start: Start, backend: Backend, answer: Any, close: Any) -> None:
+def test_backend_determines_how_expired_connections_end(
+    start: Start, backend: Backend, answer: Any, close: Any
+) -> None:
     client = LocalClientV2.connected(start("refresh").node)
     results(backend, answer)
     client.connection.expire_at(time.time())
@@ -470,7 +472,7 @@ def test_subscriptions_stay_while_the_backend_fails(
     assert list(client.connection.channels) == ["short:a"]
 
 
-def test_a_subscription_without_a_new_time_goes_on(start: Start, backend: Backend) -> None:
+def test_renewed_subscription_without_an_expiry_continues(start: Start, backend: Backend) -> None:
     client = subscription(start("subscribe", "sub_refresh"), backend, {"result": {}})
     eventually(lambda: client.connection.subscriptions.channels["short:a"].expires_at == 0)
     assert client.pushes() == []

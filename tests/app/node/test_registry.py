@@ -1,4 +1,4 @@
-"""Behaviour of what a node knows of all nodes, on a clock that the test moves."""
+"""Behaviour of the registry of nodes, with a fake clock."""
 
 from __future__ import annotations
 

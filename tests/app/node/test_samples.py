@@ -1,4 +1,4 @@
-"""Behaviour of samples: which ring has which, what is a gap, how much memory they take, and what all nodes report."""
+"""Behaviour of samples: rings, gaps, memory, and reports of all nodes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MAX_MEMORY = 300_000
 
 
 class Bench:
-    """NodeHistory of metrics that the test changes, at times that it chooses."""
+    """A NodeHistory with a fake clock, whose metrics the test changes."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -107,7 +107,7 @@ def test_a_time_in_which_the_process_did_not_run_stays_a_gap(bench: Bench) -> No
     assert bench.figure("published", 22) == [None, 1, 1, *[None] * 5, None, 1, 1]
 
 
-def test_after_a_pause_longer_than_a_ring_it_holds_nothing_old(bench: Bench) -> None:
+def test_pause_longer_than_a_ring_clears_the_ring(bench: Bench) -> None:
     bench.run(900, lambda _: 7)
     bench.clock.advance(3600)
     bench.run(2, lambda _: 8)
@@ -135,21 +135,21 @@ def test_only_samples_after_a_time_are_given(bench: Bench) -> None:
     assert bench.samples.window(20, since=bench.clock.now + 100).count == 0
 
 
-def test_a_clock_that_is_set_back_begins_anew(bench: Bench) -> None:
+def test_clock_set_back_restarts_the_samples(bench: Bench) -> None:
     bench.run(20, lambda _: 7)
     bench.clock.advance(-3600)
     bench.run(6, lambda _: 8)
     assert bench.figure("clients", 10) == [None, None, 8, 8, 8]
 
 
-def test_a_clock_that_is_adjusted_a_little_loses_nothing(bench: Bench) -> None:
+def test_small_clock_adjustment_loses_no_samples(bench: Bench) -> None:
     bench.run(10, lambda _: 7)
     bench.clock.advance(-2)
     bench.run(4, lambda _: 8)
     assert bench.figure("clients", 12) == [7] * 5 + [8]
 
 
-def test_memory_has_a_limit(bench: Bench) -> None:
+def test_memory_of_samples_is_limited(bench: Bench) -> None:
     bench.run(MAX_WINDOW, published=4, step=max(STEPS))
     bench.run(62)
     names = set(bench.samples.read(bench.samples.window(60)))
@@ -171,7 +171,7 @@ def test_percentiles_are_those_of_the_step_alone(bench: Bench) -> None:
     assert set(bench.figure("client_api_99%ile", 8)) == {0}
 
 
-def test_samples_do_not_take_durations_from_the_histograms_of_stats(bench: Bench) -> None:
+def test_samples_do_not_change_the_histograms_of_stats(bench: Bench) -> None:
     latency = bench.metrics.http_api
     latency.record(0.001)
     assert latency.values()["http_api_1_count"] == 1
@@ -202,7 +202,7 @@ def test_a_gap_is_null_in_json(bench: Bench) -> None:
     assert json.loads(encoded)["clients"] == [None, 0]
 
 
-def test_a_step_that_this_release_does_not_have_gives_nothing(bench: Bench) -> None:
+def test_unknown_step_returns_no_samples(bench: Bench) -> None:
     bench.run(10)
     assert bench.samples.read(SamplesWanted(7, 1, 10)) == {}
 

@@ -1,4 +1,4 @@
-"""Behaviour of questions to all nodes, on nodes that one engine joins."""
+"""Behaviour of surveys of all nodes, on nodes with one engine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def nodes(start_node: StartNode) -> tuple[Node, Node]:
     return first, second
 
 
-def test_a_user_is_found_on_all_nodes(nodes: tuple[Node, Node]) -> None:
+def test_connections_of_a_user_are_found_on_all_nodes(nodes: tuple[Node, Node]) -> None:
     clients = {node.config.name: LocalClient.connected(node, "alice") for node in nodes}
     clients["second"].subscribe("news")
     for node in nodes:

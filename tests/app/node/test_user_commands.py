@@ -1,4 +1,4 @@
-"""Behaviour of what backends do to the connections of a user."""
+"""Behaviour of commands of backends for the connections of a user."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.fakes import FakeConnection
 
 
 class ControlledConnection(FakeConnection):
-    """A connection whose subscriptions and expiry the server controls; it notes what it is asked."""
+    """A connection whose subscriptions and expiry the server controls; it records its calls."""
 
     def __init__(self, flusher: Flusher, uid: str, session: str) -> None:
         super().__init__(flusher, uid)

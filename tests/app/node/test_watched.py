@@ -1,4 +1,4 @@
-"""Behaviour of what operators see of watched channels, on one node and on several that one engine joins."""
+"""Behaviour of watched channels for operators, on one node and on several nodes with one engine."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_batches_are_bounded_in_number_and_in_size(start_node: StartNode, monkey
     assert watcher.missed == 2 * BATCH_MESSAGES + 1
 
 
-def test_all_watchers_are_shown_everything(start_node: StartNode) -> None:
+def test_all_watchers_receive_all_messages(start_node: StartNode) -> None:
     node = start_node(watch=True)
     watchers = [FakeWatcher(), FakeWatcher()]
     for watcher in watchers:
@@ -101,7 +101,7 @@ def test_all_watchers_are_shown_everything(start_node: StartNode) -> None:
 def test_a_message_that_does_not_fit_into_the_batch_ends_it(
     start_node: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A small one that comes after it would be shown before it otherwise."""
+    """Otherwise a later, smaller message would be shown before it."""
     monkeypatch.setattr(watched_module, "BATCH_SIZE", 50)
     node = start_node(watch=True)
     watcher = FakeWatcher()

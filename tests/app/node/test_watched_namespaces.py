@@ -32,8 +32,8 @@ def test_a_namespace_is_watched_until_its_time_is_over(node: Node, caplog: pytes
         assert watched(node) == {"plain": False, "chat:1": True, "news:1": True}
         eventually(lambda: not watched(node)["chat:1"])
     assert [record.message for record in caplog.records] == [
-        "an operator watches the messages of channels for 0 s, without option watch: chat",
-        "the time to watch the messages of channels is over: chat",
+        "an operator watches messages of namespace 'chat' for 0 s, although option watch is off",
+        "watching messages of namespace 'chat' ended: its time is over",
     ]
 
 
@@ -42,14 +42,14 @@ def test_channels_without_a_namespace_can_be_watched(node: Node) -> None:
     assert watched(node) == {"plain": True, "chat:1": False, "news:1": True}
 
 
-def test_an_operator_can_end_it_early(node: Node) -> None:
+def test_operator_can_stop_watching_early(node: Node) -> None:
     node.watched_namespaces.watch(WatchNamespace("chat", 60))
     for _ in range(2):
         node.watched_namespaces.watch(WatchNamespace("chat", 0))
         assert not watched(node)["chat:1"]
 
 
-def test_a_longer_time_prolongs_it(node: Node) -> None:
+def test_longer_time_extends_watching(node: Node) -> None:
     node.watched_namespaces.watch(WatchNamespace("chat", 0.05))
     node.watched_namespaces.watch(WatchNamespace("chat", 2 * MAX_WATCH_TIME))
     assert node.watched_namespaces.remaining() == {"chat": MAX_WATCH_TIME}
@@ -58,13 +58,13 @@ def test_a_longer_time_prolongs_it(node: Node) -> None:
     node.watched_namespaces._end("news")
 
 
-def test_a_reload_does_not_end_it(node: Node) -> None:
+def test_reload_does_not_stop_watching(node: Node) -> None:
     node.watched_namespaces.watch(WatchNamespace("chat", 60))
     node.configure(node.config)
     assert watched(node)["chat:1"]
 
 
-def test_all_nodes_watch(start_node: Callable[..., Node]) -> None:
+def test_namespace_is_watched_on_all_nodes(start_node: Callable[..., Node]) -> None:
     bus = Bus()
     first, second = (start_node(bus.engine(), name=name) for name in ("first", "second"))
     first.cluster.publish(WatchNamespace("", 60))

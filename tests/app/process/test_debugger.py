@@ -1,4 +1,4 @@
-"""Flask's debug mode: who sees tracebacks, and who does not."""
+"""Flask's debug mode: tracebacks are shown only to requests from this machine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_developer_sees_the_traceback_and_can_run_code(app: Flask) -> None:
     ],
 )
 def test_the_debugger_is_not_shown_to_other_machines(app: Flask, environ: dict[str, str]) -> None:
-    """The error leaves the application; the server answers 500 and logs it."""
+    """The error is raised to the server, which answers with status 500 and logs it."""
     show_errors(app)
     with pytest.raises(KeyError):
         app.test_client().get("/fail", environ_overrides=environ)

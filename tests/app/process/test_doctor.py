@@ -1,4 +1,4 @@
-"""What the doctor finds out about a machine and a Redis server, where a real one cannot be had in that state."""
+"""Findings of the doctor about states of a machine and a Redis server that a test cannot create for real."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.redis_server import Sentinel, free_port, redis_server, stop
 
 
 class PrivilegedSocket(socket.socket):
-    """A socket of a user who may listen on no port of the system."""
+    """A socket of a user who may not listen on privileged ports."""
 
     def bind(self, address: Any, /) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
 
 class FakeRedis:
-    """A Redis server that tells what the test wants of itself."""
+    """A Redis server that reports the values that the test has set."""
 
     def __init__(
         self, version: str = "7.2.4", role: str = "master", policy: str = "noeviction", clock: float = 0
@@ -55,7 +55,7 @@ def about(found: list[Finding], subject: str) -> Finding:
     return finding
 
 
-def test_a_port_that_only_root_may_have_says_how_to_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_privileged_port_is_reported_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "socket", PrivilegedSocket)
     finding = about(findings(port=80), "port 80")
     assert finding.state == PROBLEM
@@ -86,7 +86,7 @@ def certificate(tmp_path: Path) -> Certificate:
     return make_certificate(tmp_path, days=30)
 
 
-def test_without_a_library_for_dates_a_certificate_is_good_as_it_is(
+def test_expiry_is_not_checked_without_the_library_cryptography(
     monkeypatch: pytest.MonkeyPatch, certificate: Certificate
 ) -> None:
     monkeypatch.delattr(tls, "certificate_dates", raising=False)
@@ -124,7 +124,7 @@ def test_redis_server_is_checked(make: Callable[[], FakeRedis], state: str, says
     assert about(list(doctor._server_findings("Redis", make())), says).state == state
 
 
-def test_sentinels_are_asked_for_the_master(tmp_path: Path) -> None:
+def test_sentinels_are_queried_for_the_master(tmp_path: Path) -> None:
     with redis_server(tmp_path) as server:
         sentinel = Sentinel(tmp_path, {"main": server})
         try:

@@ -1,4 +1,4 @@
-"""Which files are watched, and what counts as a change."""
+"""The watched files, and what counts as a change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def touch(path: Path) -> None:
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Have a module in `sys.modules`; its file."""
+    """Load a module into `sys.modules`, and return its file."""
 
     def loaded(name: str) -> Path:
         file = tmp_path / f"{name}.py"
@@ -41,7 +41,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pat
 
 
 class TestModules:
-    def test_a_module_that_is_written_anew_is_a_change(self, load: Callable[[str], Path]) -> None:
+    def test_rewritten_module_is_a_change(self, load: Callable[[str], Path]) -> None:
         file = load("written_site")
         watch = FileWatch(no_folders)
         assert watch.changed() is None

@@ -1,4 +1,4 @@
-"""What the gunicorn worker says of its limits."""
+"""Warnings of the gunicorn worker about low limits."""
 
 from __future__ import annotations
 

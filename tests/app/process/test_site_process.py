@@ -1,4 +1,4 @@
-"""`--app` before any code of an application runs."""
+"""The flag `--app`: checks before the code of an application runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an application says about its server crosses the border of a process unchanged."""
+"""The settings of an application are passed between processes unchanged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_the_answer_of_a_process() -> None:
+def test_settings_are_read_from_the_process() -> None:
     settings = ask(python(PROGRAM))
     assert settings == SETTINGS
     assert isinstance(settings, SiteSettings)
@@ -36,17 +36,17 @@ def test_status_of_a_failed_process_is_returned() -> None:
     assert ask(python("raise SystemExit(3)")) == 3
 
 
-def test_a_process_that_fails_after_its_answer_has_failed() -> None:
+def test_process_that_fails_after_its_answer_counts_as_failed() -> None:
     assert ask(python(f"{PROGRAM}\nraise SystemExit(3)")) == 3
 
 
-def test_only_the_process_itself_is_asked() -> None:
+def test_child_processes_do_not_report_settings() -> None:
     assert not is_settings_process({})
     assert not is_settings_process({SETTINGS_VARIABLE: f"{os.getpid()}:5"})
     assert is_settings_process({SETTINGS_VARIABLE: f"{os.getppid()}:5"})
 
 
-def test_the_answer_goes_to_the_descriptor() -> None:
+def test_answer_is_written_to_the_descriptor() -> None:
     read, write = os.pipe()
     answer(SETTINGS, {SETTINGS_VARIABLE: f"{os.getppid()}:{write}"})
     with open(read, "rb") as pipe:

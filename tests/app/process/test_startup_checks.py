@@ -1,4 +1,4 @@
-"""What is found out before a server starts."""
+"""Checks before a server starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One worker process as its master sees it; the worker is a process that obeys no signal but KILL."""
+"""One worker process as its master sees it; the worker is a process that ignores all signals except KILL."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ time.sleep(60)
 """
 
 
-class Deaf:
-    """The process, `worker`, and `write`, which is what it says."""
+class UnresponsiveProcess:
+    """A process that ignores signals: `worker`, and `write`, which writes to its pipe."""
 
     def __init__(self) -> None:
         reading, self._writing = os.pipe()
@@ -49,13 +49,13 @@ class Deaf:
 
 
 @pytest.fixture
-def deaf() -> Iterator[Deaf]:
-    made = Deaf()
+def deaf() -> Iterator[UnresponsiveProcess]:
+    made = UnresponsiveProcess()
     yield made
     assert made.end() == -signal.SIGKILL
 
 
-def test_worker_is_ready_after_its_notification(deaf: Deaf) -> None:
+def test_worker_is_ready_after_its_notification(deaf: UnresponsiveProcess) -> None:
     assert not deaf.worker.is_ready
     deaf.write(HEARTBEAT_BYTE)
     assert not deaf.worker.is_ready
@@ -66,7 +66,7 @@ def test_worker_is_ready_after_its_notification(deaf: Deaf) -> None:
 
 
 def test_worker_that_responds_after_the_stack_trace_request_is_not_killed(
-    deaf: Deaf, monkeypatch: pytest.MonkeyPatch
+    deaf: UnresponsiveProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "TRACE_TIMEOUT", 0)
     deaf.worker.request_stack_trace()
@@ -79,7 +79,7 @@ def test_worker_that_responds_after_the_stack_trace_request_is_not_killed(
     assert not deaf.worker.is_overdue
 
 
-def test_suspension_of_the_master_extends_every_deadline(deaf: Deaf) -> None:
+def test_suspension_of_the_master_extends_every_deadline(deaf: UnresponsiveProcess) -> None:
     silent = deaf.worker.silent_for()
     deaf.worker.extend_deadlines(60)
     assert deaf.worker.silent_for() < silent

@@ -1,4 +1,4 @@
-"""The first message of a connection decides about the version of the protocol, and until then little can happen."""
+"""The first message of a connection determines the version of the protocol."""
 
 from __future__ import annotations
 

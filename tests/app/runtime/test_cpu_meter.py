@@ -40,7 +40,7 @@ def test_short_load_does_not_change_the_share() -> None:
     assert busy_then(MIN_WINDOW / 2, 0) == 0.5
 
 
-def test_the_share_rises_with_whole_windows_only() -> None:
+def test_share_increases_only_after_complete_windows() -> None:
     assert busy_then(WINDOW / 2, WINDOW / 2) == 0.5
     assert busy_then(WINDOW, WINDOW) == 1
 

@@ -1,4 +1,4 @@
-"""A writer that waits for nobody: what cannot be written at once is dropped, and no line is torn."""
+"""A writer that never waits: lines that cannot be written at once are dropped, and no line is split."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_mode_of_a_shared_descriptor_is_not_changed(ends: Ends) -> None:
     writer.close()
 
 
-def test_a_long_line_is_whole_or_goes_on_later() -> None:
+def test_rest_of_a_partly_written_line_is_written_later() -> None:
     ends = Ends()
     writer = LineWriter(ends.descriptor)
     long = b"y" * 100_000 + b"\n"
@@ -104,7 +104,7 @@ def test_a_closed_pipe_is_a_failure_without_exception() -> None:
     os.close(writing)
 
 
-def test_a_disk_that_is_full_is_named() -> None:
+def test_full_disk_is_named_in_the_error() -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     writer = LineWriter(full)
     assert not writer.write(LINE)

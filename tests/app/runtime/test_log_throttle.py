@@ -1,4 +1,4 @@
-"""Behaviour of throttled logs: which messages are logged, which are held back, and what is counted."""
+"""Behaviour of throttled logs: which messages are logged, suppressed and counted."""
 
 from __future__ import annotations
 
@@ -48,9 +48,7 @@ def test_message_after_the_interval_has_the_number_of_suppressed_messages(
     ]
 
 
-def test_a_message_that_is_held_back_does_not_prolong_the_interval(
-    clock: FakeClock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_suppressed_message_does_not_extend_the_interval(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     throttled = ThrottledLog(log, interval=10, clock=clock)
     for _ in range(3):
         throttled.log("publish", "cannot publish")

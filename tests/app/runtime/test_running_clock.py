@@ -1,4 +1,4 @@
-"""A clock that stands still with the process, and time limits by it: what came in meanwhile is looked at first."""
+"""A clock that does not count pauses of the process, and time limits with it: data is read before a timeout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONG = TICK + MIN_STANDSTILL + 0.3
 
 
 def stand_still() -> None:
-    """As a computation would, or SIGSTOP: nothing else runs."""
+    """Block the process, like a long computation or SIGSTOP."""
     time.sleep(LONG)
 
 
@@ -29,7 +29,7 @@ class Late(BaseException):
 
 @pytest.fixture
 def ticking(nothing_left_behind: None) -> None:
-    """The clock has looked at the time a moment ago, as it has in a server."""
+    """A running clock that was updated a moment ago, as in a server."""
     running_time()
     gevent.sleep(2 * TICK)
 
@@ -83,7 +83,7 @@ def test_data_that_arrived_during_a_suspension_is_in_time() -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_waiting_ends_with_the_time_and_begins_with_a_look() -> None:
+def test_wait_checks_first_and_ends_at_the_time_limit() -> None:
     event = Event()
     assert not wait_for(event, 0.01)
     assert not wait_for(event, 0)
@@ -111,13 +111,13 @@ def test_a_time_limit_does_not_count_a_suspended_process() -> None:
 
 
 @pytest.mark.usefixtures("nothing_left_behind")
-def test_the_clock_of_the_process_is_one_of_these() -> None:
+def test_running_time_is_a_running_clock() -> None:
     assert isinstance(running_clock.running_time, RunningClock)
     assert running_time() <= running_time()
 
 
 def test_a_process_with_another_event_loop_has_its_own_ticks() -> None:
-    """As after a fork: the old event loop does not run there."""
+    """For example after a fork, when the old event loop does not run."""
     clock = FakeClock()
     running = RunningClock(clock)
     running()

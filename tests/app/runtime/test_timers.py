@@ -1,4 +1,4 @@
-"""Behaviour of timers: in which order they call, and what ends a call."""
+"""Behaviour of timers: the order of calls, and cancelling."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_cancelling_after_the_call_does_nothing(timers: Timers) -> None:
     assert calls == ["called"]
 
 
-def test_a_cancelled_timer_holds_nothing(timers: Timers) -> None:
+def test_cancelled_timer_releases_its_callback(timers: Timers) -> None:
     class Held:
         def call(self) -> None: ...
 
@@ -104,7 +104,7 @@ def clocked(nothing_left_behind: None, clock: FakeClock) -> Iterator[Timers]:
 
 
 def advance(clock: FakeClock, timers: Timers, seconds: float) -> None:
-    """Let time pass in steps, each of which the timers notice."""
+    """Let time pass in steps, and run the timers after each."""
     for _ in range(int(seconds / 60)):
         calls: list[str] = []
         timers.after(0, partial(calls.append, "now"))
@@ -122,7 +122,7 @@ def test_a_timer_far_ahead_is_called_when_it_is_due(clock: FakeClock, clocked: T
     assert calls == ["called"]
 
 
-def test_a_cancelled_timer_far_ahead_is_forgotten_soon(clock: FakeClock, clocked: Timers) -> None:
+def test_cancelled_timer_far_ahead_is_removed_soon(clock: FakeClock, clocked: Timers) -> None:
     timer = clocked.after(10 * MAX_WAIT, lambda: None)
     kept = sys.getrefcount(timer)
     timer.cancel()

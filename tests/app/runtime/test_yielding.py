@@ -1,4 +1,4 @@
-"""Behaviour of yielding: a greenlet that has worked for long lets others run, one that has just waited does not."""
+"""Behaviour of yielding: a greenlet that has worked for a long time yields, and one that has just waited does not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.greenlets import BackgroundGreenlet
 
 
 def others_run(calls: int) -> bool:
-    """Whether another greenlet runs while this one calls `yield_if_due` so often, right after it has waited."""
+    """Return whether another greenlet runs during this number of calls of `yield_if_due`, right after a wait."""
     gevent.sleep(0.001)
     other = gevent.spawn(lambda: None)
     try:

@@ -1,4 +1,4 @@
-"""A body that cannot be read is answered as an error of the client, and leaves nothing in the log."""
+"""A body that cannot be read causes a response for a client error, and no log line."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_body_that_cannot_be_read_is_an_error_of_the_client(
             read()
 
 
-def test_a_whole_body_is_read_as_it_came() -> None:
+def test_whole_body_is_read_unchanged() -> None:
     def body() -> ApplicationBody:
         return ApplicationBody(Input(io.BufferedReader(io.BytesIO(b"one\ntwo\nrest")), 11))
 

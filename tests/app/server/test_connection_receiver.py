@@ -1,4 +1,4 @@
-"""What directory give is served as if it had come here; whoever gives nothing, or nonsense, does no harm."""
+"""Connections from other processes are served like accepted ones; invalid data from other processes is refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parent() -> Iterator[Path]:
 
 @pytest.fixture
 def door(parent: Path) -> Iterator[str]:
-    """The path at which a process takes connections."""
+    """The path of the socket at which a process receives connections."""
     directory = SessionDirectory("group", parent)
     served = ConnectionReceiver(application, directory)
     served.start()
@@ -45,7 +45,7 @@ def door(parent: Path) -> Iterator[str]:
 
 
 def given(door: str, request: bytes) -> Any:
-    """The client's end of a connection that was given."""
+    """The client's end of a connection that was passed."""
     client, accepted = socket.socketpair()
     client.settimeout(2)
     with accepted:
@@ -105,7 +105,7 @@ def test_no_connection_is_accepted_after_stop(parent: Path) -> None:
 
 
 def test_connection_that_is_closed_at_both_ends_causes_no_error(door: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Its peer has no address any more."""
+    """The peer of such a connection has no address any more."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname())
         accepted, _ = listener.accept()

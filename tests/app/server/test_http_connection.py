@@ -1,7 +1,7 @@
-"""Behaviour of one HTTP connection on a real socket: requests in a row, bad ones, slow ones, and WebSockets.
+"""Behaviour of one HTTP connection on a real socket: consecutive, invalid and slow requests, and WebSockets.
 
-`requests/` holds one file for each stream of requests: what is sent, the answers to it, and
-whether the connection is fit for another request then.
+`requests/` has one file for each stream of requests: the sent bytes, the responses, and
+whether another request may follow on the connection.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ class Response:
 
     @property
     def whole(self) -> str:
-        """All of it but the status line, to find something in."""
+        """The response without its status line, for searching."""
         lines = [f"{name.title()}: {value}" for name, value in self.headers.items()]
         return "\n".join([*lines, "", self.body.decode()])
 
 
 class Peer:
-    """A peer of a server, with every byte in the test's hands."""
+    """A peer of a server, for which the test determines every sent byte."""
 
     def __init__(self, port: int) -> None:
         self.sock: socket = create_connection(("127.0.0.1", port), timeout=LONG)
@@ -97,18 +97,18 @@ class Peer:
         return Response(int(first.split(" ")[1]), headers, body)
 
     def websocket(self) -> WebSocketClient:
-        """What follows the handshake."""
+        """Return the WebSocket client after the handshake."""
         return WebSocketClient(self.sock, {}, bytes(self._buffer))
 
     def has_ended(self) -> bool:
-        """Whether the server ends the connection, and says nothing before that."""
+        """Whether the server ends the connection without sending more data."""
         try:
             return not self._buffer and not self._fill()
         except ConnectionResetError:
             return True
 
     def is_in_step(self) -> bool:
-        """Whether the server takes the next request for one, and ends the connection when it is asked to."""
+        """Whether the server answers another request, and closes the connection if the request demands it."""
         self.send(PROBE)
         return self.response().status == 404 and self.has_ended()
 
@@ -119,7 +119,7 @@ class Peer:
 
 
 class Server:
-    """A server in this process, with a handler as it is everywhere."""
+    """A server in this process, with the usual handler."""
 
     def __init__(self, application: Any, service: Service | None = None) -> None:
         self.application = application
@@ -180,7 +180,7 @@ def peer(server: Server) -> Peer:
 
 @pytest.fixture
 def slow_peer(start_server: Callable[..., Server]) -> Peer:
-    """A peer of a server that waits a short time for requests, and for long between them."""
+    """A peer of a server with a short timeout for requests, and a long one between requests."""
     return start_server(http_header_timeout=SOON).connect()
 
 
@@ -188,7 +188,7 @@ def slow_peer(start_server: Callable[..., Server]) -> Peer:
 
 
 @pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
-def test_a_stream_of_requests(peer: Peer, path: Path) -> None:
+def test_streams_of_requests_have_the_expected_responses(peer: Peer, path: Path) -> None:
     stream = json.loads(path.read_text(encoding="utf-8"))
     check_stream(peer, "".join(stream["request"]).encode("latin-1"), stream["answers"], stream["stays"])
 
@@ -233,7 +233,7 @@ def test_sizes_of_head_and_body_are_limited(peer: Peer, request_: bytes, answer:
 
 
 @pytest.mark.parametrize("body", [COMMAND, b'{"method":"unknown"}', b"{", b"[]", b"{" + b" " * MAX_BODY])
-def test_json_without_its_content_type_is_answered_byte_for_byte_as_with_it(server: Server, body: bytes) -> None:
+def test_json_without_content_type_has_the_same_response(server: Server, body: bytes) -> None:
     answers = []
     for headers in (JSON, b"", FORM, b"Content-Type: text/plain\r\n"):
         peer = server.connect()
@@ -280,7 +280,7 @@ def test_commands_with_a_key_get_a_line_each(start_server: Callable[..., Server]
     assert peer.response().body == b'{"result":{"channels":{}}}\n{"result":{"channels":{}}}'
 
 
-def test_a_request_after_the_answer_to_another(peer: Peer) -> None:
+def test_second_request_on_a_connection_is_answered(peer: Peer) -> None:
     for _ in range(3):
         peer.send(post())
         assert peer.response().status == 200
@@ -307,7 +307,7 @@ def test_body_that_arrives_after_its_head_is_read(peer: Peer) -> None:
 
 @pytest.mark.parametrize("headers", [JSON, FORM])
 def test_peer_that_expects_continue_receives_it(peer: Peer, headers: bytes) -> None:
-    """As curl does with a large body."""
+    """curl does this for a large body."""
     head, _, body = post(headers=headers + b"Expect: 100-continue\r\n").partition(b"\r\n\r\n")
     peer.send(head + b"\r\n\r\n")
     assert peer.response(head_only=True).status == 100
@@ -339,7 +339,7 @@ def test_the_answer_to_head_has_no_body(peer: Peer, path: bytes, status: int) ->
     assert peer.is_in_step()
 
 
-def test_the_refusal_of_a_bad_head_request_has_no_body(peer: Peer) -> None:
+def test_error_response_to_a_head_request_has_no_body(peer: Peer) -> None:
     peer.send(b"HEAD /api/ HTTP/1.1\r\nno header\r\n\r\n")
     response = peer.response(head_only=True)
     assert response.status == 400
@@ -359,7 +359,7 @@ def test_options_request_returns_allowed_methods(peer: Peer) -> None:
     assert (response.status, response.headers["allow"]) == (405, "GET")
 
 
-def test_a_prefix_stands_before_every_endpoint(start_server: Callable[..., Server]) -> None:
+def test_prefix_applies_to_every_endpoint(start_server: Callable[..., Server]) -> None:
     peer = start_server(http_prefix="/live").connect()
     peer.send(post() + post(path=b"/live/api/") + HANDSHAKE.replace(b"/connection", b"/live/connection"))
     assert [peer.response().status for _ in range(3)] == [404, 200, 101]
@@ -399,7 +399,7 @@ def test_an_incomplete_form_ends_with_a_timeout(slow_peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("headers", [JSON, FORM])
-def test_a_body_of_which_always_the_next_byte_comes(slow_peer: Peer, headers: bytes) -> None:
+def test_slowly_arriving_body_ends_with_a_timeout(slow_peer: Peer, headers: bytes) -> None:
     slow_peer.send(post(b"", headers, length=MAX_BODY))
     sender = gevent.spawn(trickle, slow_peer)
     assert slow_peer.response().status == 408
@@ -414,7 +414,7 @@ def trickle(peer: Peer) -> None:
             gevent.sleep(SOON / 50)
 
 
-def test_a_request_without_a_sign_is_refused_before_its_body_comes(start_server: Callable[..., Server]) -> None:
+def test_request_without_a_sign_is_refused_before_its_body_arrives(start_server: Callable[..., Server]) -> None:
     peer = start_server(insecure_api=False, secret="secret").connect()
     peer.send(post(b"", length=MAX_BODY))
     response = peer.response()
@@ -424,7 +424,7 @@ def test_a_request_without_a_sign_is_refused_before_its_body_comes(start_server:
 
 
 @pytest.mark.parametrize("headers", [JSON, FORM, b"Content-Type: text/plain\r\n"])
-def test_a_request_that_is_too_large_is_refused_before_its_body_comes(peer: Peer, headers: bytes) -> None:
+def test_too_large_request_is_refused_before_its_body_arrives(peer: Peer, headers: bytes) -> None:
     peer.send(post(b"", headers, length=MAX_BODY + 1))
     assert peer.response().status == 413
 
@@ -437,12 +437,12 @@ def test_late_body_data_is_not_read_as_a_request(slow_peer: Peer) -> None:
     assert slow_peer.has_ended()
 
 
-def test_a_peer_without_a_request_is_closed(slow_peer: Peer) -> None:
+def test_peer_that_sends_no_request_is_closed(slow_peer: Peer) -> None:
     assert slow_peer.has_ended()
 
 
 def test_an_idle_peer_stays_connected(start_server: Callable[..., Server]) -> None:
-    """It may rest longer than a request may take."""
+    """The pause between requests may be longer than the timeout of a request."""
     peer = start_server(http_header_timeout=SOON).connect()
     peer.send(post())
     assert peer.response().status == 200
@@ -466,7 +466,7 @@ def test_without_keepalive_the_first_request_still_has_its_time(start_server: Ca
 
 
 def test_a_peer_that_reads_slowly_gets_the_whole_answer(start_server: Callable[..., Server]) -> None:
-    """The time that was left for the request is not the time for the answer."""
+    """The remaining time for the request does not limit the response."""
     answer = b"x" * 20_000_000
     server = start_server(http_header_timeout=SOON)
     server.application.add_url_rule("/large", view_func=lambda: answer)
@@ -491,7 +491,7 @@ def test_a_peer_that_does_not_read_the_response_is_closed(
     eventually(lambda: server.num_greenlets == 0)
 
 
-def test_a_refusal_reaches_a_peer_that_sends_on(peer: Peer) -> None:
+def test_error_response_reaches_a_peer_that_continues_to_send(peer: Peer) -> None:
     body = b"x" * 5_000_000
     peer.send(post(body))
     assert peer.response().status == 413
@@ -547,7 +547,7 @@ def test_a_disconnected_peer_is_released(server: Server, sent: bytes, leave: str
     "path", [b"/connection/websocket", b"/connection/web%73ocket", b"http://x/connection/websocket?y"]
 )
 def test_a_websocket_is_opened(server: Server, path: bytes) -> None:
-    """At once, or from within the application when the path is not in its usual form."""
+    """Directly, or through the application if the path is not in its usual form."""
     peer = server.connect()
     peer.send(HANDSHAKE.replace(b"/connection/websocket", path))
     assert peer.response().status == 101
@@ -636,7 +636,7 @@ def test_application_without_a_service_is_served(start_server: Callable[..., Ser
 def test_failure_of_a_websocket_handler_is_logged_and_closes(
     start_server: Callable[..., Server], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No HTTP goes into the WebSocket."""
+    """No HTTP response is written into the WebSocket."""
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         environ["gentrifugo.handler"].upgrade()
@@ -649,7 +649,7 @@ def test_failure_of_a_websocket_handler_is_logged_and_closes(
     assert "internal error in a WebSocket handler of the application, closing connection" in caplog.text
 
 
-def test_an_application_that_fails_is_answered_for(
+def test_failing_application_has_a_response_with_status_500(
     start_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
@@ -663,7 +663,7 @@ def test_an_application_that_fails_is_answered_for(
     assert [str(failure) for failure in failures] == ["a defect of the application"]
 
 
-def test_a_defect_costs_one_connection(
+def test_unexpected_exception_closes_one_connection(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*arguments: Any, **named: Any) -> None:

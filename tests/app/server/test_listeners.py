@@ -1,4 +1,4 @@
-"""Behaviour of listening: Unix sockets with what others left there, and sockets that systemd gives."""
+"""Behaviour of listening: Unix sockets with existing files, and sockets passed by systemd."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_an_unused_socket_file_is_replaced(path: str) -> None:
 
 
 def test_a_socket_in_use_and_other_files_are_not_removed(listener: socket.socket, path: str, tmp_path: Path) -> None:
-    assert problem_of(path) == f"unix_socket: cannot listen at {path}: another server is listening on it"
+    assert problem_of(path) == f"unix_socket: cannot listen at {path}: another server is listening on this socket"
     file = tmp_path / "notes.txt"
     file.write_text("keep me")
     assert problem_of(str(file)) == f"unix_socket: cannot listen at {file}: the file exists and is not a socket"

@@ -1,4 +1,4 @@
-"""Fixtures for SockJS: the four standard services in a process of their own, straight off the socket and over WSGI."""
+"""Fixtures for SockJS: the four standard services in a separate process, directly on the socket and over WSGI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODULES = {"direct": "tests.sockjs_testserver", "stock": "tests.sockjs_stock_ser
 
 @contextmanager
 def running(module: str, log_file: str) -> Iterator[tuple[str, int]]:
-    """Host and port of a test server; at the end it must still be there, and have had nothing to complain about."""
+    """Host and port of a test server; at the end it must still run, and must have logged no error."""
     command = [sys.executable, "-m", module, *(["--port=0"] if module == MODULES["direct"] else [])]
     with open(log_file, "wb") as log:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, cwd=ROOT)

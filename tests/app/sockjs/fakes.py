@@ -1,4 +1,4 @@
-"""Stand-ins for the two sides of a session: a peer that notes what it is told, and a request that notes when it is."""
+"""Fakes for the two sides of a session: a peer that records its calls, and a request that records when it is woken."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gentrifugo.app.sockjs.peer import SockJSTransport
 
 
 class FakePeer:
-    """Keeps what it was told; `ends` counts the ends."""
+    """A peer that records messages and failures; `ends` counts the calls of `close`."""
 
     def __init__(self, transport: SockJSTransport) -> None:
         self.transport = transport
@@ -42,7 +42,7 @@ class FakePeer:
 
 
 class FakeReceiver:
-    """A request that receives; `is_disconnected` and `stuck` are the test's to set."""
+    """A request that receives frames; the test sets `is_disconnected` and `stuck`."""
 
     def __init__(self) -> None:
         self.last_write_at = running_time()

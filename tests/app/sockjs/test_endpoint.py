@@ -1,4 +1,4 @@
-"""Whose requests open a session and reach it, where a hook decides by the cookies of the request that opened it."""
+"""Requests that may open and use a session, if a hook decides by the cookies of the opening request."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Browser:
         return answer
 
     def to(self, key: str, transport: str, headers: dict[str, str] | None = None, body: bytes | None = None) -> int:
-        """The status of one request to a session; a stream is given up after its head."""
+        """The status of one request to a session; a stream is closed after its head."""
         path = f"/realtime/connection/000/{key}/{transport}?c=f"
         method = ROUTES[transport].method
         own = {"Referer": f"http://{self.host}/"} if headers is None else headers
@@ -191,7 +191,7 @@ class TestWhoReachesASession:
         assert "another client" in caplog.text
         assert browser.to(key, "xhr_send", body=CONNECT) == 204
 
-    def test_a_stranger_is_answered_as_if_there_were_no_session(self, browser: Browser) -> None:
+    def test_request_of_another_browser_is_answered_like_an_unknown_session(self, browser: Browser) -> None:
         key, stranger = new_key(), browser.stranger()
         assert browser.to(key, "xhr_streaming") == 200
         refused, absent = (
@@ -202,7 +202,7 @@ class TestWhoReachesASession:
             del answer.headers["date"]
         assert refused == absent
 
-    def test_a_stranger_cannot_end_a_session_with_a_request_that_is_too_large(self, browser: Browser) -> None:
+    def test_too_large_request_of_another_browser_does_not_end_a_session(self, browser: Browser) -> None:
         key, stranger = new_key(), browser.stranger()
         assert browser.to(key, "xhr_streaming") == 200
         assert stranger.to(key, "xhr_send", body=b"x" * 200_000) == 413
@@ -230,7 +230,7 @@ class TestWhoReachesASession:
         browser.cookies["session"] = "renewed"
         assert [browser.to(key, "xhr_send", body=CONNECT) for key in (first, second)] == [204, 204]
 
-    def test_a_session_without_credentials_has_no_binding(self, browser: Browser) -> None:
+    def test_session_without_credentials_has_no_binding(self, browser: Browser) -> None:
         key, stranger = new_key(), browser.stranger()
         assert stranger.to(key, "xhr", {}) == 200
         assert not stranger.cookies
@@ -238,7 +238,7 @@ class TestWhoReachesASession:
 
 
 class TestIframePage:
-    """Scripts in it have the origin of the application, and can make any request to its views."""
+    """Scripts in the iframe page have the origin of the application, and can make any request to its views."""
 
     @pytest.mark.parametrize(
         ("allowed", "ancestors"),
@@ -250,7 +250,7 @@ class TestIframePage:
             (GOOD, f"'self' {GOOD}"),
         ],
     )
-    def test_other_origins_cannot_contain_that_of_an_application(
+    def test_iframe_page_of_an_application_cannot_be_embedded_by_other_origins(
         self, serve: Callable[[Flask], int], allowed: str, ancestors: str
     ) -> None:
         app = site(GENTRIFUGO_SOCKJS_IFRAME=True, GENTRIFUGO_ALLOWED_ORIGINS=allowed)
@@ -259,7 +259,7 @@ class TestIframePage:
         assert page.status == 200
         assert page.headers["content-security-policy"] == f"frame-ancestors {ancestors}"
 
-    def test_an_application_does_not_have_it_unless_an_option_asks_for_it(self, browser: Browser) -> None:
+    def test_application_serves_the_iframe_page_only_with_the_option(self, browser: Browser) -> None:
         for name in ("iframe.html", "iframe-1.6.1.html"):
             assert browser.request("GET", f"/realtime/connection/{name}", {"If-None-Match": "*"}).status == 404
 

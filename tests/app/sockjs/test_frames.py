@@ -1,4 +1,4 @@
-"""Behaviour of SockJS frames: text that is hard on transports, and what clients may not send."""
+"""Behaviour of SockJS frames: text with unusual characters, and invalid frames of clients."""
 
 from __future__ import annotations
 
@@ -64,6 +64,6 @@ def test_over_a_websocket_one_message_needs_no_array() -> None:
 
 
 @pytest.mark.parametrize("body", [b"[", b"{}", b"1", b"null", b"[null]"])
-def test_over_a_websocket_other_things_are_refused(body: bytes) -> None:
+def test_invalid_messages_over_websocket_are_refused(body: bytes) -> None:
     with pytest.raises(frames.BadPayload):
         frames.decode_websocket_messages(body)

@@ -1,4 +1,4 @@
-"""The page for iframes: who may contain it, how long browsers keep it, and that its script is the expected one."""
+"""The page for iframes: which pages may contain it, how long browsers cache it, and the check of its script."""
 
 from __future__ import annotations
 

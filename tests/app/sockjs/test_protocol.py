@@ -1,7 +1,7 @@
-"""The chapters of the SockJS protocol 0.3.3, one after another, against the four services that it asks for.
+"""The chapters of the SockJS protocol 0.3.3, one after another, against the four services that it requires.
 
-The names are those of its published suite, which is judged apart from this; `test_haproxy` is left out, which wants
-the draft of WebSockets of 2010.
+The names are those of the published suite, which is run separately; `test_haproxy` is left out, because it requires
+a WebSocket draft of 2010.
 """
 
 from __future__ import annotations
@@ -556,7 +556,7 @@ def test_jsonp_sending_empty_frame(echo: Service) -> None:
     assert echo.get(f"{url}/jsonp?c=x").text == '/**/x("a[\\"x\\"]");\r\n'
 
 
-def test_jsonp_cannot_be_made_to_say_anything_else(echo: Service) -> None:
+def test_jsonp_response_cannot_be_manipulated(echo: Service) -> None:
     url = echo.session().url
     answer = echo.get(f"{url}/jsonp?c=x")
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -614,7 +614,7 @@ def test_cookie_jsonp(service_at: Services) -> None:
     assert [cookie_of(answer)[:2] for answer in answers] == [["JSESSIONID=dummy", "Path=/"]] * 2
 
 
-def test_no_cookie_unless_asked_for(echo: Service) -> None:
+def test_without_the_option_no_cookie_is_set(echo: Service) -> None:
     assert "set-cookie" not in echo.post(f"{echo.session().url}/xhr").headers
 
 
@@ -701,7 +701,7 @@ def test_abort_xhr_polling(echo: Service) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_synchronous(echo: Service, version: str) -> None:
+def test_xhr_requests_on_one_connection_are_answered_in_order(echo: Service, version: str) -> None:
     connection = echo.connect()
     for _ in range(2):
         connection.send("GET", echo.prefix, {"Connection": "Keep-Alive"}, version=version)

@@ -1,4 +1,4 @@
-"""Behaviour of polls and streams on real sockets: what wakes them, who writes, and how a client's going is noticed."""
+"""Behaviour of polls and streams on real sockets: what wakes them, who writes, and disconnected clients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HUGE = 1 << 24
 
 
 class SocketExchange(Exchange):
-    """One end of a socket pair; responses are their bodies alone."""
+    """An exchange on one end of a socket pair; responses are written without heads."""
 
     query = ""
 
@@ -187,7 +187,7 @@ def test_a_stream_ends_with_the_close_frame(start: Callable[..., Bench]) -> None
 
 
 @pytest.mark.parametrize("make", [poll, stream])
-def test_a_request_that_waits_costs_its_greenlet_alone(
+def test_waiting_request_uses_only_its_greenlet(
     start: Callable[..., Bench], make: Callable[[Exchange], WaitingRequest]
 ) -> None:
     greenlets = alive()

@@ -1,4 +1,4 @@
-"""Behaviour of a session: what it says in which order, what it counts, and how it ends exactly once."""
+"""Behaviour of a session: the order of frames, its limit, and that it ends exactly once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_broadcasts_share_their_bytes(session: Session) -> None:
     assert session.frame(b"{}") is Session.frame(b"{}")
 
 
-def test_a_request_is_woken_when_the_flusher_comes_by(session: Session) -> None:
+def test_flusher_wakes_the_waiting_request(session: Session) -> None:
     receiver = FakeReceiver()
     session.attach(receiver)
     session.send("a")

@@ -1,4 +1,4 @@
-"""Processes of one machine find each other and each other's sessions, whatever becomes of them."""
+"""Processes of one machine find each other's sessions, also when some of them end or are killed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Process:
         self.listener = self.directory.join()
 
     def die(self) -> None:
-        """As if it were killed."""
+        """Simulate that the process was killed."""
         self.listener.close()
 
     def leave(self) -> None:
@@ -146,7 +146,7 @@ def test_last_process_removes_the_directory(parent: Path) -> None:
     assert list(parent.iterdir()) == []
 
 
-def test_groups_do_not_know_of_each_other(parent: Path) -> None:
+def test_groups_are_independent(parent: Path) -> None:
     one, other = Process(parent), Process(parent, "other group")
     one.directory.claim("key")
     assert other.directory.claim("key")
@@ -191,14 +191,14 @@ def test_other_requests_are_served_during_a_wait_for_a_sibling(parent: Path) -> 
     one.leave()
 
 
-def test_a_sibling_that_is_frozen_with_the_lock_is_not_waited_for_without_end(
+def test_wait_for_a_suspended_process_with_the_lock_has_a_timeout(
     parent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_directory, "LOCK_TIMEOUT", 0.05)
     one = Process(parent)
     lock = os.open(one.directory.path / "lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    with pytest.raises(OSError, match="holds its lock"):
+    with pytest.raises(OSError, match="holds the lock"):
         Process(parent)
     os.close(lock)
     one.leave()
@@ -213,7 +213,7 @@ def test_running_process_protects_the_directory_from_cleanup(parent: Path) -> No
     one.leave()
 
 
-def test_a_session_is_served_also_when_it_cannot_be_announced(parent: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_session_is_served_even_if_it_cannot_be_registered(parent: Path, caplog: pytest.LogCaptureFixture) -> None:
     one = Process(parent)
     (one.directory.path / "sessions").rmdir()
     assert one.directory.claim("key")
@@ -232,7 +232,8 @@ def test_failed_cleanup_is_logged_and_does_not_block_the_exit(
     one.leave()
     os.close(lock)
     assert caplog.messages == [
-        f"cannot clean up session directory {one.directory.path}: another process holds its lock"
+        f"cannot clean up session directory {one.directory.path}: "
+        "timeout: another process holds the lock of the directory"
     ]
     two = Process(parent)
     two.leave()
@@ -293,6 +294,7 @@ def test_a_session_of_an_ended_process_is_refused_while_the_directory_is_locked(
     os.close(lock)
     assert (refused.value.status, refused.value.reason) == (503, "cannot look up the session")
     assert caplog.messages == [
-        f"cannot remove an ended session from {one.directory.path}: another process holds its lock"
+        f"cannot remove an ended session from {one.directory.path}: "
+        "timeout: another process holds the lock of the directory"
     ]
     one.leave()

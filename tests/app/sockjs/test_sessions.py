@@ -1,4 +1,4 @@
-"""Behaviour of the sweep: heartbeats, sessions that nobody reads, and that it rests when there is nothing to do."""
+"""Behaviour of the sweep: heartbeats, sessions that no request reads, and that it stops without sessions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEVER = 1000
 
 
 class Bench:
-    """Sessions whose delays are the test's."""
+    """Sessions with delays that the test chooses."""
 
     def __init__(self, timers: Timers) -> None:
         self.ended: list[str] = []
@@ -119,7 +119,7 @@ def test_connections_have_heartbeats_too(bench: Bench) -> None:
     eventually(lambda: bench.sessions._timer is None)
 
 
-def test_one_timer_serves_all(bench: Bench) -> None:
+def test_one_timer_serves_all_sessions(bench: Bench) -> None:
     bench.session("one")
     timer = bench.sessions._timer
     bench.session("two")

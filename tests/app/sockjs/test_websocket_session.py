@@ -1,4 +1,4 @@
-"""Behaviour of a SockJS session over a WebSocket towards many messages in one frame."""
+"""Behaviour of a SockJS session over a WebSocket with many messages in one frame."""
 
 from __future__ import annotations
 

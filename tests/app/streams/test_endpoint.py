@@ -1,4 +1,4 @@
-"""Behaviour of requests of clients with streams at a node that stops, or cannot reach another node."""
+"""Behaviour of requests of stream clients on a node that is shutting down, or that cannot reach another node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How messages look in the body of a stream."""
+"""The encoding of messages in the body of a stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gentrifugo.app.streams.framing import BYTES, EVENTS, EVENTS_WITH_IDS, LINES
 @pytest.mark.parametrize(
     ("framing", "body"), [(LINES, b'{"a":1}\n'), (EVENTS, b'data: {"a":1}\n\n'), (BYTES, b'{"a":1}')]
 )
-def test_a_message_in_a_body_with_and_without_chunks(framing: Framing, body: bytes) -> None:
+def test_message_is_encoded_with_and_without_chunks(framing: Framing, body: bytes) -> None:
     assert framing.frame(is_chunked=False)(b'{"a":1}') == body
     assert framing.frame(is_chunked=True)(b'{"a":1}') == b"%x\r\n%b\r\n" % (len(body), body)
 
@@ -38,12 +38,12 @@ def test_a_compressed_body_is_the_same_body(framing: Framing, is_chunked: bool) 
     assert inflater.decompress(body) == framing.frame(is_chunked=False)(message)
 
 
-def test_an_event_with_an_id() -> None:
+def test_event_with_an_id_has_an_id_line() -> None:
     assert EVENTS_WITH_IDS.frame(is_chunked=False)(b'abc7\n{"a":1}') == b'id: abc7\ndata: {"a":1}\n\n'
     assert EVENTS_WITH_IDS.frame(is_chunked=False)(b'{"a":1}') == b'data: {"a":1}\n\n'
 
 
-def test_clients_with_different_ids_share_what_is_compressed() -> None:
+def test_clients_with_different_ids_share_compressed_data() -> None:
     frame = EVENTS_WITH_IDS.frame(is_chunked=False, is_compressed=True)
     message = b'{"a":"%b"}' % (b"long " * 100)
     first, second = frame(b"id1\n" + message), frame(b"id2\n" + message)

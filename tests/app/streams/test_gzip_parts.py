@@ -1,4 +1,4 @@
-"""Parts of a gzip stream can follow each other in any order, for any receiver, and each can be read when it comes."""
+"""Parts of a gzip stream can follow each other in any order, and each can be decompressed when it arrives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client posts is carried out in order, within limits."""
+"""Posted frames of a client are carried out in order, within limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.greenlets import eventually, settle
 
 
 class SlowClient:
-    """Carries out a frame when the other greenlets have had their turn."""
+    """A client that lets other greenlets run before it carries out a frame."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -60,7 +60,7 @@ def test_an_inbox_that_was_empty_works_again(client: SlowClient, open_inbox: Cal
     assert client.frames == [b"first", b"second"]
 
 
-def test_more_than_the_limit_is_an_overflow(
+def test_frames_over_the_limit_cause_an_overflow(
     client: SlowClient, overflows: list[None], open_inbox: Callable[[int], Inbox]
 ) -> None:
     inbox = open_inbox(10)

@@ -1,4 +1,4 @@
-"""A stream on a real socket: what it writes, and what ends it."""
+"""A stream on a real socket: its output, and the reasons for its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG = seconds(5)
 
 @dataclass
 class FakeOwner:
-    """Notes what it hears of its stream."""
+    """An owner that records the notifications of its stream."""
 
     heard: list[str] = field(default_factory=list)
 
@@ -110,7 +110,7 @@ def test_a_client_that_does_not_read_is_reported_as_slow(bench: Bench) -> None:
     assert bench.owner.heard == ["slow"]
 
 
-def test_a_client_that_does_not_read_the_end_is_cut_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_does_not_read_the_end_is_disconnected(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_module, "CLOSE_TIMEOUT", 0.01)
     bench.stream.outbox.append(b"x" * 5_000_000)
     bench.stream.close(3001, "shutdown")

@@ -1,4 +1,4 @@
-"""What Autocert does with its cache, and with names that it has no certificate for, without an ACME server."""
+"""Behaviour of Autocert with its cache, and with names without a certificate, without an ACME server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NAME = "realtime.example.com"
 
 
 class FakeAccount:
-    """An account whose orders end as the test wants; `orders` counts them."""
+    """An account whose orders have the outcome that the test sets; `orders` counts them."""
 
     def __init__(self, outcome: bytes | Exception) -> None:
         self.outcome = outcome
@@ -67,7 +67,7 @@ def made(account: FakeAccount, **options: Any) -> Autocert:
 
 @pytest.fixture
 def has_certificate() -> HasCertificate:
-    """Whether a handshake with `context` that asks for `name` succeeds."""
+    """Whether a handshake with `context` for the server name `name` succeeds."""
 
     def shake_hands(context: SSLContext, name: str | None) -> bool:
         client = SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -158,7 +158,7 @@ def test_a_certificate_is_not_renewed_long_before_its_expiry(
 def test_a_new_certificate_that_is_due_for_renewal_is_not_ordered_again_at_once(
     nothing_left_behind: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As when the clock of this machine is wrong: the ACME server would refuse all further orders for a week."""
+    """For example if the clock of this machine is wrong. The ACME server would refuse further orders for a week."""
     account = FakeAccount(DUE)
     certificates = made(account)
     certificates.start()
@@ -176,7 +176,7 @@ def test_a_new_certificate_that_is_due_for_renewal_is_not_ordered_again_at_once(
             CertificateRefused("rate limited"),
             "cannot get a certificate for realtime.example.com: rate limited; retrying in",
         ),
-        (ValueError("a bug"), "cannot get a certificate for realtime.example.com: unexpected exception; retrying in"),
+        (ValueError("a bug"), "cannot get a certificate for realtime.example.com: internal error; retrying in"),
     ],
     ids=["refused", "a bug"],
 )

@@ -1,4 +1,4 @@
-"""Behaviour of a server's certificate and key: those that cannot be used are named with what is wrong."""
+"""Behaviour of the certificate and key of a server: errors for unusable files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_key_of_another_certificate_is_refused(certificate: Certificate, tmp_p
     assert problem.endswith(f"the key in {other.key} does not match the certificate in {certificate.cert}")
 
 
-def test_files_that_hold_neither_are_refused(tmp_path: Path) -> None:
+def test_files_without_certificate_or_key_are_refused(tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.pem"
     garbage.write_text("garbage")
     (problem,) = problems(garbage, garbage)

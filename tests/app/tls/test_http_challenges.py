@@ -1,4 +1,4 @@
-"""Plain HTTP beside TLS: challenges are answered, and everybody else is sent to https."""
+"""The plain HTTP server for challenges: challenges are answered, and other requests are redirected to HTTPS."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def port(nothing_left_behind: None) -> Iterator[int]:
 
 
 def get(port: int, target: str) -> tuple[int, str | None, bytes]:
-    """Status, Location and body; in a thread, since it blocks and the server is in this one."""
+    """Status, Location and body; in a thread, because it blocks and the server runs in this one."""
 
     def ask() -> tuple[int, str | None, bytes]:
         connection = HTTPConnection("127.0.0.1", port, timeout=seconds(5))

@@ -1,4 +1,4 @@
-"""What an application carries: the same record for those with the extension and for those that create_app makes."""
+"""The record of the server in an application: the same with the extension and with create_app."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gentrifugo.app.views.mounted import attach_service, endpoints_of, service_o
 OPTIONS = {"secret": "s"}
 
 
-def test_an_application_carries_a_service_and_its_endpoints() -> None:
+def test_application_has_a_service_and_its_endpoints() -> None:
     app, service = Flask("site"), Service(from_mapping(OPTIONS).config)
     attach_service(app, service, ["client"])
     assert service_of(app) is service
@@ -32,6 +32,6 @@ def test_an_application_without_the_extension_has_no_extension_object() -> None:
     assert "gentrifugo" not in app.extensions
 
 
-def test_an_application_has_one_server_wherever_it_comes_from() -> None:
+def test_second_server_of_any_kind_in_an_application_is_refused() -> None:
     with pytest.raises(RuntimeError, match="'gentrifugo' has a Gentrifugo server already"):
         Gentrifugo(create_app(OPTIONS))

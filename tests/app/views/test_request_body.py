@@ -1,6 +1,6 @@
-"""Behaviour of views towards bodies that are too slow or too large, under our HTTP connections and under pywsgi's.
+"""Behaviour of views with bodies that are too slow or too large, under HTTPConnection and under pywsgi.
 
-pywsgi's are those of gunicorn's gevent workers, which set no limit of their own.
+gunicorn's gevent workers use pywsgi, which has no such limits.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def head(path: str, content_type: str, framing: str) -> bytes:
 
 
 def all_that_comes(peer: socket) -> bytes:
-    """What the server sends until it ends the connection."""
+    """All data that the server sends until it closes the connection."""
     received = b""
     with suppress(ConnectionResetError):
         while data := peer.recv(65536):

@@ -1,4 +1,4 @@
-"""Behaviour of the API as a view: which bodies are JSON, and what is said of the others."""
+"""Behaviour of the API as a view: which bodies are JSON, and errors for other bodies."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_unsupported_content_type_is_refused(api: FlaskClient, content_type: str
     ("content_type", "named"),
     [(None, "missing header Content-Type"), ("text/plain", "unsupported content type 'text/plain'")],
 )
-def test_without_a_sign_in_a_header_only_a_form_can_have_one(
+def test_without_the_signature_header_only_a_form_can_contain_a_signature(
     api: FlaskClient, content_type: str | None, named: str, body: str | bytes
 ) -> None:
     response = api.post("/api/", data=body, content_type=content_type)
@@ -138,7 +138,7 @@ def test_commands_with_a_key_are_those_of_later_versions(api: FlaskClient, heade
     assert (response.status_code, response.data) == (200, b'{"result":{"channels":{}}}')
 
 
-def test_a_signature_counts_more_than_a_key(api: FlaskClient) -> None:
+def test_signature_takes_precedence_over_an_api_key(api: FlaskClient) -> None:
     bearer = {"Authorization": "Bearer x"}
     response = api.post("/api/", data=BODY, content_type="application/json", headers=bearer)
     assert response.text == 'missing signature (X-API-Sign header or form field "sign")\n'
@@ -159,7 +159,7 @@ def test_the_api_without_its_slash_redirects_to_an_address_that_holds_behind_eve
     assert response.headers["Location"] == f"api/{query}"
 
 
-def test_redirects_of_the_application_itself_stay_as_they_are() -> None:
+def test_redirects_of_the_application_are_unchanged() -> None:
     app = site()
     Gentrifugo(app)
     app.add_url_rule("/pages/", "pages", lambda: "")

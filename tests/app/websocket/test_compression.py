@@ -1,4 +1,4 @@
-"""Behaviour of compression: the terms that are agreed on, and frames that any receiver can read by itself."""
+"""Behaviour of compression: the negotiation, and frames that can be decompressed independently."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def agreed(offers: str, **options: int) -> Deflate:
 
 
 def inflated(frame: bytes, window_bits: int = 15) -> tuple[int, bytes]:
-    """Opcode and message of one frame, read without any other."""
+    """Opcode and message of one frame, decompressed without other frames."""
     first, size = frame[0], frame[1]
     start = {126: 4, 127: 10}.get(size, 2)
     assert first & 0x80
@@ -94,7 +94,7 @@ def test_receiver_with_a_small_window_can_inflate_messages() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 99])
-def test_short_messages_stay_as_they_are(size: int) -> None:
+def test_short_messages_are_not_compressed(size: int) -> None:
     assert agreed("permessage-deflate", min_size=100).frame(b"x" * size) == text_frame(b"x" * size)
 
 

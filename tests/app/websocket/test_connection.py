@@ -1,4 +1,4 @@
-"""Behaviour of a WebSocket on a real socket: messages, pings, the end by either side, and peers that give trouble."""
+"""Behaviour of a WebSocket on a real socket: messages, pings, closing by either side, and misbehaving peers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LARGE = WebSocketMessage(BINARY, b"L" * 90_000)
 
 @dataclass(frozen=True)
 class Limits:
-    """Options of a WebSocket: no pings, and much room."""
+    """Options of a WebSocket: no pings, and a large queue."""
 
     client_queue_max_size: int = 1 << 30
     client_message_write_timeout: float = 0
@@ -42,7 +42,7 @@ class Limits:
 
 
 class Owner:
-    """The owner of a WebSocket; `told` has the failures that it was notified of, `closes` counts the ends."""
+    """The owner of a WebSocket; `told` records notifications of failures, `closes` counts the calls of `close`."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -82,7 +82,7 @@ class Line:
         self.serving = gevent.spawn(self.websocket.serve, self.owner, lambda message: self.handle(message))
 
     def ended(self) -> bool:
-        """Whether the WebSocket has let go of the connection, in the time that this takes at most."""
+        """Wait at most LONG until the WebSocket has released the connection; return whether it has."""
         self.serving.join(LONG)
         return self.serving.successful()
 
@@ -125,7 +125,7 @@ def close_payload(code: int, reason: str = "") -> bytes:
 # -- messages
 
 
-def test_messages_come_in_as_they_were_sent(line: Line) -> None:
+def test_messages_are_received_unchanged(line: Line) -> None:
     line.peer.send_frame(TEXT, b"a")
     line.peer.send_frame(BINARY, b"\xff")
     line.peer.send_frame(TEXT, b"b", fin=False)
@@ -161,7 +161,7 @@ def test_close_frame_of_the_peer_is_answered_with_its_code_and_reason(line: Line
     assert line.ended()
 
 
-def test_a_peer_that_gives_no_code_gets_none_back(line: Line) -> None:
+def test_close_frame_without_a_code_is_answered_without_a_code(line: Line) -> None:
     line.peer.send_frame(CLOSE)
     assert line.peer.recv_frame() == Frame(CLOSE, b"")
     assert line.ended()
@@ -227,7 +227,7 @@ def test_close_frame_is_sent_once(line: Line) -> None:
         line.peer.recv_frame()
 
 
-def test_after_close_no_frame_is_sent_or_received(line: Line) -> None:
+def test_no_frame_is_sent_or_received_after_close(line: Line) -> None:
     line.websocket.close(3000, "enough")
     line.websocket.send(WebSocketMessage(TEXT, b"a"))
     line.peer.send_frame(TEXT, b"b")
@@ -298,7 +298,9 @@ def test_peer_that_keeps_sending_can_read_the_close_frame(line: Line) -> None:
     assert line.ended()
 
 
-def test_a_peer_that_does_not_go_is_left(open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_of_a_peer_that_does_not_close_is_closed(
+    open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(linger, "LINGER_TIMEOUT", 0.05)
     line = open_line()
     line.peer.send_frame(3)
@@ -318,7 +320,7 @@ BEGUN = [
 
 
 @pytest.mark.parametrize(("begin", "piece"), BEGUN, ids=["fragments", "bytes", "nothing"])
-def test_a_message_of_which_always_a_little_comes(
+def test_slowly_arriving_message_ends_with_a_timeout(
     open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch, begin: bytes, piece: bytes
 ) -> None:
     monkeypatch.setattr(websocket_module, "MESSAGE_TIME", 0.05)
@@ -375,7 +377,7 @@ def test_a_peer_that_answers_no_ping_is_silent(open_line: Callable[..., Line]) -
 
 
 def test_peer_with_an_unread_pong_is_not_closed(timers: Timers, nothing_left_behind: None) -> None:
-    """Whoever reads is busy with what the peer has asked before."""
+    """The greenlet that reads is still busy with an earlier message of the peer."""
     busy = Event()
 
     def read(size: int) -> bytes:
@@ -435,7 +437,7 @@ def test_disconnected_peer_is_noticed_when_writing(line: Line) -> None:
     assert [told.partition(":")[0] for told in line.owner.told] in (["failed"], [])
 
 
-def test_a_message_is_received_with_its_kind(timers: Timers) -> None:
+def test_received_message_has_its_opcode(timers: Timers) -> None:
     server_end, client_end = socketpair()
     websocket = WebSocket(server_end, server_end.recv, Flusher(0), timers, Limits(), MAX_SIZE)
     peer = WebSocketClient(client_end, {}, b"")
@@ -505,7 +507,7 @@ def test_a_peer_that_answers_no_ping_ends_a_websocket_without_an_owner(timers: T
 
 
 def test_flooding_peer_does_not_block_other_greenlets(open_line: Callable[..., Line]) -> None:
-    """Pongs make no messages, so nobody but the WebSocket itself can give the turn."""
+    """Pongs are not messages, so the WebSocket itself must yield."""
     over = False
 
     def always_more(size: int) -> bytes:

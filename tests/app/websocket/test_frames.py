@@ -1,4 +1,4 @@
-"""Behaviour of frames: what goes out, what comes in, and what breaks the protocol."""
+"""Behaviour of frames: sent frames, received frames, and protocol errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sent(opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0, mask
 
 
 def read(*frames: bytes, max_size: int = MAX) -> tuple[FrameReader, list[WebSocketMessage], list[bytes]]:
-    """A reader that has been fed, and what came out."""
+    """Feed a reader, and return it with its messages."""
     reader = FrameReader(max_size)
     messages, pongs = reader.feed(b"".join(frames))
     return reader, messages, pongs
@@ -68,7 +68,7 @@ def read(*frames: bytes, max_size: int = MAX) -> tuple[FrameReader, list[WebSock
         (b"\x89\x80\0\0\0\0", False),
     ],
 )
-def test_whether_more_of_a_message_must_come(data: bytes, inside: bool) -> None:
+def test_reader_detects_incomplete_messages(data: bytes, inside: bool) -> None:
     for pieces in ([data], [data[i : i + 1] for i in range(len(data))]):
         reader = FrameReader(MAX)
         for piece in pieces:
@@ -101,19 +101,19 @@ def failure(*frames: bytes, max_size: int = MAX) -> tuple[int, str]:
         (65536, b"\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00"),
     ],
 )
-def test_a_text_goes_out_in_one_frame(size: int, head: bytes) -> None:
+def test_text_is_encoded_in_one_frame(size: int, head: bytes) -> None:
     assert text_frame(b"x" * size) == head + b"x" * size
 
 
-def test_a_binary_goes_out_in_one_frame() -> None:
+def test_binary_message_is_encoded_in_one_frame() -> None:
     assert data_frame(BINARY, b"\xff") == b"\x82\x01\xff"
 
 
-def test_a_ping_goes_out() -> None:
+def test_ping_frame_is_encoded() -> None:
     assert PING_FRAME == b"\x89\x00"
 
 
-def test_a_close_goes_out() -> None:
+def test_close_frame_is_encoded() -> None:
     assert close_frame(3000, "bye") == b"\x88\x05\x0b\xb8bye"
 
 
@@ -139,19 +139,19 @@ def test_text_message_is_parsed(size: int) -> None:
     assert read(sent(TEXT, data), max_size=65536)[1] == [WebSocketMessage(TEXT, data)]
 
 
-def test_a_binary_comes_in() -> None:
+def test_binary_message_is_parsed() -> None:
     data = bytes(range(128, 256))
     assert read(sent(BINARY, data))[1] == [WebSocketMessage(BINARY, data)]
 
 
 @pytest.mark.parametrize("mask", [bytes(4), b"\xff" * 4, b"\0\0\0\1"])
-def test_any_mask_is_a_mask(mask: bytes) -> None:
+def test_any_mask_is_accepted(mask: bytes) -> None:
     assert read(sent(TEXT, b"hello", mask=mask))[1] == [WebSocketMessage(TEXT, b"hello")]
 
 
 @pytest.mark.parametrize("head", [b"\x81\xfe\x00\x02", b"\x81\xff\x00\x00\x00\x00\x00\x00\x00\x02"])
-def test_non_minimal_length_is_refused(head: bytes) -> None:
-    """RFC 6455 forbids it to the peer; Centrifugo understands it, and so do we."""
+def test_non_minimal_length_is_accepted(head: bytes) -> None:
+    """RFC 6455 does not allow such a length, but Centrifugo accepts it, so this server does too."""
     assert read(head + bytes(4) + b"hi")[1] == [WebSocketMessage(TEXT, b"hi")]
 
 
@@ -205,7 +205,7 @@ def test_pongs_are_counted() -> None:
     assert (reader.pongs, messages, pongs) == (1, [], [b"\x8a\x01p"])
 
 
-def test_half_a_frame_is_waited_for() -> None:
+def test_incomplete_frame_waits_for_more_data() -> None:
     frame = sent(TEXT, b"hello")
     reader = FrameReader(MAX)
     assert reader.feed(frame[:-1]) == ([], [])
@@ -224,14 +224,14 @@ def test_close_frame_is_parsed(code: int) -> None:
     assert messages == [WebSocketMessage(TEXT, b"x")], "what follows a close is nothing"
 
 
-def test_a_close_without_a_code() -> None:
+def test_close_frame_without_a_code_is_parsed() -> None:
     reader, _, pongs = read(sent(CLOSE))
     assert reader.closed is not None
     assert reader.closed.code == 1005
     assert pongs == [], "the answer to a close is not a pong"
 
 
-def test_a_close_between_fragments_is_a_close() -> None:
+def test_close_frame_between_fragments_is_parsed() -> None:
     reader, _, _ = read(sent(TEXT, b"x", fin=False), sent(CLOSE, b"\x03\xe8"))
     assert reader.failed is None
     assert reader.closed is not None
@@ -247,7 +247,7 @@ def test_incomplete_close_code_is_refused() -> None:
     assert failure(sent(CLOSE, b"\x03"))[0] == PROTOCOL_ERROR
 
 
-def test_a_reason_that_is_not_utf8() -> None:
+def test_close_reason_that_is_not_utf8_is_refused() -> None:
     assert failure(sent(CLOSE, b"\x03\xe8\xff"))[0] == INVALID_DATA
 
 
@@ -294,7 +294,7 @@ def test_new_message_within_fragments_is_refused(opcode: int) -> None:
     "data",
     [b"\xff", b"a\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\xf8\x88\x80\x80\x80"],
 )
-def test_text_that_is_not_utf8(data: bytes) -> None:
+def test_text_message_that_is_not_utf8_is_refused(data: bytes) -> None:
     assert failure(sent(TEXT, data)) == (INVALID_DATA, "invalid UTF-8")
     assert failure(sent(TEXT, fin=False), sent(CONTINUATION, data)) == (INVALID_DATA, "invalid UTF-8")
 
@@ -390,7 +390,7 @@ def cut(data: bytes, sizes: list[int]) -> list[bytes]:
 
 
 @given(st.binary(max_size=300))
-def test_bytes_of_any_kind_are_messages_or_a_failure(data: bytes) -> None:
+def test_arbitrary_bytes_are_parsed_or_refused(data: bytes) -> None:
     reader, messages, _ = read(data)
     assert all(message.opcode in (TEXT, BINARY) for message in messages)
     for message in messages:
@@ -415,7 +415,7 @@ def reader_of_compressed(max_size: int = MAX) -> FrameReader:
     return FrameReader(max_size, (inflating(),))
 
 
-def test_a_compressed_message_comes_in() -> None:
+def test_compressed_message_is_parsed() -> None:
     frame = sent(TEXT, deflated(TEXT_OF_MAX), rsv=RSV1)
     assert reader_of_compressed().feed(frame * 3) == ([WebSocketMessage(TEXT, TEXT_OF_MAX)] * 3, [])
 
@@ -457,7 +457,7 @@ def test_invalid_compressed_messages_are_refused(frames: list[bytes], failed: in
     assert reader.failed[0] == failed
 
 
-def test_a_bomb_takes_no_memory() -> None:
+def test_compression_bomb_uses_little_memory() -> None:
     bomb = sent(TEXT, deflated(b"0" * (64 << 20)), rsv=RSV1)
     assert len(bomb) < 66_000
     tracemalloc.start()

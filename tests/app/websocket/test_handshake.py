@@ -1,4 +1,4 @@
-"""Behaviour of the opening handshake: what opens a WebSocket, and what each mistake is told."""
+"""Behaviour of the opening handshake: valid handshakes, and the error for each invalid one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_requests_without_valid_upgrade_are_refused(value: str) -> None:
     )
 
 
-def test_no_upgrade_at_all() -> None:
+def test_request_without_upgrade_headers_is_refused() -> None:
     assert not is_upgrade({})
     assert refused(upgrade=None).status == 400
 
@@ -81,7 +81,7 @@ def test_old_http_versions_are_refused() -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", "close", "keep-alive", "upgraded", "up grade"])
-def test_a_connection_that_is_not_to_be_upgraded(value: str | None) -> None:
+def test_handshake_without_connection_upgrade_is_refused(value: str | None) -> None:
     error = refused(connection=value)
     assert (error.status, error.reason) == (
         400,

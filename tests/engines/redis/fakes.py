@@ -1,4 +1,4 @@
-"""A connection to a Redis that the test plays itself."""
+"""A fake connection to Redis, whose replies the test gives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gentrifugo.engines.redis.settings import ServerAddress
 
 
 class FakeConnection(RedisConnection):
-    """Keeps what is written in `batches`, one for each call; answers when the test lets it."""
+    """Records written commands in `batches`, one for each call; the test gives the replies."""
 
     def __init__(self) -> None:
         self.address = ServerAddress("127.0.0.1", 1)
@@ -24,12 +24,12 @@ class FakeConnection(RedisConnection):
         self._broken = False
 
     def answer(self, *replies: Any) -> None:
-        """What comes from Redis next."""
+        """Set the next replies of Redis."""
         self._replies.extend(replies)
         self._arrived.set()
 
     def break_off(self) -> None:
-        """The connection ends."""
+        """Simulate a lost connection."""
         self._broken = True
         self._arrived.set()
 

@@ -1,4 +1,4 @@
-"""Redis for programs that are not nodes: batches, TLS, and servers that are not as they should be."""
+"""Redis for programs that are not nodes: batches, TLS, and unsuitable servers."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_client_checks_certificates_as_the_settings_say(tls: Tls, expected: tu
 
 
 class ServerWithoutRunId:
-    """A connection of redis-py whose server tells nothing about itself."""
+    """A connection of redis-py to a server whose INFO is empty."""
 
     def on_connect(self) -> None:
         pass

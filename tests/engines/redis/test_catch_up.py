@@ -1,4 +1,4 @@
-"""A gap is closed from the history: in order, once, and with nothing newer before it."""
+"""A gap is closed from the history: in order, once, and before newer publications."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def kept(uid: int) -> Received:
     return Received(message(uid), True)
 
 
-class Desk:
-    """What a CatchUp reads from and delivers to.
+class FakeSource:
+    """The source and receiver of a CatchUp.
 
-    Histories are read while `gate` is open; the connection has passed them while `passed` is.
+    Histories can be read while `gate` is set; `passed` says whether the connection has received them.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Desk:
         return self.is_missing
 
     def remembers(self, *uids: int, complete: int | None = None) -> None:
-        """The history, oldest first."""
+        """Set the history, oldest first."""
         self.history = History([message(uid) for uid in reversed(uids)], len(uids) if complete is None else complete)
 
     def numbers(self) -> list[int]:
@@ -74,22 +74,22 @@ class Desk:
 
 
 @pytest.fixture
-def desk(nothing_left_behind: None) -> Iterator[Desk]:
-    made = Desk()
+def desk(nothing_left_behind: None) -> Iterator[FakeSource]:
+    made = FakeSource()
     made.catch_up.start()
     yield made
     made.catch_up.stop()
 
 
-def suffer_a_gap(desk: Desk) -> None:
+def close_gap_after_connection_loss(desk: FakeSource) -> None:
     desk.catch_up.open_gaps(["news"], time.monotonic() - 1)
     desk.catch_up.note_resubscribed("news")
     settle()
 
 
-def test_missed_publications_are_delivered_before_new_ones(desk: Desk) -> None:
+def test_missed_publications_are_delivered_before_new_ones(desk: FakeSource) -> None:
     desk.catch_up.handle("news", kept(1))
-    suffer_a_gap(desk)
+    close_gap_after_connection_loss(desk)
     desk.remembers(1, 2, 3, 4)
     for received in (kept(4), JOIN, kept(5)):
         desk.catch_up.handle("news", received)
@@ -100,60 +100,62 @@ def test_missed_publications_are_delivered_before_new_ones(desk: Desk) -> None:
     assert desk.delivered[4] == JOIN.event
 
 
-def test_gap_without_missed_publications_delivers_none(desk: Desk) -> None:
+def test_gap_without_missed_publications_delivers_none(desk: FakeSource) -> None:
     desk.gate.set()
     desk.remembers(1)
     desk.catch_up.handle("news", kept(1))
-    suffer_a_gap(desk)
+    close_gap_after_connection_loss(desk)
     desk.catch_up.handle("news", kept(2))
     eventually(lambda: desk.numbers() == [1, 2])
 
 
-def test_a_history_that_was_empty_may_have_been_filled(desk: Desk) -> None:
+def test_publications_of_a_previously_empty_history_are_delivered(desk: FakeSource) -> None:
     desk.gate.set()
     desk.catch_up.note_newest("news", "")
     desk.remembers(1, 2)
-    suffer_a_gap(desk)
+    close_gap_after_connection_loss(desk)
     eventually(lambda: desk.numbers() == [1, 2])
 
 
-def test_of_a_history_that_does_not_reach_back_all_that_is_newer_comes(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+def test_all_publications_of_a_too_short_history_are_delivered(
+    desk: FakeSource, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.gate.set()
     desk.catch_up.handle("news", kept(1))
     desk.remembers(7, 8, 9, complete=2)  # 7 is of an epoch before
-    suffer_a_gap(desk)
+    close_gap_after_connection_loss(desk)
     eventually(lambda: desk.numbers() == [1, 8, 9])
     assert "messages may be missing in 1 channels" in caplog.text
     assert desk.left_open == [("news", 2)]
 
 
-def test_node_decides_whether_publications_are_missing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_node_decides_whether_publications_are_missing(desk: FakeSource, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     desk.gate.set()
     desk.is_missing = False
     desk.catch_up.handle("news", kept(1))
     desk.remembers(7)
-    suffer_a_gap(desk)
+    close_gap_after_connection_loss(desk)
     eventually(lambda: desk.left_open == [("news", 1)])
     assert "recovered missed messages from the history of 1 channels" in caplog.text
     assert "missing" not in caplog.text
 
 
-def test_channels_without_history_continue_immediately(desk: Desk) -> None:
+def test_channels_without_history_continue_immediately(desk: FakeSource) -> None:
     desk.catch_up.handle("news", Received(message(1), False))
-    suffer_a_gap(desk)
+    close_gap_after_connection_loss(desk)
     desk.catch_up.handle("news", Received(message(2), False))
     assert desk.numbers() == [1, 2]
 
 
-def test_publications_repeated_after_the_history_are_delivered_once(desk: Desk) -> None:
+def test_publications_repeated_after_the_history_are_delivered_once(desk: FakeSource) -> None:
     desk.gate.set()
     desk.passed.clear()
     desk.catch_up.handle("news", kept(1))
     desk.remembers(1, 2, 3, 4)
-    suffer_a_gap(desk)  # published between the subscription and the reading: in the history, and still to come
+    close_gap_after_connection_loss(
+        desk
+    )  # published between the subscription and the reading: in the history, and still to come
     for received in (kept(3), kept(4), kept(5)):
         desk.catch_up.handle("news", received)
     desk.passed.set()
@@ -162,10 +164,10 @@ def test_publications_repeated_after_the_history_are_delivered_once(desk: Desk) 
     assert desk.numbers() == [1, 2, 3, 4, 5, 6]
 
 
-def test_second_connection_loss_leaves_no_second_gap(desk: Desk) -> None:
+def test_second_connection_loss_leaves_no_second_gap(desk: FakeSource) -> None:
     desk.catch_up.handle("news", kept(1))
     desk.remembers(1, 2, 3)
-    suffer_a_gap(desk)
+    close_gap_after_connection_loss(desk)
     desk.catch_up.handle("news", kept(3))
     desk.catch_up.open_gaps(["news"], time.monotonic() - 1)  # and 4 is published
     desk.gate.set()
@@ -177,12 +179,12 @@ def test_second_connection_loss_leaves_no_second_gap(desk: Desk) -> None:
     assert desk.reads == 2
 
 
-def test_a_history_that_was_read_before_the_connection_broke_again_is_not_used(desk: Desk) -> None:
+def test_a_history_that_was_read_before_the_connection_broke_again_is_not_used(desk: FakeSource) -> None:
     desk.gate.set()
     desk.passed.clear()
     desk.catch_up.handle("news", kept(1))
     desk.remembers(1, 2)
-    suffer_a_gap(desk)
+    close_gap_after_connection_loss(desk)
     desk.catch_up.open_gaps(["news"], time.monotonic() - 1)
     desk.remembers(1, 2, 3)
     desk.catch_up.note_resubscribed("news")
@@ -190,9 +192,9 @@ def test_a_history_that_was_read_before_the_connection_broke_again_is_not_used(d
     eventually(lambda: desk.numbers() == [1, 2, 3])
 
 
-def test_publications_of_an_earlier_connection_are_kept_with_a_short_history(desk: Desk) -> None:
+def test_publications_of_an_earlier_connection_are_kept_with_a_short_history(desk: FakeSource) -> None:
     desk.catch_up.handle("news", kept(1))
-    suffer_a_gap(desk)
+    close_gap_after_connection_loss(desk)
     for received in (kept(2), JOIN, kept(3)):
         desk.catch_up.handle("news", received)
     desk.catch_up.open_gaps(["news"], time.monotonic() - 1)
@@ -203,7 +205,7 @@ def test_publications_of_an_earlier_connection_are_kept_with_a_short_history(des
     assert JOIN.event in desk.delivered
 
 
-def test_wait_for_a_gap_ends_when_the_gap_is_closed_or_the_channel_unsubscribed(desk: Desk) -> None:
+def test_wait_for_a_gap_ends_when_the_gap_is_closed_or_the_channel_unsubscribed(desk: FakeSource) -> None:
     assert desk.catch_up.wait_closed("news", 1)
     desk.catch_up.handle("news", kept(1))
     desk.catch_up.open_gaps(["news"], time.monotonic() - 1)
@@ -215,7 +217,7 @@ def test_wait_for_a_gap_ends_when_the_gap_is_closed_or_the_channel_unsubscribed(
     assert desk.catch_up.wait_closed("news", 0.01)
 
 
-def test_publications_read_from_history_count_as_passed_only_after_the_connection(desk: Desk) -> None:
+def test_publications_read_from_history_count_as_passed_only_after_the_connection(desk: FakeSource) -> None:
     desk.catch_up.note_newest("news", "1")
     assert not desk.catch_up.has_passed("news", "1")
     desk.catch_up.note_passed("news", "1")
@@ -225,20 +227,20 @@ def test_publications_read_from_history_count_as_passed_only_after_the_connectio
     assert not desk.catch_up.has_passed("news", "1")
 
 
-def test_unreadable_history_does_not_block_delivery(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_history_does_not_block_delivery(desk: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catch_up, "MAX_DELAY", 0.001)
     desk.gate.set()
     desk.history = None
     desk.catch_up.handle("news", kept(1))
-    suffer_a_gap(desk)
+    close_gap_after_connection_loss(desk)
     desk.catch_up.handle("news", kept(3))
     eventually(lambda: desk.numbers() == [1, 3])
     assert desk.left_open == [("news", None)]
 
 
-def test_channel_that_is_unsubscribed_meanwhile_is_forgotten(desk: Desk) -> None:
+def test_channel_that_is_unsubscribed_meanwhile_is_forgotten(desk: FakeSource) -> None:
     desk.catch_up.handle("news", kept(1))
-    suffer_a_gap(desk)
+    close_gap_after_connection_loss(desk)
     desk.remembers(1, 2)
     desk.catch_up.forget("news")
     desk.gate.set()
@@ -246,11 +248,11 @@ def test_channel_that_is_unsubscribed_meanwhile_is_forgotten(desk: Desk) -> None
     assert desk.numbers() == [1]
 
 
-def test_history_of_an_unsubscribed_channel_is_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_of_an_unsubscribed_channel_is_not_read(desk: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catch_up, "MAX_DELAY", 0.001)
     desk.history = None
     desk.catch_up.handle("news", kept(1))
-    suffer_a_gap(desk)
+    close_gap_after_connection_loss(desk)
     eventually(lambda: desk.reads == 1)
     desk.catch_up.forget("news")
     desk.gate.set()
@@ -259,16 +261,16 @@ def test_history_of_an_unsubscribed_channel_is_not_read(desk: Desk, monkeypatch:
 
 
 def test_internal_error_does_not_block_new_publications(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    desk: FakeSource, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(channels: Sequence[str]) -> list[History]:
         raise ZeroDivisionError
 
     monkeypatch.setattr(desk, "read_histories", fail)
     desk.catch_up.handle("news", kept(1))
-    suffer_a_gap(desk)
+    close_gap_after_connection_loss(desk)
     desk.catch_up.handle("news", kept(3))
     eventually(lambda: desk.numbers() == [1, 3])
-    assert "test: cannot read histories: unexpected exception" in caplog.text
+    assert "test: cannot read histories: internal error" in caplog.text
     assert "ZeroDivisionError" in caplog.text
     assert desk.left_open == [("news", None)]

@@ -1,4 +1,4 @@
-"""What travels through Redis comes out as it went in, and what cannot be read is told apart."""
+"""Decoding returns the encoded events, and unreadable data is detected."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_presence_survives_encoding_and_decoding(info: RawClientInfo) -> None:
 
 
 def test_the_format_is_the_documented_one() -> None:
-    """docs/redis.md shows it; another shape needs another version."""
+    """docs/redis.md describes the format; a change requires another version."""
     info = RawClientInfo("42", "c1", b'{"a":1}', b"")
     publication = Publication("u1", "news", b'{"text":"hi"}', "c1", info)
     shown = ["u1", b'{"text":"hi"}', "c1", ["42", "c1", b'{"a":1}', b""]]

@@ -1,4 +1,4 @@
-"""A connection to Redis ends with a reason when the server is silent, breaks it, or speaks something else."""
+"""A connection to Redis ends with a reason if the server is silent, closes it, or uses another protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One connection: what has arrived counts, however late this process looks at it."""
+"""Timeouts of one connection: data that has arrived in time is used, even if the process reads it late."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def stand_still() -> None:
     time.sleep(LIMIT + TICK + MIN_STANDSTILL)
 
 
-def test_an_answer_that_does_not_come_in_time_ends_the_connection(
+def test_reply_after_the_timeout_closes_the_connection(
     ends: tuple[RedisConnection, gevent.socket.socket],
 ) -> None:
     with pytest.raises(ConnectionLost, match=r"read timeout after 0\.6 s"):

@@ -1,4 +1,4 @@
-"""A connection is ready for the engine when its server is the master, has the scripts, and knows the epoch."""
+"""A connection is ready for the engine when its server is the master, has the scripts, and has the epoch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPLICATION = b"# Replication\r\nmaster_replid:def\r\n"
 
 
 class Closing(FakeConnection):
-    """Notes that it was closed."""
+    """A connection that records that it was closed."""
 
     def __init__(self, *replies: Any) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def test_a_connection_gets_the_scripts_and_the_epoch(monkeypatch: pytest.MonkeyP
     ],
     ids=["a script is refused", "no INFO", "INFO without a run id", "the epoch is refused"],
 )
-def test_a_server_that_refuses_one_of_them_is_not_used(
+def test_server_that_refuses_a_script_is_not_used(
     monkeypatch: pytest.MonkeyPatch, replies: list[Any], reason: str
 ) -> None:
     connection = Closing(*replies)
@@ -90,7 +90,7 @@ def test_address_named_by_sentinel_must_be_a_master(monkeypatch: pytest.MonkeyPa
     assert connection.is_closed
 
 
-def test_a_server_is_known_by_its_start_and_by_its_promotion() -> None:
+def test_server_is_identified_by_run_id_and_replication_id() -> None:
     command = enter_command("epoch", INFO, REPLICATION)
     assert command[-1] == b"abc def"
     assert enter_command("epoch", INFO, REPLICATION.replace(b"def", b"ghi")) != command

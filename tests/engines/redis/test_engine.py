@@ -1,4 +1,4 @@
-"""The Redis engine keeps the contract: with one shard, with two, and on other servers that speak Redis's protocol."""
+"""The Redis engine passes the contract tests: with one shard, with two, and on Valkey."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = ["nothing_left_behind"]
 
 
 class RedisLab(Lab):
-    """Engines with a prefix of their own on servers that many tests share."""
+    """Engines with a separate prefix on servers that many tests share."""
 
     def __init__(self, servers: list[RedisServer]) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ def test_an_unknown_version_is_skipped_with_one_warning(
     for data in (msgspec.msgpack.encode([2, "other"]), msgspec.msgpack.encode([2, "again"]), b"\xc1 garbage"):
         servers[0].ask("PUBLISH", name, data)
     listener.engine.publish(message(), None)
-    listener.heard(message())
+    listener.expect_events(message())
     warnings = [record.getMessage() for record in caplog.records if "skipping" in record.getMessage()]
     assert len(warnings) == 2
     assert "format version 2 is not supported, this release supports version 1" in warnings[0]
@@ -179,8 +179,8 @@ def test_publications_beyond_an_unreadable_entry_are_not_recovered(lab: RedisLab
         assert not engine.recover_since("news", top._replace(offset=offset), ALL, 60).recovered
 
 
-def test_across_the_life_of_a_server_recovery_is_never_complete(lab: RedisLab, servers: list[RedisServer]) -> None:
-    """Another server took over with the data of the one before, from which the newest may be missing."""
+def test_recovery_across_a_server_restart_is_never_complete(lab: RedisLab, servers: list[RedisServer]) -> None:
+    """Another server has taken over with the data of the previous one, of which the newest may be missing."""
     engine = lab.listen().engine
     for uid in ("1", "2"):
         engine.publish(message(uid), kept())
@@ -203,7 +203,7 @@ def test_across_the_life_of_a_server_recovery_is_never_complete(lab: RedisLab, s
 
 
 def test_offsets_continue_on_another_server(lab: RedisLab, servers: list[RedisServer]) -> None:
-    """So the publications from before can be looked up under the offsets that they had."""
+    """So earlier publications can be looked up under their offsets."""
     engine = lab.listen().engine
     before = engine.publish(message("1"), kept(meta_lifetime=LONG))
     servers[0].ask("HSET", f"{lab.settings.prefix}.epoch", "server", "another server")
@@ -217,7 +217,7 @@ def test_offsets_continue_on_another_server(lab: RedisLab, servers: list[RedisSe
 
 
 def test_server_that_was_a_replica_meanwhile_gets_a_new_epoch(tmp_path: Path, nothing_left_behind: None) -> None:
-    """Its last publications are gone, although it was never restarted."""
+    """Its last publications are lost, although it was never restarted."""
     with redis_server(tmp_path) as server, redis_server(tmp_path) as other:
         lab = RedisLab([server])
         try:
@@ -273,7 +273,7 @@ def test_evicted_publications_are_not_recovered(lab: RedisLab, servers: list[Red
 
 
 def test_keys_of_other_versions_are_neither_read_nor_changed(lab: RedisLab, servers: list[RedisServer]) -> None:
-    """Before there were positions, `history.NAME` was the list of a history."""
+    """In releases without positions, the list `history.NAME` was a history."""
     old = f"{lab.settings.prefix}.history.news"
     servers[0].ask("LPUSH", old, b"0" * 16 + msgspec.msgpack.encode([1, 1, "old", b"1", "", None]))
     engine = lab.listen().engine
@@ -303,7 +303,7 @@ def test_batch_returns_an_outcome_for_each_publication(lab: RedisLab, servers: l
     assert uids(engine) == ["4", "1"]
 
 
-def test_nodes_with_other_prefixes_or_databases_keep_to_themselves(servers: list[RedisServer]) -> None:
+def test_nodes_with_other_prefixes_or_databases_are_independent(servers: list[RedisServer]) -> None:
     here, there = RedisLab(servers[:1]), RedisLab(servers[:1])
     try:
         near, far = here.listen(), there.listen()
@@ -354,14 +354,14 @@ def certificate(server: RedisServer) -> str:
 
 
 def works(*shards: ShardSettings) -> bool:
-    """Whether an engine can publish to itself there."""
+    """Return whether an engine can publish to itself on a server."""
     lab = RedisLab([])
     lab.settings = RedisSettings(shards, timeouts=Timeouts(connect=0.5, read=1))
     try:
         listener = lab.listen()
         listener.engine.subscribe("news")
         listener.engine.publish(message(), None)
-        listener.heard(message())
+        listener.expect_events(message())
     except EngineError:
         return False
     finally:
@@ -407,7 +407,7 @@ def test_a_batch_over_two_shards_arrives_in_its_order(servers: list[RedisServer]
         outcomes = listener.engine.publish_all(batch)
         for (_, history, _), outcome in zip(batch, outcomes, strict=True):
             assert isinstance(outcome, type(None) if history is None else StreamPosition)
-        listener.heard(*(publication for publication, _, _ in batch))
+        listener.expect_events(*(publication for publication, _, _ in batch))
     finally:
         lab.close()
 

@@ -1,4 +1,4 @@
-"""What is read of a history ends before what cannot be a part of it."""
+"""A history is read up to the first entry that cannot be a part of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jump consistent hashing: even, and moving as little as can be."""
+"""Jump consistent hashing: an even distribution, and as few moved keys as possible."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gentrifugo.engines.redis.jump import bucket, jump
 CHANNELS = [f"news:{number}" for number in range(6000)]
 
 
-def test_one_bucket_has_everything() -> None:
+def test_single_bucket_has_all_keys() -> None:
     assert {bucket(channel, 1) for channel in CHANNELS} == {0}
 
 

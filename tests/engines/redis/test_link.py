@@ -1,4 +1,4 @@
-"""A link opens its connection again when it breaks, and the links to one server end each other's pauses."""
+"""A link reopens a lost connection, and ends the retry delays of other links to the same server."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_earlier_reconnect_does_not_shorten_a_later_delay() -> None:
 
 
 class Broken(Dialled):
-    """Raises what no connection raises, once."""
+    """A link that once raises an unexpected exception."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,4 +74,4 @@ def test_after_an_unexpected_exception_the_link_connects_again(
     pipeline.start()
     assert pipeline.wait_ready(5)
     pipeline.stop()
-    assert "test: unexpected exception; reconnecting in 0.01 s" in caplog.text
+    assert "test: internal error; reconnecting in 0.01 s" in caplog.text

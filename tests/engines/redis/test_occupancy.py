@@ -1,4 +1,4 @@
-"""Channels that come and go are told in the end, whatever happens to nodes and servers meanwhile."""
+"""Changes of occupancy are finally reported, even if nodes and servers fail in the meantime."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServ
 
 @pytest.fixture
 def server(servers: list[RedisServer]) -> Iterator[RedisServer]:
-    """The server of the first shard. It is well again after the test."""
+    """The server of the first shard. It is restored after the test."""
     yield servers[0]
     servers[0].thaw()
     servers[0].ask("CONFIG", "SET", "min-replicas-to-write", "0")
@@ -62,7 +62,7 @@ def occupancy_of(listener: Listener) -> ShardOccupancy:
 
 
 def occupied(lab: RedisLab, channel: str = "news", longest: float = 1) -> Listener:
-    """A node with a subscriber in a channel, which it was told."""
+    """A node with a subscriber in a channel, for which occupancy was reported."""
     node = lab.listen(longest)
     node.engine.subscribe(channel)
     eventually(lambda: node.occupancy == [(channel, True)])
@@ -70,19 +70,19 @@ def occupied(lab: RedisLab, channel: str = "news", longest: float = 1) -> Listen
 
 
 def leave(node: Listener, channel: str = "news") -> None:
-    """The last subscriber leaves, whether or not Redis is there."""
+    """Unsubscribe the last subscriber, even if Redis is unavailable."""
     with suppress(EngineError):
         node.engine.unsubscribe(channel)
 
 
-def is_told(node: Listener, *occupied: bool, channel: str = "news") -> None:
-    """Check that this is told of a channel."""
+def check_report(node: Listener, *occupied: bool, channel: str = "news") -> None:
+    """Check that this state of a channel is reported."""
     expected = [(channel, is_occupied) for is_occupied in occupied]
     eventually(lambda: [told for told in node.occupancy if told[0] == channel] == expected, within=10)
 
 
-def is_told_last(node: Listener, channel: str) -> None:
-    """Check that the last that is told is that nobody is subscribed to the channel any more."""
+def check_last_report(node: Listener, channel: str) -> None:
+    """Check that the last report says that the channel is vacated."""
     eventually(lambda: node.occupancy[-1] == (channel, False))
 
 
@@ -97,8 +97,8 @@ def test_changes_refused_by_redis_are_reported_when_writes_succeed(lab: RedisLab
     gevent.sleep(0.5)
     assert ("chat", True) not in node.occupancy
     server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
-    is_told(node, True, channel="chat")
-    is_told(node, True, False)
+    check_report(node, True, channel="chat")
+    check_report(node, True, False)
 
 
 def test_comparison_interrupted_by_connection_loss_is_repeated(lab: RedisLab, server: RedisServer) -> None:
@@ -122,7 +122,7 @@ def test_reported_change_is_not_repeated_after_connection_loss(lab: RedisLab, se
     gevent.sleep(0.3)
     server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
     node.engine.unsubscribe("news")
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 def test_abandoned_unsubscribe_is_reported(lab: RedisLab, server: RedisServer) -> None:
@@ -131,26 +131,26 @@ def test_abandoned_unsubscribe_is_reported(lab: RedisLab, server: RedisServer) -
     with gevent.Timeout(0.1, False):  # type: ignore[arg-type]  # False: end the block silently
         node.engine.unsubscribe("news")
     server.thaw()
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 def test_scripts_are_loaded_again_after_redis_has_lost_them(lab: RedisLab, server: RedisServer) -> None:
     node = lab.listen(longest=1)
     server.ask("SCRIPT", "FLUSH")
     node.engine.subscribe("news")
-    is_told(node, True)
+    check_report(node, True)
     server.ask("SCRIPT", "FLUSH")
     server.ask("SADD", f"{lab.settings.prefix}.occupied", "left")
-    is_told(node, False, channel="left")
+    check_report(node, False, channel="left")
     node.engine.unsubscribe("news")
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 # -- a node that is away
 
 
 def cut(node: Listener, server: RedisServer, patch: pytest.MonkeyPatch) -> None:
-    """Break the subscriptions of a node, and let none come back until the patch is undone."""
+    """Close the subscription connection of a node, and prevent reconnecting until the patch is undone."""
 
     def dial() -> RedisConnection:
         raise ConnectionLost("away")
@@ -189,7 +189,7 @@ def test_long_connection_loss_reports_the_current_state(lab: RedisLab, server: R
 def test_disconnected_node_does_not_report_its_own_channels_as_vacated(
     lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It finds out before all others that its subscriptions are broken."""
+    """The node detects before all others that its subscriptions are lost."""
     monkeypatch.setattr(occupancy, "MIN_EMPTY_TIME", LONG)
     node = lab.listen(longest=LONG)
     node.gate.clear()
@@ -201,11 +201,11 @@ def test_disconnected_node_does_not_report_its_own_channels_as_vacated(
         gevent.sleep(0.5)
     eventually(lambda: shard_of(node).subscriber.is_ready)
     node.engine.unsubscribe("news")
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 def test_local_subscribers_take_precedence_over_the_state_in_redis(lab: RedisLab, server: RedisServer) -> None:
-    """The connection of its subscriptions has ended, and it has not noticed."""
+    """The node has not noticed yet that the connection of its subscriptions has ended."""
     node = occupied(lab)
     for _ in range(10):
         server.ask("CLIENT", "KILL", "TYPE", "pubsub")
@@ -213,7 +213,7 @@ def test_local_subscribers_take_precedence_over_the_state_in_redis(lab: RedisLab
         gevent.sleep(0.05)
         eventually(lambda: shard_of(node).subscriber.is_ready)
     node.engine.unsubscribe("news")
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 # -- a server that has forgotten
@@ -222,9 +222,9 @@ def test_local_subscribers_take_precedence_over_the_state_in_redis(lab: RedisLab
 def test_redis_restart_without_data_reports_the_current_state(lab: RedisLab, server: RedisServer) -> None:
     node = occupied(lab)
     server.restart()
-    is_told(node, True, True)
+    check_report(node, True, True)
     node.engine.unsubscribe("news")
-    is_told(node, True, True, False)
+    check_report(node, True, True, False)
 
 
 def test_unsubscribe_during_data_loss_is_reported(lab: RedisLab, server: RedisServer) -> None:
@@ -232,7 +232,7 @@ def test_unsubscribe_during_data_loss_is_reported(lab: RedisLab, server: RedisSe
     server.kill()
     leave(node)
     server.start()
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 def test_unsubscribe_during_a_report_and_data_loss_is_reported(lab: RedisLab, server: RedisServer) -> None:
@@ -244,13 +244,13 @@ def test_unsubscribe_during_a_report_and_data_loss_is_reported(lab: RedisLab, se
     leave(node)
     server.start()
     node.gate.set()
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 def test_old_data_of_a_restarted_server_is_corrected(
     tmp_path: Path, lab: RedisLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with snapshots every few minutes: it takes for occupied what was told to be empty since."""
+    """For example with snapshots every few minutes: the data contains channels as occupied that were vacated since."""
     with redis_server(tmp_path, "--save", "3600 1") as server:
         lab.settings = RedisSettings(
             (ShardSettings(ServerAddress("127.0.0.1", server.port)),), prefix=lab.settings.prefix
@@ -258,26 +258,26 @@ def test_old_data_of_a_restarted_server_is_corrected(
         node = lab.listen(longest=1)
         for channel in ("stays", "returns", "left"):
             node.engine.subscribe(channel)
-            is_told(node, True, channel=channel)
+            check_report(node, True, channel=channel)
         server.ask("SAVE")
         for channel in ("returns", "left"):
             node.engine.unsubscribe(channel)
-            is_told(node, True, False, channel=channel)
+            check_report(node, True, False, channel=channel)
         node.engine.subscribe("newest")
-        is_told(node, True, channel="newest")
+        check_report(node, True, channel="newest")
         monkeypatch.setattr(occupancy, "MIN_EMPTY_TIME", 1)
         server.kill()
         eventually(lambda: shard_of(node).subscriber.unavailable_reason)
         server.start()
         eventually(lambda: shard_of(node).subscriber.is_ready)
         node.engine.subscribe("returns")
-        is_told(node, True, False, True, channel="returns")
-        is_told(node, True, False, False, channel="left")
-        is_told(node, True, True, channel="newest")
-        is_told(node, True, channel="stays")
+        check_report(node, True, False, True, channel="returns")
+        check_report(node, True, False, False, channel="left")
+        check_report(node, True, True, channel="newest")
+        check_report(node, True, channel="stays")
         for channel in ("stays", "returns", "newest"):
             node.engine.unsubscribe(channel)
-            is_told_last(node, channel)
+            check_last_report(node, channel)
         assert not server.ask(
             "EXISTS", *(f"{lab.settings.prefix}.occupied{more}" for more in ("", ".before", ".empty"))
         )
@@ -285,21 +285,21 @@ def test_old_data_of_a_restarted_server_is_corrected(
 
 
 def test_reports_stay_correct_after_several_failovers(lab: RedisLab, server: RedisServer) -> None:
-    """The second begins before all channels have been looked at in the first."""
+    """The second failover begins before all channels have been compared after the first one."""
     node = lab.listen(longest=1)
     for channel in ("one", "two", "three"):
         node.engine.subscribe(channel)
-        is_told(node, True, channel=channel)
+        check_report(node, True, channel=channel)
     for channel in ("one", "two"):
         server.ask("HSET", f"{lab.settings.prefix}.epoch", "id", f"after {channel}")
         node.engine.unsubscribe(channel)
-        is_told(node, True, False, channel=channel)
+        check_report(node, True, False, channel=channel)
         node.engine.subscribe(f"since {channel}")
-        is_told(node, True, channel=f"since {channel}")
+        check_report(node, True, channel=f"since {channel}")
     assert set(server.ask("SMEMBERS", f"{lab.settings.prefix}.occupied.before")) == {b"three", b"since one"}
     for channel in ("three", "since one", "since two"):
         node.engine.unsubscribe(channel)
-        is_told(node, True, False, channel=channel)
+        check_report(node, True, False, channel=channel)
     assert not server.ask("EXISTS", f"{lab.settings.prefix}.occupied.before")
 
 
@@ -307,11 +307,11 @@ def test_unsubscribe_after_data_loss_is_reported(lab: RedisLab, server: RedisSer
     node = occupied(lab)
     server.ask("FLUSHALL")
     node.engine.unsubscribe("news")
-    is_told(node, True, False)
+    check_report(node, True, False)
 
 
 def test_a_replica_takes_over(tmp_path: Path, lab: RedisLab) -> None:
-    """It knows what was told, and at first nobody is subscribed to anything there."""
+    """The replica has the reports, and at first no node is subscribed there."""
     master = RedisServer(tmp_path, "--repl-diskless-sync-delay", "0")
     replica = RedisServer(tmp_path, "--replicaof", "127.0.0.1", str(master.port), "--repl-diskless-sync-delay", "0")
     sentinel = Sentinel(tmp_path, {"main": master})
@@ -323,15 +323,15 @@ def test_a_replica_takes_over(tmp_path: Path, lab: RedisLab) -> None:
         )
         node = occupied(lab)
         node.engine.subscribe("left")
-        is_told(node, True, channel="left")
+        check_report(node, True, channel="left")
         eventually(lambda: replica.ask("SCARD", f"{lab.settings.prefix}.occupied") == 2)
         master.kill()
         leave(node, "left")
         eventually(lambda: shard_of(node).subscriber.unavailable_reason)
         eventually(lambda: shard_of(node).subscriber.is_ready, within=45)
-        is_told(node, True, False, channel="left")
+        check_report(node, True, False, channel="left")
         node.engine.unsubscribe("news")
-        is_told(node, True, False)
+        check_report(node, True, False)
     finally:
         lab.close()
         stop([sentinel, replica, master])
@@ -341,7 +341,7 @@ def test_a_replica_takes_over(tmp_path: Path, lab: RedisLab) -> None:
 
 
 def kill(listener: Listener) -> None:
-    """End an engine without its leave: what it does in Redis stays half done."""
+    """Kill an engine, whose work in Redis stays incomplete."""
     told = occupancy_of(listener)
     told._pool.kill(block=False)
     told._changed.clear()
@@ -370,13 +370,13 @@ def test_report_of_a_stopped_node_is_repeated(lab: RedisLab, monkeypatch: pytest
     eventually(lambda: first.occupancy)
     second.engine.subscribe("news")
     first.engine.stop()
-    is_told(second, True)
+    check_report(second, True)
 
 
 def test_one_sweep_finds_all_overdue_reports(
     lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a big node leaves it when it is killed while Redis has just come back."""
+    """This happens if a node with many channels is killed while Redis has just restarted."""
     monkeypatch.setattr(occupancy, "SWEEP_INTERVAL", LONG)
     monkeypatch.setattr(occupancy, "LEASE_MARGIN", LONG)  # 3000 comparisons at once take longer than one
     channels = [f"channel{number}" for number in range(3000)]
@@ -395,7 +395,7 @@ def test_a_name_that_is_not_utf_8_does_not_end_the_sweeps(
     node = lab.listen(longest=LONG)
     eventually(lambda: "not UTF-8" in caplog.text, within=10)
     server.ask("SADD", names, "news")
-    is_told(node, False)
+    check_report(node, False)
 
 
 def test_many_empty_channels_are_found_in_steps(
@@ -414,8 +414,8 @@ def test_many_empty_channels_are_found_in_steps(
 # -- everything at once
 
 
-class Witness(Listener):
-    """Keeps what all nodes are told in one list; takes a while for it."""
+class ReportRecorder(Listener):
+    """A handler that records the reports of all nodes in one list, after a short delay."""
 
     def __init__(self, lab: RedisLab, told: list[tuple[str, bool]]) -> None:
         super().__init__(lab.make())
@@ -429,8 +429,8 @@ class Witness(Listener):
         return super().handle_occupancy(channel, is_occupied)
 
 
-def come_and_go(node: Listener, channels: list[str], end: float) -> None:
-    """Subscribe and unsubscribe at random until it is time, and unsubscribe from all in the end."""
+def subscribe_at_random(node: Listener, channels: list[str], end: float) -> None:
+    """Subscribe and unsubscribe at random for some time, and finally unsubscribe from all channels."""
     here: set[str] = set()
     while time.monotonic() < end:
         channel = random.choice(channels)
@@ -452,15 +452,15 @@ def come_and_go(node: Listener, channels: list[str], end: float) -> None:
 def test_reports_of_random_subscribers_on_several_nodes_are_correct(
     servers: list[RedisServer], monkeypatch: pytest.MonkeyPatch, nothing_left_behind: None, faults: bool
 ) -> None:
-    """Whoever crosses whom, what is told ends with what is true, and alternates unless connections break."""
+    """In any order of events, the last report is true, and reports alternate unless connections are lost."""
     lab = RedisLab(servers)
     lab.hurry(monkeypatch)
     told: list[tuple[str, bool]] = []
     try:
-        nodes = [Witness(lab, told) for _ in range(3)]
+        nodes = [ReportRecorder(lab, told) for _ in range(3)]
         channels = [f"channel{number}" for number in range(4)]
         end = time.monotonic() + 1.5
-        going = [gevent.spawn(come_and_go, node, channels, end) for node in nodes]
+        going = [gevent.spawn(subscribe_at_random, node, channels, end) for node in nodes]
         while faults and time.monotonic() < end:
             gevent.sleep(0.2)
             for server in servers:
@@ -483,11 +483,11 @@ def test_reports_of_random_subscribers_on_several_nodes_are_correct(
 def test_old_comparison_is_repeated_before_the_report(
     lab: RedisLab, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when this process stood still between the two."""
+    """For example if the process was suspended between comparison and report."""
     monkeypatch.setattr(occupancy, "LEASE_MARGIN", -1)
     node = lab.listen(1)
     node.engine.subscribe("news")
     eventually(lambda: not occupancy_of(node).has_pending_notifications)
     assert node.occupancy == []
     monkeypatch.setattr(occupancy, "LEASE_MARGIN", 0.1)
-    is_told(node, True)
+    check_report(node, True)

@@ -82,7 +82,7 @@ def test_a_connection_has_its_user_its_database_and_a_name(
         ({"password": "open sesame", "db": 99}, "DB index is out of range"),
     ],
 )
-def test_a_server_that_refuses_the_login_says_why(redis: RedisServer, login: dict[str, Any], says: str) -> None:
+def test_refused_login_is_reported_with_the_reason(redis: RedisServer, login: dict[str, Any], says: str) -> None:
     address = ServerAddress("127.0.0.1", redis.port)
     text = reason(address, ShardSettings(address, **login))
     assert says in text

@@ -1,4 +1,4 @@
-"""A user of Redis with the documented permissions alone is enough, and errors name those that are missing."""
+"""The documented permissions are sufficient for a Redis user, and errors name missing permissions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server with a password and no users, as hosts give it."""
+    """A server with a password and no users, as some providers configure it."""
     with redis_server(tmp_path_factory.mktemp("redis"), "--requirepass", PASSWORD) as server:
         yield server
 

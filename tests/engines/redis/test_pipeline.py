@@ -1,4 +1,4 @@
-"""Commands that wait together go together, and every caller has its own answer or an error."""
+"""Waiting commands are sent together, and every caller receives its own reply or an error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["nothing_left_behind"]
 
 
 class Dialled:
-    """Gives connections until there are none left; then Redis is away."""
+    """A dialler that returns the given connections, and then fails like an unavailable Redis."""
 
     def __init__(self) -> None:
         self.connections = [FakeConnection()]
@@ -49,7 +49,7 @@ def pipeline(dial: Dialled, nothing_left_behind: None) -> Iterator[Pipeline]:
 
 
 def ask_in_greenlets(pipeline: Pipeline, *names: str) -> list[gevent.Greenlet[..., object]]:
-    """Callers that come back with the reply, or with the text of the error."""
+    """Start greenlets that return the reply or the text of the error."""
     asking = [gevent.spawn(ask, pipeline, name) for name in names]
     settle()
     return asking
@@ -94,7 +94,7 @@ def test_scripts_that_redis_has_forgotten_are_loaded_and_run_again(pipeline: Pip
 
 
 def test_commands_in_flight_fail_when_the_connection_breaks(pipeline: Pipeline, dial: Dialled) -> None:
-    """It may have been carried out. What waited behind it goes over the next connection."""
+    """Such a command may have been carried out. Commands that were not sent yet use the next connection."""
     asking = ask_in_greenlets(pipeline, "a")
     asking += ask_in_greenlets(pipeline, "b")
     dial.connections.append(FakeConnection())
@@ -144,8 +144,8 @@ def test_every_call_has_a_timeout(pipeline: Pipeline, dial: Dialled) -> None:
     assert outcome(asking[0]) == b"3"
 
 
-def test_a_time_limit_of_the_caller_is_the_callers(pipeline: Pipeline, dial: Dialled) -> None:
-    """A hook that has taken too long must not hear that Redis is slow. What it asked is not carried out any more."""
+def test_timeout_of_the_caller_is_raised_unchanged(pipeline: Pipeline, dial: Dialled) -> None:
+    """A hook that exceeds its own timeout must not receive an error about Redis. Its command is not sent any more."""
     (first,) = ask_in_greenlets(pipeline, "a")
     with pytest.raises(gevent.Timeout) as caught, gevent.Timeout(0.01) as limit:
         pipeline.ask("GET", "b")

@@ -61,7 +61,7 @@ def sentinels(nothing_left_behind: None) -> Iterator[list[SmallSentinel]]:
         sentinel.stop()
 
 
-def test_sentinels_are_asked_in_order_and_the_successful_one_first_next_time(sentinels: list[SmallSentinel]) -> None:
+def test_sentinels_are_queried_in_order_beginning_with_the_last_successful_one(sentinels: list[SmallSentinel]) -> None:
     ignorant, knowing = sentinels
     away = ServerAddress("127.0.0.1", free_port())
     finder = MasterFinder(Sentinels("main", (away, ignorant.address, knowing.address)), TIMEOUTS)

@@ -1,4 +1,4 @@
-"""One shard while its server, its subscriptions or its user do not work."""
+"""One shard with failures of its server, its subscriptions or its user."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TIMEOUTS = Timeouts(connect=0.2, read=0.5, write=0.2)
 
 
 class Handler(Bus):
-    """Keeps control messages; the first of them fails."""
+    """A handler that records control messages, and fails for the first one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,13 +58,13 @@ def publish(shard: Shard, uid: str) -> None:
     shard.pipeline.ask(*commands.publish(shard.keys, Publication(uid, "news", b"{}"), KEPT))
 
 
-def test_a_message_that_its_handler_fails_with_costs_no_other(shard: Shard, caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_handler_does_not_prevent_further_messages(shard: Shard, caplog: pytest.LogCaptureFixture) -> None:
     handler = shard._handler
     assert isinstance(handler, Handler)
     for message in (b"first", b"second"):
         shard.pipeline.ask("PUBLISH", shard.keys.control, message)
     eventually(lambda: handler.controls == [b"first", b"second"])
-    assert "cannot handle a message: unexpected exception" in caplog.text
+    assert "cannot handle a message: internal error" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -87,7 +87,7 @@ def test_wait_for_an_echo_ends_when_the_connection_breaks(shard: Shard) -> None:
 
 
 class TestPassedHistory:
-    """The history of a channel, when this node has handled all of it."""
+    """Reading a history after this node has handled all its publications."""
 
     def test_history_is_refused_while_redis_is_unreachable(self, shard: Shard, server: RedisServer) -> None:
         shard.subscribe("news")

@@ -1,4 +1,4 @@
-"""A reply of Redis about a stream counts as complete only if every entry says so itself."""
+"""A reply of Redis about a stream is complete only if every entry has the expected position."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_recovery_that_redis_refuses_is_empty() -> None:
     assert recovery_of(found([entry(3), entry(2)], is_valid=0), StreamPosition(1, EPOCH)) == ((), TOP, False)
 
 
-def test_a_stream_is_in_the_order_that_was_asked_for() -> None:
+def test_stream_has_the_requested_order() -> None:
     forward, reverse = (stream_of(found([entry(3), entry(2)]), HistoryFilter(ALL, None, way)) for way in (False, True))
     assert [publication.offset for publication in forward.publications] == [2, 3]
     assert [publication.offset for publication in reverse.publications] == [3, 2]
@@ -126,13 +126,13 @@ def test_a_batch_has_positions_also_when_redis_has_forgotten_the_scripts(
         outside.close()
 
 
-def test_a_publication_is_kept_as_it_is_sent(lab: RedisLab) -> None:
-    """So a late delivery from the history is the same as a live one."""
+def test_stored_publication_equals_the_sent_one(lab: RedisLab) -> None:
+    """So a publication from the history is the same as a live one."""
     listener = lab.listen()
     listener.engine.subscribe("news")
     tagged = message()._replace(tags={"a": "b"})
     position = listener.engine.publish(tagged, kept())
-    listener.heard(tagged)
+    listener.expect_events(tagged)
     assert list(listener.engine.history("news")) == listener.events
     (event,) = listener.events
     assert isinstance(event, Publication)

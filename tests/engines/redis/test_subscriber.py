@@ -1,4 +1,4 @@
-"""Subscriptions go together, come back together, and a gap is told."""
+"""Subscriptions are sent and restored together, and a gap is reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["nothing_left_behind"]
 
 
 class Reader:
-    """Keeps what the subscriber tells."""
+    """A handler that records the calls of the subscriber."""
 
     def __init__(self) -> None:
         self.told: list[object] = []
@@ -85,7 +85,7 @@ def test_subscriptions_that_wait_together_are_one_command(
     eventually(lambda: reader.told == [(b"b", b"data")])
 
 
-def test_all_subscriptions_come_back_in_batches(subscriber: Subscriber, dial: Dialled, reader: Reader) -> None:
+def test_all_subscriptions_are_restored_in_batches(subscriber: Subscriber, dial: Dialled, reader: Reader) -> None:
     names = [b"%d" % number for number in range(2 * NAMES_PER_COMMAND)]
     subscribing = subscribe_in_greenlets(subscriber, *names)
     confirm(dial.made[0], *names)
@@ -103,14 +103,14 @@ def test_all_subscriptions_come_back_in_batches(subscriber: Subscriber, dial: Di
     assert reader.told[1:] == [("return", name) for name in (b"control", *names)]
 
 
-def test_a_subscription_that_is_not_confirmed_is_refused_and_taken_back(subscriber: Subscriber, dial: Dialled) -> None:
+def test_unconfirmed_subscription_fails_and_is_undone(subscriber: Subscriber, dial: Dialled) -> None:
     with pytest.raises(EngineError, match=r"no reply within 0\.3 s"):
         subscriber.subscribe(b"a")
     assert not subscriber.is_wanted(b"a")
     eventually(lambda: dial.made[0].batches[-1] == [("UNSUBSCRIBE", b"a")])
 
 
-def test_a_time_limit_of_the_caller_is_the_callers_and_takes_the_subscription_back(
+def test_timeout_of_the_caller_is_raised_unchanged_and_undoes_the_subscription(
     subscriber: Subscriber, dial: Dialled
 ) -> None:
     with pytest.raises(gevent.Timeout) as caught, gevent.Timeout(0.01) as limit:

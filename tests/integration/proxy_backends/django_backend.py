@@ -55,7 +55,7 @@ def rpc(request: HttpRequest) -> JsonResponse:
 
 
 def protected(request: HttpRequest) -> JsonResponse:
-    """Return a view that the CSRF protection does not let the server reach."""
+    """Return an empty result, unless the CSRF protection refuses the request."""
     return JsonResponse({"result": {}})
 
 
@@ -63,7 +63,7 @@ urlpatterns = [path(view.__name__, view) for view in (connect, subscribe, publis
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """Serves each request in a thread of its own."""
+    """Serves each request in a separate thread."""
 
     daemon_threads = True
 

@@ -1,4 +1,4 @@
-"""What a case is made of: bytes a peer sends, how it leaves, and what must come of it."""
+"""The parts of a case: the bytes that a peer sends, how it disconnects, and the expected answer."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def frame(
     length_size: int | None = None,
     length: int | None = None,
 ) -> bytes:
-    """Return a frame, right or wrong.
+    """Return a valid or invalid frame.
 
-    `length_size` is 0, 2 or 8 bytes (the shortest by default), `length` what it claims.
+    `length_size` is 0, 2 or 8 bytes (the shortest by default), `length` the length in the header.
     """
     size = len(payload) if length is None else length
     if length_size is None:
@@ -72,7 +72,7 @@ def text(payload: bytes | str) -> bytes:
 
 
 def ping_of_size(size: int) -> bytes:
-    """Return a ping command of so many bytes; 60 at least."""
+    """Return a ping command with this number of bytes, at least 60."""
     empty = command("ping", {"data": ""})
     return empty.replace(b'""', b'"' + b"x" * (size - len(empty)) + b'"')
 
@@ -118,7 +118,7 @@ def disconnect_abruptly(sock: socket.socket) -> None:
 
 
 def reset(sock: socket.socket) -> None:
-    """Go with a reset instead of a proper end, as a crashed peer does."""
+    """Close the connection with a reset, like a crashed peer."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
@@ -139,7 +139,7 @@ class Peer:
         self.client = WebSocketClient(self.sock, {}, b"")
 
     def send(self, step: Step) -> None:
-        """Send what the server takes; that it does not want the rest is for the expectation to judge."""
+        """Send all data that the server accepts; the expectation checks whether it may refuse the rest."""
         pieces = [step] if isinstance(step, bytes) else _pieces(step)
         pause = 0.0 if isinstance(step, bytes) else step.pause
         try:
@@ -151,12 +151,12 @@ class Peer:
             pass
 
     def open(self) -> None:
-        """Shake hands."""
+        """Complete the WebSocket handshake."""
         self.send(handshake())
         Accepted().check(self)
 
     def connect(self) -> None:
-        """Shake hands and send `connect`."""
+        """Complete the WebSocket handshake and send `connect`."""
         self.open()
         self.send(text(command("connect", connect_params("mallory"), uid="connect")))
         reply = self.client.recv_json()
@@ -176,7 +176,7 @@ class Peer:
         return status, headers, rest[:size]
 
     def assert_ended(self, within: float = PATIENCE) -> None:
-        """The server ends the connection and says nothing more."""
+        """Check that the server closes the connection without sending more data."""
         try:
             unexpected = self.client.recv_frame(within)
         except Closed:
@@ -184,7 +184,7 @@ class Peer:
         raise AssertionError(f"a frame after the end: {unexpected}")
 
     def assert_alive(self) -> None:
-        """The connection still answers a ping."""
+        """Check that the connection still answers a ping."""
         self.send(frame(PING, b"still there?"))
         while (answer := self.client.recv_frame()) != Frame(PONG, b"still there?"):
             assert answer.opcode in (TEXT, BINARY), f"unexpected {answer}"
@@ -220,15 +220,15 @@ def _pieces(step: Chopped) -> list[bytes]:
 
 
 class Expectation(Protocol):
-    """What must come of a case."""
+    """The expected result of a case."""
 
     def check(self, peer: Peer) -> None:
-        """Fails when something else comes."""
+        """Raise AssertionError for another result."""
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """The handshake succeeds; then `then`, or just an answer to a ping."""
+    """The handshake succeeds; then `then` is checked, or only the answer to a ping."""
 
     then: Expectation | None = None
 
@@ -242,7 +242,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Refused:
-    """An HTTP answer with a text that says why, and the end."""
+    """An HTTP response with the reason, and the end of the connection."""
 
     status: int
     has_body: bool = True
@@ -261,7 +261,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Answered:
-    """An HTTP answer like any other: a request may follow."""
+    """An HTTP response after which another request may follow."""
 
     status: int
 
@@ -272,7 +272,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class ClosedWith:
-    """A close frame with this code, and the end; for 3000 also the reason that v1 clients read."""
+    """A close frame with this code, and the end of the connection; for 3000 also the reason for v1 clients."""
 
     code: int | None
     reason: str = ""
@@ -287,7 +287,7 @@ class ClosedWith:
 
 @dataclass(frozen=True)
 class Replied:
-    """A reply to the command with the uid `1`, with these fields, and the connection goes on."""
+    """A reply to the command with the uid `1`, with these fields; the connection stays open."""
 
     error: str | None = None
     body: Any = None
@@ -301,7 +301,7 @@ class Replied:
 
 
 def _find_reply(client: WebSocketClient) -> dict[str, Any]:
-    """Return the reply to the command with the uid `1`; what comes before it is skipped."""
+    """Return the reply to the command with the uid `1`; earlier messages are skipped."""
     while True:
         came = client.recv_json()
         if isinstance(came, dict) and came.get("uid") == "1":
@@ -310,7 +310,7 @@ def _find_reply(client: WebSocketClient) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Frames:
-    """Exactly these frames, in this order; then `then`, if anything is to follow."""
+    """Exactly these frames, in this order; then `then` is checked, if given."""
 
     frames: tuple[Frame, ...]
     then: Expectation | None = None
@@ -324,7 +324,7 @@ class Frames:
 
 @dataclass(frozen=True)
 class Alive:
-    """Nothing; a ping is still answered."""
+    """No answer; a ping is still answered."""
 
     def check(self, peer: Peer) -> None:
         peer.assert_alive()
@@ -332,7 +332,7 @@ class Alive:
 
 @dataclass(frozen=True)
 class Silence:
-    """Nothing for a while: the server waits for the rest."""
+    """No answer for some time: the server waits for the rest."""
 
     def check(self, peer: Peer) -> None:
         peer.client.assert_quiet(QUIET)
@@ -340,7 +340,7 @@ class Silence:
 
 @dataclass(frozen=True)
 class Ended:
-    """The end, without an answer."""
+    """The end of the connection, without an answer."""
 
     def check(self, peer: Peer) -> None:
         peer.assert_ended()
@@ -348,7 +348,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class EndedAfterAll:
-    """The end, after whatever still came."""
+    """The end of the connection, after any messages."""
 
     def check(self, peer: Peer) -> None:
         peer.sock.settimeout(seconds(2 * PATIENCE))
@@ -359,7 +359,7 @@ class EndedAfterAll:
 
 @dataclass(frozen=True)
 class EndedInTime:
-    """The end some time after a close frame that the peer leaves without an answer."""
+    """The end of the connection some time after a close frame that the peer does not answer."""
 
     code: int
 
@@ -371,10 +371,10 @@ class EndedInTime:
 
 @dataclass(frozen=True)
 class Whatever:
-    """The peer has gone, so nobody hears the server; that it survives is seen elsewhere."""
+    """Any result, because the peer has disconnected; other tests check that the server continues."""
 
     def check(self, peer: Peer) -> None:
-        """Nothing to check."""
+        """Check nothing, because there is no answer."""
 
 
 # -- the whole
@@ -391,7 +391,7 @@ BEGIN_CONNECTED: Callable[[Peer], None] = Peer.connect
 
 @dataclass(frozen=True)
 class Case:
-    """One misbehaving (or just unusual) peer, from its connection to its end."""
+    """One misbehaving or unusual peer, from its connection to its end."""
 
     name: str
     steps: Sequence[Step]
@@ -401,7 +401,7 @@ class Case:
     """How the peer goes before it looks at what came."""
 
     def play(self, host: str, port: int) -> None:
-        """Do it, and fail when what comes is not what is expected."""
+        """Run the case, and raise AssertionError for an unexpected result."""
         peer = Peer(host, port)
         try:
             self.begin(peer)

@@ -1,4 +1,4 @@
-"""How peers say goodbye: codes and reasons, right and wrong, and what else they send then."""
+"""Close frames of peers: valid and invalid codes and reasons, and data after them."""
 
 from __future__ import annotations
 

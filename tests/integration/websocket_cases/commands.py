@@ -1,4 +1,4 @@
-"""What may stand in the frames: JSON that is none, JSON that is extreme, and wrong types everywhere."""
+"""Contents of frames: invalid JSON, extreme JSON, and wrong types in all fields."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _deep(opening: str, closing: str, depth: int) -> str:
 
 
 def _publish(data: str) -> bytes:
-    """Return a subscription, and a publish of what stands for data, into a channel that others listen to."""
+    """Return a subscribe command, and a publish command with this data into a channel that other clients receive."""
     subscribe = text(command("subscribe", {"channel": "room"}, uid="subscribe"))
     return subscribe + text('{"uid":"1","method":"publish","params":{"channel":"room","data":' + data + "}}")
 

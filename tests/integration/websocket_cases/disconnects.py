@@ -1,4 +1,4 @@
-"""Peers that go without a word, at every stage: with a proper end of the connection, with a reset, or by halves."""
+"""Peers that disconnect without a close frame, at every stage: by closing, with a reset, or by half-closing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handshakes: what opens a WebSocket, what is refused and with which status, and what never becomes a request."""
+"""Handshakes: accepted ones, refused ones with their status, and incomplete requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages: fragments, and text that is UTF-8 or is not."""
+"""Messages: fragments, and valid and invalid UTF-8."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INVALID_DATA = ClosedWith(1007)
 
 
 def in_fragments(message: bytes, size: int, between: bytes = b"", opcode: int = TEXT) -> bytes:
-    """Return a message in fragments of `size` bytes, with something between each two of them."""
+    """Return a message in fragments of `size` bytes, with the frame `between` after each."""
     parts = [message[start : start + size] for start in range(0, len(message), size)]
     frames = [
         frame(opcode if number == 1 else CONTINUATION, part, fin=number == len(parts))

@@ -1,4 +1,4 @@
-"""Frames of protocol v2 in JSON: text that is no command, numbers that are too large, wrong types everywhere."""
+"""Frames of protocol v2 in JSON: text that is not a command, numbers that are too large, wrong types in all fields."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def command(method: str, id_: Any = 2, **request: Any) -> bytes:
 
 
 def connect(peer: Peer) -> None:
-    """Shake hands and connect."""
+    """Complete the WebSocket handshake and connect."""
     peer.open()
     peer.send(text(command("connect", 1, token=jwt(sub="mallory"))))
     reply = peer.client.recv_json()

@@ -1,4 +1,4 @@
-"""Frames of protocol v2 that were right before something in them was changed: most are wrong, all are survived."""
+"""Valid frames of protocol v2 with random changes: most are invalid, and the server handles all of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTERNAL_ERRORS = (1011, 3004)
 
 
 def _commands(room: str) -> list[dict[str, Any]]:
-    """Commands on a channel that nobody else uses, since what is changed may be no JSON."""
+    """Commands for a channel that no other client uses, because changed data may be invalid JSON."""
     return [
         {"id": 2, "subscribe": {"channel": room, "recover": True, "offset": 7, "epoch": "abcd", "recoverable": True}},
         {"id": 3, "publish": {"channel": room, "data": {"text": "hello", "n": [1, 2.5, None]}}},
@@ -40,7 +40,7 @@ def _commands(room: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Survived:
-    """The connection goes on, or is closed with a code that blames the peer."""
+    """The connection stays open, or is closed with a code for an error of the peer."""
 
     def check(self, peer: Peer) -> None:
         peer.send(frame(PING, b"still there?"))

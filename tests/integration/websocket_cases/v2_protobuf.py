@@ -37,13 +37,13 @@ METHODS = {
 
 
 def open_binary(peer: Peer) -> None:
-    """Shake hands for Protobuf."""
+    """Complete the WebSocket handshake for Protobuf."""
     peer.send(handshake(target=f"{PATH}?format=protobuf"))
     Accepted().check(peer)
 
 
 def connect(peer: Peer) -> None:
-    """Shake hands for Protobuf, and connect."""
+    """Complete the WebSocket handshake for Protobuf, and connect."""
     open_binary(peer)
     peer.send(frame(BINARY, encode([{"id": 1, "connect": {"token": jwt(sub="mallory")}}], "protobuf")))
     (reply,) = decode(peer.client.recv_frame().payload, "protobuf")
@@ -51,7 +51,7 @@ def connect(peer: Peer) -> None:
 
 
 def field(number: int, wire_type: int, value: bytes = b"") -> bytes:
-    """Return a field as it is on the wire; `value` follows the key as it is."""
+    """Return an encoded field; `value` is appended to the key unchanged."""
     return varint(number << 3 | wire_type) + value
 
 
@@ -61,7 +61,7 @@ def inner(number: int, message: bytes) -> bytes:
 
 
 def whole(message: bytes) -> bytes:
-    """Return a message behind its length."""
+    """Return a message with its length in front."""
     return varint(len(message)) + message
 
 
@@ -71,7 +71,7 @@ ROOM = inner(1, b"room")
 
 @dataclass(frozen=True)
 class RepliedTo:
-    """A reply to the command with the id 2, and the connection goes on."""
+    """A reply to the command with the id 2; the connection stays open."""
 
     format: str
 
@@ -191,7 +191,7 @@ texts = [
 
 
 def _nested(depth: int) -> bytes:
-    """Return a filter of so many levels."""
+    """Return a filter with this number of levels."""
     node = inner(2, b"key")
     for _ in range(depth):
         node = inner(1, b"and") + inner(6, node)

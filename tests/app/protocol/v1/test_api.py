@@ -1,4 +1,4 @@
-"""Behaviour of the commands of backends: every method, every error, and what a request did before it was refused."""
+"""Behaviour of the commands of backends: every method, every error, and effects of a request that is refused later."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ METHODS = ["publish", "broadcast", "unsubscribe", "disconnect", "presence", "his
 
 @pytest.fixture(params=[False, True], ids=["one by one", "in batches"])
 def engine(request: pytest.FixtureRequest) -> FailingEngine:
-    """Backends must not see whether an engine likes publications together."""
+    """Run tests with and without batches of the engine, which backends must not notice."""
     engine = FailingEngine()
     engine.batches = request.param
     return engine
@@ -71,7 +71,7 @@ def call(api: Api, method: str, **params: Any) -> dict[str, Any]:
 
 
 def refused(api: Api, request: bytes) -> str:
-    """Why the request as a whole is refused."""
+    """The reason for which the whole request is refused."""
     with pytest.raises(BadRequest) as error:
         api.process(request)
     return str(error.value)
@@ -169,7 +169,7 @@ def test_commands_without_parameters_ignore_params(api: Api, method: str, params
         ("history", {"channel": {}}, "$.channel"),
     ],
 )
-def test_a_wrong_type_is_refused_with_its_place(api: Api, method: str, params: dict[str, Any], place: str) -> None:
+def test_wrong_type_is_refused_with_its_position(api: Api, method: str, params: dict[str, Any], place: str) -> None:
     assert place in refused(api, json.dumps({"method": method, "params": params}).encode())
 
 
@@ -188,7 +188,7 @@ def test_request_that_is_not_json_carries_out_no_command(api: Api, client: Local
     assert client.received() == []
 
 
-def test_a_request_goes_on_after_an_error(api: Api, client: LocalClient) -> None:
+def test_request_continues_after_an_error(api: Api, client: LocalClient) -> None:
     replies = run(api, publish("unknown:news"), publish("news", "after"))
     assert [reply["error"] for reply in replies] == ["namespace not found", None]
     assert [push["body"]["data"] for push in client.received()] == ["after"]
@@ -284,12 +284,12 @@ def test_publish_reaches_subscribers(api: Api, client: LocalClient) -> None:
     assert push.endswith(f'"channel":"news","data":{data}}}}}'.encode())
 
 
-def test_publish_may_name_a_client_and_a_uid(api: Api, client: LocalClient) -> None:
+def test_publish_may_contain_client_and_uid(api: Api, client: LocalClient) -> None:
     call(api, "publish", channel="news", data=None, client="c9", uid="u9")
     assert client.received()[0]["body"] == {"uid": "u9", "client": "c9", "channel": "news", "data": None}
 
 
-def test_publish_makes_a_uid_where_none_is_given(api: Api, client: LocalClient) -> None:
+def test_publish_creates_a_missing_uid(api: Api, client: LocalClient) -> None:
     for uid in (None, ""):
         call(api, "publish", channel="news", data=1, uid=uid)
     assert len({push["body"]["uid"] for push in client.received()}) == 2
@@ -308,7 +308,7 @@ def test_publish_requires_channel_and_data(api: Api, params: dict[str, Any]) -> 
     assert refused(api, request) == "publish: channel and data are required"
 
 
-def test_publish_into_an_unknown_namespace(api: Api) -> None:
+def test_publish_into_an_unknown_namespace_is_an_error(api: Api) -> None:
     assert call(api, "publish", channel="unknown:news", data=1) == {
         "error": "namespace not found",
         "advice": "fix",
@@ -392,7 +392,7 @@ def test_disconnect_of_a_user_without_connections_is_not_an_error(api: Api) -> N
 
 @pytest.mark.parametrize("method", ["unsubscribe", "disconnect"])
 @pytest.mark.parametrize("params", [{}, {"user": ""}, {"user": None}])
-def test_a_user_is_needed(api: Api, method: str, params: dict[str, Any]) -> None:
+def test_commands_for_users_require_a_user(api: Api, method: str, params: dict[str, Any]) -> None:
     assert call(api, method, **params) == {"error": "invalid message", "body": None}
 
 
@@ -429,7 +429,7 @@ def test_history_lists_messages(api: Api) -> None:
     ("channel", "error"),
     [("news", "not available"), ("unknown:news", "namespace not found"), ("", "invalid message")],
 )
-def test_queries_that_are_refused_come_without_advice(api: Api, method: str, channel: str, error: str) -> None:
+def test_refused_queries_have_no_advice(api: Api, method: str, channel: str, error: str) -> None:
     assert call(api, method, channel=channel) == {"error": error, "body": {"channel": channel, "data": None}}
 
 

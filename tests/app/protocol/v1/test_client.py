@@ -1,4 +1,4 @@
-"""Behaviour of a client's connection, protocol version 1: every command, every error, every way it ends."""
+"""Behaviour of a client's connection, protocol version 1: every command, every error, and every reason for its end."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def client(node: Node) -> LocalClient:
 
 
 def lifetime_ending_in(delay: float) -> tuple[int, float]:
-    """A timestamp for credentials, and the connection_lifetime with which they run out `delay` seconds from now."""
+    """A timestamp for credentials, and the connection_lifetime with which they expire `delay` seconds from now."""
     timestamp = int(time.time())
     return timestamp, time.time() - timestamp + delay
 
@@ -140,7 +140,7 @@ def test_fatal_error_in_an_array_closes_without_replies(client: LocalClient, mes
     assert client.received() == []
 
 
-def test_subscriptions_of_an_array_are_undone_after_a_fatal_error(
+def test_subscriptions_of_an_array_are_removed_after_a_fatal_error(
     client: LocalClient, engine: FailingEngine, node: Node
 ) -> None:
     client.send([{"method": "subscribe", "params": {"channel": "rich:news"}}, {"method": "unknown"}])
@@ -149,7 +149,7 @@ def test_subscriptions_of_an_array_are_undone_after_a_fatal_error(
 
 
 @pytest.mark.parametrize(("size", "reason"), [(100, None), (101, closed("limit exceeded"))])
-def test_a_request_over_the_limit_closes(start: StartNode, size: int, reason: Any) -> None:
+def test_request_over_the_limit_closes_the_connection(start: StartNode, size: int, reason: Any) -> None:
     client = LocalClient(start(client_request_max_size=100, insecure=True))
     client.send(b'{"method":"connect","params":{}}'.ljust(size))
     assert client.close_reason == reason
@@ -204,7 +204,7 @@ def test_unknown_fields_are_ignored(client: LocalClient) -> None:
 # -- connect
 
 
-def test_a_good_token_connects(node: Node) -> None:
+def test_client_connects_with_a_valid_token(node: Node) -> None:
     client = LocalClient(node)
     reply = client.call("connect", **connect_params("alice"))
     body = {"version": VERSION, "client": client.uid, "expires": False, "expired": False, "ttl": 0}
@@ -212,7 +212,7 @@ def test_a_good_token_connects(node: Node) -> None:
     assert [connection.uid for connection in node.hub.user_connections("alice")] == [client.uid]
 
 
-def test_clients_have_ids_of_their_own(node: Node) -> None:
+def test_clients_have_different_ids(node: Node) -> None:
     clients = [LocalClient.connected(node) for _ in range(50)]
     assert len({client.uid for client in clients}) == 50
     assert all(len(client.uid) == 36 for client in clients)
@@ -296,7 +296,7 @@ def test_timestamp_that_is_not_a_number_closes_the_connection(node: Node, timest
 @pytest.mark.parametrize(
     "method", ["ping", "subscribe", "unsubscribe", "publish", "presence", "history", "refresh", ""]
 )
-def test_any_command_before_connect_closes(node: Node, method: str) -> None:
+def test_command_before_connect_closes_the_v1_connection(node: Node, method: str) -> None:
     client = LocalClient(node)
     client.send({"method": method, "params": {"channel": "news"}})
     assert client.close_reason == closed("unauthorized")
@@ -326,7 +326,7 @@ def test_insecure_accepts_any_credentials(start: StartNode, params: dict[str, st
     assert client.connection.user == params.get("user", "")
 
 
-def test_a_user_may_have_as_many_connections_as_the_limit_says(start: StartNode) -> None:
+def test_connections_of_a_user_are_limited_in_v1(start: StartNode) -> None:
     node = start(user_connection_limit=2)
     first, _ = LocalClient.connected(node), LocalClient.connected(node)
     third = LocalClient(node)
@@ -369,7 +369,7 @@ def test_without_stale_delay_no_client_is_closed(start: StartNode) -> None:
     assert "error" not in client.call("connect", **connect_params("alice"))
 
 
-def test_with_a_lifetime_connect_says_how_long(start: StartNode) -> None:
+def test_connect_reply_contains_the_lifetime(start: StartNode) -> None:
     client = LocalClient(start(connection_lifetime=60))
     body = client.call("connect", **connect_params("alice"))["body"]
     assert (body["expires"], body["expired"], body["ttl"]) == (True, False, 60)
@@ -385,7 +385,7 @@ def test_expired_credentials_do_not_connect_the_client(start: StartNode) -> None
     assert client.close_reason == closed("unauthorized")
 
 
-def test_a_client_outside_may_connect_with_fresh_credentials(start: StartNode) -> None:
+def test_unauthenticated_client_may_connect_with_new_credentials(start: StartNode) -> None:
     client = LocalClient(start(connection_lifetime=60))
     client.call("connect", **connect_params("alice", timestamp=1_000_000_000))
     assert client.call("connect", **connect_params("alice"))["body"]["client"] == client.uid
@@ -397,7 +397,7 @@ def test_client_with_expired_credentials_is_closed_as_stale(start: StartNode) ->
     assert eventually(lambda: client.close_reason) == closed("stale")
 
 
-def test_without_a_lifetime_old_credentials_are_good(node: Node) -> None:
+def test_old_credentials_are_valid_without_a_lifetime(node: Node) -> None:
     assert (
         LocalClient(node).call("connect", **connect_params("alice", timestamp=1_000_000_000))["body"]["expired"]
         is False
@@ -412,7 +412,7 @@ def test_client_with_expired_credentials_is_closed(start: StartNode) -> None:
     assert eventually(lambda: client.close_reason) == closed("expired", reconnect=True)
 
 
-def test_a_client_has_some_time_to_refresh(start: StartNode) -> None:
+def test_client_can_refresh_for_some_time_after_expiry(start: StartNode) -> None:
     timestamp, lifetime = lifetime_ending_in(0.05)
     node = start(connection_lifetime=lifetime, expired_connection_close_delay=3600)
     client = LocalClient(node)
@@ -433,7 +433,7 @@ def test_refreshed_client_is_not_closed(start: StartNode) -> None:
     assert refreshed.close_reason is None
 
 
-def test_refreshing_with_old_credentials_does_not_help(start: StartNode) -> None:
+def test_refresh_with_old_credentials_does_not_extend_the_connection(start: StartNode) -> None:
     timestamp, lifetime = lifetime_ending_in(0.2)
     client = LocalClient(start(connection_lifetime=lifetime, expired_connection_close_delay=0))
     client.call("connect", **connect_params("alice", timestamp=timestamp))
@@ -461,7 +461,7 @@ def test_refreshing_with_a_wrong_token_closes(client: LocalClient) -> None:
 
 
 def test_refreshing_with_a_token_of_another_user_closes(start: StartNode) -> None:
-    """It would prolong the connection, and show others the info of somebody else."""
+    """Such a token would extend the connection, and show other clients the info of another user."""
     client = LocalClient.connected(start(connection_lifetime=60))
     client.send({"method": "refresh", "params": connect_params("bob", info='"Bob"')})
     assert client.close_reason == closed("invalid token")
@@ -477,7 +477,7 @@ def test_expiry_disabled_by_reload_closes_no_client(start: StartNode) -> None:
     assert client.close_reason is None
 
 
-def test_insecure_credentials_never_run_out(start: StartNode) -> None:
+def test_insecure_credentials_never_expire(start: StartNode) -> None:
     client = LocalClient(start(insecure=True, connection_lifetime=0.01, expired_connection_close_delay=0))
     assert client.call("connect", user="alice", timestamp="1000000000")["body"]["client"] == client.uid
     gevent.sleep(0.3)
@@ -497,7 +497,7 @@ def test_subscriber_receives_messages(client: LocalClient, node: Node) -> None:
     assert client.received_bytes() == [b'{"method":"message","body":{"uid":"u1","channel":"news","data":{"a": 1.50}}}']
 
 
-def test_a_null_is_the_default(client: LocalClient) -> None:
+def test_null_counts_as_the_default(client: LocalClient) -> None:
     assert client.subscribe("news", client=None, last=None, recover=None, info=None, sign=None)
 
 
@@ -568,7 +568,7 @@ def test_insecure_lets_anonymous_users_subscribe(start: StartNode) -> None:
 # -- private channels
 
 
-def test_a_private_channel_takes_the_sign_of_the_backend(client: LocalClient) -> None:
+def test_client_subscribes_to_a_private_channel_with_the_sign_of_the_backend(client: LocalClient) -> None:
     assert client.subscribe(**private_params(client.uid, "$news"))["channel"] == "$news"
 
 
@@ -675,7 +675,7 @@ def history(node: Node) -> None:
 
 
 def recovery(body: dict[str, Any]) -> tuple[Any, Any, Any]:
-    """The last uid, the uids of the messages, and whether they are all that was missed."""
+    """The last uid, the uids of the messages, and whether the recovery is complete."""
     messages = body["messages"]
     return body["last"], messages and [message["uid"] for message in messages], body["recovered"]
 
@@ -719,7 +719,7 @@ def test_subscription_without_history_recovers_no_messages(
 
 @pytest.mark.usefixtures("history")
 @pytest.mark.parametrize(("recover", "messages"), [(True, []), (False, None)])
-def test_a_subscription_stands_without_its_recovery(
+def test_subscription_succeeds_without_recovery(
     client: LocalClient, engine: FailingEngine, recover: bool, messages: Any
 ) -> None:
     engine.failing.add("history")
@@ -751,7 +751,7 @@ def test_unsubscribed_client_receives_no_messages(client: LocalClient, node: Nod
     assert engine.channels() == []
 
 
-def test_unsubscribing_from_where_one_is_not_is_answered_alike(client: LocalClient) -> None:
+def test_unsubscribe_without_a_subscription_succeeds(client: LocalClient) -> None:
     assert client.call("unsubscribe", channel="rich:news")["body"] == {"channel": "rich:news", "status": True}
 
 
@@ -953,7 +953,7 @@ def test_a_ping_is_answered(client: LocalClient, command: dict[str, Any], reply:
 # -- presence that stays
 
 
-def test_presence_is_renewed_while_the_client_is_there(start: StartNode, engine: FailingEngine) -> None:
+def test_presence_is_renewed_while_the_client_is_connected(start: StartNode, engine: FailingEngine) -> None:
     client = LocalClient.connected(start(presence_ping_interval=0.01))
     client.subscribe("rich:news")
     eventually(lambda: engine.calls["add_presence"] > 3)
@@ -1057,8 +1057,8 @@ def test_an_array_of_a_client_that_is_closed_meanwhile_is_not_carried_out(
     assert engine.calls["publish"] < before + 50
 
 
-def test_the_last_words_to_a_slow_client_are_not_dropped(start: StartNode) -> None:
-    """The close frame itself may be what goes over the limit."""
+def test_close_frame_to_a_slow_client_is_not_dropped(start: StartNode) -> None:
+    """The close frame itself may exceed the limit."""
     client = LocalClient.connected(start())
     client.connection.close(CLOSE_SHUTDOWN)
     client.connection.close_slow()  # in a greenlet of its own, that is after what follows
@@ -1083,7 +1083,7 @@ def test_a_client_whose_socket_breaks_is_closed(client: LocalClient, node: Node)
 # -- reload
 
 
-def test_options_hold_from_the_next_command_on(client: LocalClient, node: Node) -> None:
+def test_changed_options_apply_to_the_next_command(client: LocalClient, node: Node) -> None:
     client.subscribe("news")
     node.configure(replace(node.config, publish=True, client_channel_limit=1, secret="new"))
     assert client.call("publish", channel="news", data=1)["body"]["status"]
@@ -1117,7 +1117,7 @@ def test_presence_in_a_removed_namespace_is_not_renewed(start: StartNode, engine
 
 
 @pytest.mark.parametrize("call", ["subscribe", "add_presence"])
-def test_a_subscription_that_fails_closes_and_leaves_nothing_behind(
+def test_failed_subscription_closes_the_client_and_is_removed(
     client: LocalClient, node: Node, engine: FailingEngine, call: str
 ) -> None:
     client.received()
@@ -1164,7 +1164,7 @@ def test_unsubscribe_succeeds_although_the_engine_fails(
 
 
 def subscribe_slowly(client: LocalClient, engine: FailingEngine, call: str) -> Any:
-    """Begin to subscribe on "rich:news" and get stuck in the engine; the gate that frees it."""
+    """Begin to subscribe to "rich:news", which waits in the engine; returns the gate that lets it continue."""
     gate = engine.close_gate(call)
     gevent.spawn(client.send, {"uid": "s", "method": "subscribe", "params": {"channel": "rich:news"}})
     eventually(lambda: engine.calls[call])
@@ -1172,7 +1172,7 @@ def subscribe_slowly(client: LocalClient, engine: FailingEngine, call: str) -> A
 
 
 @pytest.mark.parametrize("call", ["subscribe", "add_presence", "history", "publish_event"])
-def test_a_client_that_is_closed_while_it_subscribes_leaves_nothing_behind(
+def test_client_closed_during_a_subscribe_has_no_subscription(
     client: LocalClient, node: Node, engine: FailingEngine, call: str
 ) -> None:
     gate = subscribe_slowly(client, engine, call)
@@ -1185,7 +1185,7 @@ def test_a_client_that_is_closed_while_it_subscribes_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("call", ["subscribe", "add_presence", "history", "publish_event"])
-def test_unsubscribe_by_the_backend_wins_over_a_running_subscribe(
+def test_unsubscribe_by_the_backend_ends_a_running_subscribe(
     client: LocalClient, node: Node, engine: FailingEngine, call: str
 ) -> None:
     gate = subscribe_slowly(client, engine, call)
@@ -1230,7 +1230,7 @@ def test_client_that_unsubscribes_during_renewal_is_not_in_presence(start: Start
     assert engine.presence("present:news") == {}
 
 
-def test_a_closed_connection_carries_out_nothing(client: LocalClient, engine: FailingEngine) -> None:
+def test_closed_connection_carries_out_no_commands(client: LocalClient, engine: FailingEngine) -> None:
     client.connection.close(CLOSE_DISCONNECT)
     client.received()
     client.send([PING, {"method": "subscribe", "params": {"channel": "rich:news"}}])
@@ -1245,7 +1245,7 @@ def test_closed_connection_receives_no_unsubscribe(client: LocalClient) -> None:
     assert client.received() == []
 
 
-def test_a_client_that_is_closed_while_a_backend_unsubscribes_it_leaves_nothing_behind(
+def test_client_closed_during_an_unsubscribe_of_a_backend_has_no_subscription(
     client: LocalClient, node: Node, engine: FailingEngine
 ) -> None:
     for channel in ("rich:news", "rich:chat"):
@@ -1265,7 +1265,7 @@ def test_a_client_that_is_closed_while_a_backend_unsubscribes_it_leaves_nothing_
     assert contents(node.hub, node.flusher) == []
 
 
-def test_a_client_that_leaves_one_channel_while_another_is_renewed(start: StartNode, engine: FailingEngine) -> None:
+def test_client_can_unsubscribe_while_another_channel_is_renewed(start: StartNode, engine: FailingEngine) -> None:
     client = LocalClient.connected(start(presence_ping_interval=0.01))
     for channel in ("present:news", "present:chat"):
         client.subscribe(channel)
@@ -1324,7 +1324,7 @@ def test_commands_of_clients_are_counted(client: LocalClient, node: Node) -> Non
 
 
 def test_without_secret_private_channels_are_refused(start: StartNode) -> None:
-    """With --insecure there may be no secret; what is signed with an empty key is signed by anybody."""
+    """With --insecure there may be no secret, and anyone can create signatures with an empty key."""
     client = LocalClient.connected(start(secret="", insecure=True))
     reply = client.call("subscribe", channel="$room", client=client.uid, sign=sign(client.uid, "$room", secret=""))
     assert reply["error"] == "permission denied"
@@ -1336,15 +1336,15 @@ def test_without_secret_refresh_is_refused(start: StartNode) -> None:
     assert client.close_reason == closed("invalid token")
 
 
-def test_the_end_of_a_user_id_does_not_pass_for_the_beginning_of_a_time(start: StartNode) -> None:
-    """Token parts are joined without a separator: user 42 would else be user 4, at a time far ahead."""
+def test_token_with_a_shifted_boundary_of_user_and_timestamp_is_refused(start: StartNode) -> None:
+    """The parts of a token are joined without a separator, so user 42 could be read as user 4 and a future time."""
     client = LocalClient(start(connection_lifetime=60))
     params = connect_params("42")
     client.send({"method": "connect", "params": params | {"user": "4", "timestamp": f"2{params['timestamp']}"}})
     assert client.close_reason == closed("invalid message")
 
 
-def test_half_a_surrogate_pair_in_a_text_does_not_make_the_message_invalid(client: LocalClient) -> None:
+def test_lone_surrogate_in_a_text_keeps_the_message_valid(client: LocalClient) -> None:
     client.connection.handle_text('{"uid":"1","method":"ping","params":{"data":"a\ud800"}}')
     assert client.received()[-1] == {"uid": "1", "method": "ping", "body": {"data": "a\ufffd"}}
 

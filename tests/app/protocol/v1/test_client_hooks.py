@@ -1,4 +1,4 @@
-"""What hooks decide about a client's connection, and what they are told of it."""
+"""Decisions of hooks about the connection of a client, and the events that they receive."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def start(nothing_left_behind: None) -> Any:
 
 
 class KeepingEngine(MemoryEngine):
-    """Keeps what it was given to publish before it was stopped."""
+    """An engine that records the publications before its stop."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class KeepingEngine(MemoryEngine):
 
 
 class Recorder:
-    """A hook that keeps what it was given."""
+    """A hook that records the contexts of its calls."""
 
     def __init__(self) -> None:
         self.seen: list[Context] = []
@@ -111,7 +111,7 @@ class TestConnect:
         assert client.close_reason == closed("invalid token")
         assert (hook.seen[0].user, hook.seen[0].info) == (None, None)
 
-    def test_a_wrong_token_is_refused_before(self, start: Start) -> None:
+    def test_wrong_token_is_refused_before_the_connect_hook(self, start: Start) -> None:
         hook = Recorder()
         client = LocalClient(start({hooks.CONNECT: hook}))
         client.send({"method": "connect", "params": {**connect_params("42"), "token": "0" * 64}})
@@ -264,7 +264,7 @@ class TestPublish:
         client.call("publish", channel="news", data=1)
         assert hook.seen == []
 
-    def test_a_subscription_that_ended_meanwhile_publishes_nothing(self, start: Start) -> None:
+    def test_ended_subscription_does_not_publish(self, start: Start) -> None:
         node: Node = start({hooks.PUBLISH: lambda context: node.unsubscribe_user("alice", "news")})
         client = LocalClient.connected(node)
         client.subscribe("news")
@@ -273,7 +273,7 @@ class TestPublish:
     @pytest.mark.parametrize(
         "data", ["123456789012345678901234567890", '"\\ud800"', '{"\\ud800": ["\\udc00"]}', "null"]
     )
-    def test_all_that_json_says_comes_through(self, start: Start, data: str) -> None:
+    def test_hook_receives_all_json_values(self, start: Start, data: str) -> None:
         client = LocalClient.connected(start({hooks.PUBLISH: lambda context: None}))
         client.subscribe("news")
         client.received()
@@ -319,7 +319,7 @@ class TestRefresh:
         assert client.close_reason == closed("permission denied")
 
     @pytest.mark.parametrize(("named", "is_closed"), [("alice", False), ("42", False), ("bob", True)])
-    def test_a_token_names_the_user_of_the_connection_or_of_its_first_token(
+    def test_refresh_requires_a_token_of_the_same_user_or_the_first_token(
         self, start: Start, named: str, is_closed: bool
     ) -> None:
         client = LocalClient.connected(start({hooks.CONNECT: identified}, connection_lifetime=60), "alice")
@@ -406,7 +406,7 @@ class TestOccupancy:
         eventually(lambda: [context.channel for context in vacated.seen] == ["news"])
 
 
-def test_a_client_that_leaves_while_a_backend_is_asked_is_not_connected(start: Start) -> None:
+def test_client_that_disconnects_during_a_backend_request_is_not_connected(start: Start) -> None:
     def allow(context: Context) -> AllowedConnection:
         client.connection.close()
         return AllowedConnection("42")

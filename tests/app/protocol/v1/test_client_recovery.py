@@ -1,4 +1,4 @@
-"""A client that returns: what is published meanwhile reaches it once, in order, and not before the reply."""
+"""A reconnecting client: publications during its recovery reach it once, in order, and after the reply."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def client(node: Node) -> LocalClient:
 
 
 class BusyEngine(FailingEngine):
-    """Publishes `before` in the channel while it is asked for a recovery, and `after` once the history was read."""
+    """An engine that publishes `before` when a recovery is requested, and `after` when the history has been read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ def test_publications_during_recovery_arrive_once_and_in_order(start_node: Start
 
 
 def test_publications_received_from_another_node_are_not_repeated(start_node: StartNode) -> None:
-    """This node is behind the other one: what the client has seen last comes here only now."""
+    """This node is behind the other node: it receives only now the last message that the client has."""
     busy = BusyEngine()
     node = start_node(busy, namespaces=(NEWS,))
     node.publish("news:news", b"1", uid="u1")

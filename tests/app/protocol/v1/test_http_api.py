@@ -68,7 +68,7 @@ def test_an_empty_request_is_refused(start_api: Callable[..., HTTPApi], insecure
 
 
 @pytest.mark.parametrize("given", ["", "wrong"])
-def test_insecure_api_asks_for_no_sign(start_api: Callable[..., HTTPApi], given: str) -> None:
+def test_insecure_api_requires_no_sign(start_api: Callable[..., HTTPApi], given: str) -> None:
     assert start_api(insecure_api=True).answer(given, CHANNELS).status == 200
 
 

@@ -1,4 +1,4 @@
-"""Behaviour of protocol version 1 on the wire: which text is a command, and how replies and pushes are spelt."""
+"""Behaviour of protocol version 1 on the wire: decoding commands, and encoding replies and pushes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_fields_may_be_missing_null_or_unknown() -> None:
         '{"x":"\\ud800","uid":"1","method":"publish","params":{"y":"\\ud800","Channel":"news","data":{"Kept":1}}}',
     ],
 )
-def test_names_of_fields_may_be_in_any_case_but_data_is_kept(text: str) -> None:
+def test_field_names_may_have_any_case_and_data_is_unchanged(text: str) -> None:
     (single,) = wire.decode_commands(text.encode())
     first, empty, last = wire.decode_commands(f"[{text},null,{text}]".encode())
     assert empty == wire.Command()
@@ -149,7 +149,7 @@ def test_a_wrong_type_in_params_names_its_field(type_: type[Struct], params: str
         wire.decode_params(command(params), type_)
 
 
-def test_lone_surrogates_come_through_envelope_and_params() -> None:
+def test_lone_surrogates_are_kept_in_envelope_and_params() -> None:
     (published,) = wire.decode_commands(b'{"method":"publish","params":{"channel":"c","data":["\\ud800"]}}')
     assert wire.decode_params(published, wire.PublishParams).data == Raw(b'["\\ud800"]')
 
@@ -157,7 +157,7 @@ def test_lone_surrogates_come_through_envelope_and_params() -> None:
 # -- out
 
 
-def test_a_message_has_client_and_info_only_when_there_are_any() -> None:
+def test_message_contains_client_and_info_only_if_present() -> None:
     assert wire.encode_publication(MESSAGE) == (
         b'{"uid":"u1","channel":"news","data":{"b": 1.50, "a": 12345678901234567890}}'
     )
@@ -170,7 +170,7 @@ def test_a_message_has_client_and_info_only_when_there_are_any() -> None:
     }
 
 
-def test_info_is_embedded_as_it_came() -> None:
+def test_info_is_embedded_unchanged() -> None:
     assert wire.encode_info(ALICE_IN_FULL) == (
         b'{"default_info":{"age": 1e1},"channel_info":["\\ud800"],"user":"alice","client":"c1"}'
     )
@@ -224,14 +224,14 @@ def test_replies_are_joined_to_an_array() -> None:
     assert wire.encode_array([b"1", b"{}"]) == b"[1,{}]"
 
 
-def test_the_body_of_connect() -> None:
+def test_body_of_connect_is_encoded() -> None:
     body = {"version": "1.2.3", "client": "c1", "expires": False, "expired": False, "ttl": 0}
     assert json.loads(wire.connect_body("1.2.3", "c1", False, False, 0.0)) == body
     assert "client" not in json.loads(wire.connect_body("1.2.3", "", True, True, 60))
 
 
 @pytest.mark.parametrize(("lifetime", "ttl"), [(0.0, b"0"), (60.0, b"60"), (1.5, b"1.5")])
-def test_ttl_is_a_whole_number_where_it_can_be(lifetime: float, ttl: bytes) -> None:
+def test_whole_ttl_is_encoded_as_an_integer(lifetime: float, ttl: bytes) -> None:
     assert wire.connect_body("1", "c", True, False, lifetime).endswith(b'"ttl":' + ttl + b"}")
 
 
@@ -259,7 +259,7 @@ def test_body_of_history_is_encoded() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", ' {"a" : 1e2} ', '"text"', "null", '"\\ud800"'])
-def test_info_that_is_json_stays_as_it_is(text: str) -> None:
+def test_json_info_stays_unchanged(text: str) -> None:
     assert wire.embedded_json(text) == text.encode()
 
 

@@ -1,4 +1,4 @@
-"""What tests of clients of protocol version 2 have in common: a node, and its namespaces."""
+"""Fixtures for tests of clients of protocol version 2: a node, and its namespaces."""
 
 from __future__ import annotations
 

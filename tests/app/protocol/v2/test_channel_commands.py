@@ -139,7 +139,7 @@ def test_sub_refresh_needs_a_subscription_and_a_token(client: LocalClientV2) -> 
 # -- unsubscribe
 
 
-def test_a_client_that_unsubscribed_receives_nothing_more(node: Node, client: LocalClientV2) -> None:
+def test_unsubscribed_v2_client_receives_no_messages(node: Node, client: LocalClientV2) -> None:
     client.subscribe("open:a")
     assert client.call("unsubscribe", channel="open:a") == {}
     assert client.call("unsubscribe", channel="open:a") == {}
@@ -223,9 +223,7 @@ def test_bytes_that_are_not_json_are_refused_where_a_hook_decides(start: StartNo
         CHANNEL_COMMANDS["publish"](client.connection, 5, PublishRequest("open:a", Raw(b"\xff")))
 
 
-def test_a_publish_that_the_engine_does_not_take_is_an_internal_error(
-    client: LocalClientV2, engine: FailingEngine
-) -> None:
+def test_publish_that_the_engine_refuses_is_an_internal_error(client: LocalClientV2, engine: FailingEngine) -> None:
     client.subscribe("open:a")
     engine.failing = {"publish"}
     error = {"code": 100, "message": "internal server error", "temporary": True}

@@ -1,4 +1,4 @@
-"""The claims of tokens: which types they have, and what they become."""
+"""The claims of tokens: their types, and the decoded values."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from gentrifugo.app.protocol.v2.claims import (
 
 
 def connection(**claims: Any) -> ConnectionToken:
-    """What a connection's claims become."""
+    """Decode the claims of a connection token."""
     return read_connection(json.dumps(claims).encode())
 
 
 def subscription(**claims: Any) -> SubscriptionToken:
-    """What a subscription's claims become."""
+    """Decode the claims of a subscription token."""
     return read_subscription(json.dumps({"channel": "news", **claims}).encode())
 
 
-def test_a_token_may_say_nothing() -> None:
+def test_token_without_claims_has_defaults() -> None:
     assert connection() == ConnectionToken("")
     assert connection(sub=None, exp=None, info=None, channels=None, subs=None, meta=None) == ConnectionToken("")
     assert connection(unknown={"a": [1]}) == ConnectionToken("")

@@ -1,4 +1,4 @@
-"""Behaviour of a client's connection, protocol version 2: frames, connect, refresh, and every way it ends."""
+"""Behaviour of a client's connection, protocol version 2: frames, connect, refresh, and every reason for its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gentrifugo.app.model.errors import CLOSE_DISCONNECT, CLOSE_SHUTDOWN, Discon
 from gentrifugo.app.node import hooks
 from gentrifugo.app.node.hooks import Context, Refuse, RPCError
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.protocol.v2.token_making import connection_token, signed
+from gentrifugo.app.protocol.v2.token_making import connection_token, sign_token
 from tests.app.conftest import VERSION
 from tests.fakes import FailingEngine
 from tests.greenlets import eventually
@@ -60,7 +60,7 @@ def test_an_invalid_token_closes_the_connection(node: Node, token: str) -> None:
 def test_expired_token_is_an_error_and_later_commands_are_ignored(node: Node) -> None:
     client = LocalClientV2(node)
     client.send(
-        {"id": 1, "connect": {"token": signed(KEY, {"sub": "alice", "exp": 1})}},
+        {"id": 1, "connect": {"token": sign_token(KEY, {"sub": "alice", "exp": 1})}},
         {"id": 2, "connect": {"token": connection_token(KEY, "alice")}},
     )
     assert client.received() == [{"id": 1, "error": {"code": 109, "message": "token expired"}}]
@@ -113,7 +113,7 @@ def test_a_token_with_more_channels_than_the_limit_closes_the_connection(start: 
     assert node.hub.num_channels == 0
 
 
-def test_a_token_with_a_channel_of_no_namespace_closes_the_connection(node: Node) -> None:
+def test_token_with_a_channel_of_an_unknown_namespace_closes_the_connection(node: Node) -> None:
     client = connect(node, connection_token(KEY, "alice", channels=["missing:a"]))
     assert client.close == (3501, "unknown channel")
 
@@ -197,7 +197,7 @@ def test_refresh_extends_a_connection(node: Node) -> None:
         ("", BAD_REQUEST),
         ("nonsense", (3500, "invalid token")),
         (connection_token(KEY, "bob"), (3500, "invalid token")),
-        (signed(KEY, {"sub": "alice", "exp": 1}), (3005, "connection expired")),
+        (sign_token(KEY, {"sub": "alice", "exp": 1}), (3005, "connection expired")),
     ],
 )
 def test_a_token_that_cannot_refresh_the_connection_closes_it(
@@ -240,7 +240,7 @@ def test_a_command_before_connect_closes_the_connection(node: Node) -> None:
     assert client.close == BAD_REQUEST
 
 
-def test_the_commands_of_a_frame_before_a_bad_one_are_carried_out(client: LocalClientV2) -> None:
+def test_commands_before_an_invalid_command_of_a_frame_are_carried_out(client: LocalClientV2) -> None:
     client.received()
     client.send({"id": 2, "subscribe": {"channel": "open:a"}}, b"hello")
     assert client.received() == [{"id": 2, "subscribe": {}}]
@@ -305,7 +305,7 @@ def test_reasons_of_the_node_become_close_codes(
     assert client.close == close
 
 
-def test_a_closed_connection_leaves_nothing_behind(node: Node, client: LocalClientV2) -> None:
+def test_closed_connection_releases_all_resources(node: Node, client: LocalClientV2) -> None:
     client.subscribe("rich:a")
     client.connection.close()
     assert (node.hub.num_connections, node.hub.num_channels, node.hub.open) == (0, 0, set())
@@ -347,13 +347,13 @@ def test_only_the_beginning_of_a_long_name_of_a_library_is_kept(node: Node) -> N
     assert client.connection.library == "n" * 100
 
 
-def test_operators_see_version_format_and_library_of_a_client(node: Node) -> None:
+def test_admin_interface_shows_version_format_and_library_of_a_client(node: Node) -> None:
     connect(node, connection_token(KEY, "alice"), name="js", version="5.8.0")
     (connection,) = node.cluster.surveys.connections("alice")
     assert (connection.protocol, connection.library) == ("v2 json", "js 5.8.0")
 
 
-def test_a_call_gets_no_reply_if_its_handler_closes_the_connection(start: StartNode) -> None:
+def test_call_has_no_reply_if_its_handler_closes_the_connection(start: StartNode) -> None:
     clients: list[LocalClientV2] = []
 
     def handler(context: Context) -> None:

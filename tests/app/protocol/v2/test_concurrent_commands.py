@@ -30,12 +30,12 @@ OTHER = RawClientInfo("bob", "another connection", b"", b"")
 
 
 def names(messages: list[Any]) -> list[str]:
-    """The replies and pushes in order, each as the keys that say what it is."""
+    """The replies and pushes in order, each as its keys."""
     return [next(iter(message.get("push", message).keys() - {"id", "channel"})) for message in messages]
 
 
 def connecting(node: Node, *channels: str) -> tuple[LocalClientV2, gevent.Greenlet[..., None]]:
-    """A client whose connect waits for the engine, and the greenlet in which it does."""
+    """A client whose `connect` waits for the engine, and the greenlet that runs it."""
     client = LocalClientV2(node)
     command = {"id": 1, "connect": {"token": connection_token(KEY, "alice", channels=list(channels))}}
     greenlet = gevent.spawn(client.send, command)
@@ -43,7 +43,7 @@ def connecting(node: Node, *channels: str) -> tuple[LocalClientV2, gevent.Greenl
     return client, greenlet
 
 
-def test_a_subscription_that_a_backend_makes_waits_for_the_reply_to_connect(node: Node, engine: FailingEngine) -> None:
+def test_subscribe_command_of_a_backend_waits_for_the_reply_to_connect(node: Node, engine: FailingEngine) -> None:
     gate = engine.close_gate("subscribe")
     client, greenlet = connecting(node, "open:a", "open:b")
     subscribing = gevent.spawn(node.carry_out, AddSubscription("alice", channel="open:b"))
@@ -72,7 +72,7 @@ def test_the_end_of_a_subscription_by_a_backend_waits_for_the_reply_to_connect(
     assert sorted(client.connection.channels) == ["cache:b"]
 
 
-def test_messages_and_refreshes_of_a_backend_wait_for_the_reply_to_connect(node: Node, engine: FailingEngine) -> None:
+def test_messages_and_refreshes_by_a_backend_wait_for_the_reply_to_connect(node: Node, engine: FailingEngine) -> None:
     gate = engine.close_gate("subscribe")
     client, greenlet = connecting(node, "open:a")
     commands = (SendMessage("alice", data=b"1"), RenewConnections("alice", expires_at=0))
@@ -188,7 +188,7 @@ class SlowKeys(TokenVerifier):
 
 @pytest.fixture
 def keys(node: Node, client: LocalClientV2) -> SlowKeys:
-    """The keys of the client; at first they are being fetched."""
+    """The token verifier of the client, which first waits for its keys."""
     client.connection.tokens = keys = SlowKeys(node)
     return keys
 

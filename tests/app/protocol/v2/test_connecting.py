@@ -83,7 +83,7 @@ def test_invalid_channel_names_are_a_failure_of_the_hook(
     assert "expected a list of names" in caplog.text
 
 
-def test_a_client_whose_channels_cannot_be_read_is_closed_and_comes_back(node: Node, engine: FailingEngine) -> None:
+def test_client_is_closed_to_reconnect_if_its_channels_cannot_be_read(node: Node, engine: FailingEngine) -> None:
     engine.failing.add("recover_since")
     client = LocalClientV2(node)
     client.send({"id": 1, "connect": {"token": connection_token(KEY, "alice", channels=["open:a", "rich:a"])}})

@@ -52,7 +52,7 @@ def node(start: StartNode) -> Node:
 
 
 def document(number: int) -> bytes:
-    """A payload of which a small part changes."""
+    """A payload that differs from the previous one in a small part."""
     return json.dumps({"title": "Zürich → Genève", "stops": list(range(60)), "number": number}).encode()
 
 
@@ -62,7 +62,7 @@ def publish(node: Node, *numbers: int) -> None:
 
 
 class Reader:
-    """What an application receives of publications with deltas: `kinds` says which were patches."""
+    """Decodes publications with deltas like a client library: `kinds` records which of them were patches."""
 
     def __init__(self) -> None:
         self.last = b""
@@ -162,7 +162,7 @@ def test_recovered_publications_begin_in_full_and_continue_as_patches(node: Node
     assert Reader().read(*pushed(other)) == [1, 2, 3, 4]
 
 
-def test_only_so_many_bytes_are_compared_for_one_client_that_recovers(
+def test_compared_bytes_for_one_recovering_client_are_limited(
     node: Node, client: LocalClientV2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deltas, "MAX_PATCHED_FOR_ONE", 2 * len(document(10)))
@@ -276,7 +276,7 @@ def test_deltas_require_permission_and_positions(node: Node, client: LocalClient
     assert [publication["data"] for publication in pushed(client)] == [{"n": 1}]
 
 
-def test_a_filter_and_deltas_do_not_go_together(node: Node, client: LocalClientV2) -> None:
+def test_filter_and_deltas_cannot_be_combined(node: Node, client: LocalClientV2) -> None:
     assert "delta" not in client.subscribe("delta:a", delta="fossil", tf={"key": "k", "cmp": "ex"})
 
 

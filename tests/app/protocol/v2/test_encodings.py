@@ -1,4 +1,4 @@
-"""How events reach subscribers: filtered by their tags, and encoded once for all who receive them in the same way."""
+"""How events reach subscribers: filtered by their tags, and encoded once for all subscribers with the same encoding."""
 
 from __future__ import annotations
 

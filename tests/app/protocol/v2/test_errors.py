@@ -1,4 +1,4 @@
-"""Codes of protocol version 2: what they say to clients, and how reasons of the node become codes."""
+"""Codes of protocol version 2: their effect on clients, and the codes for errors of the node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ids of events: what they say, how they follow the channels of a client, and what a client recovers with one."""
+"""The ids of events: their content, how they change with the channels of a client, and recovery with an id."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_id_has_the_positions_of_all_channels(reached: dict[str, StreamPositi
 
 
 @given(names, positions, names)
-def test_a_position_counts_in_its_channel_and_epoch_only(channel: str, position: StreamPosition, other: str) -> None:
+def test_position_is_valid_only_in_its_channel_and_epoch(channel: str, position: StreamPosition, other: str) -> None:
     last = LastEvent(id_with({channel: position}))
     if other != position.epoch:
         assert last.offset(channel, other) is None
@@ -73,7 +73,7 @@ def test_a_changed_id_has_no_position(change: str) -> None:
 
 
 @pytest.mark.parametrize("offset", [2**64, 10**20 - 1])
-def test_an_offset_of_more_than_64_bits_is_no_position(offset: int) -> None:
+def test_offset_of_more_than_64_bits_is_ignored(offset: int) -> None:
     id_ = id_with({"news": StreamPosition(7, "epoch")})
     assert LastEvent(f"{id_[:-1]}{offset}").offset("news", "epoch") is None
     assert LastEvent(f"{id_[:-1]}{2**64 - 1}").offset("news", "epoch") == 2**64 - 1
@@ -95,7 +95,7 @@ def test_further_channels_are_left_out_of_an_id() -> None:
 
 
 class Listener(LocalClientV2):
-    """A one-way client whose messages have ids, and which comes back with one."""
+    """A one-way client whose messages have ids, and which reconnects with an id."""
 
     def __init__(self, node: Node, *channels: str, last: str = "", subs: dict[str, Any] | None = None) -> None:
         super().__init__(node, session="secret", has_ids=True, last_event=LastEvent(last) if last else None)
@@ -107,7 +107,7 @@ class Listener(LocalClientV2):
         self.subs = self.opened["connect"]["subs"]
 
     def events(self) -> list[Any]:
-        """What came since the last call; `last` is the id of the last message that had one."""
+        """The events since the last call; `last` is the id of the last message that had one."""
         settle()
         found = []
         messages = self.transport.messages()
@@ -119,7 +119,7 @@ class Listener(LocalClientV2):
         return found
 
     def data(self) -> list[Any]:
-        """The data of the publications that came since the last call."""
+        """The data of the publications since the last call."""
         return [event["pub"]["data"] for event in self.events() if "pub" in event]
 
 
@@ -146,7 +146,7 @@ def data_of(client: Listener) -> list[Any]:
 
 
 @pytest.mark.parametrize("channels", [["kept:a"], ["kept:a", "kept:b"], ["kept:a", "kept:b", "asked:c", "d"]])
-def test_a_client_recovers_in_every_channel_wherever_it_was_cut(node: Node, channels: list[str]) -> None:
+def test_client_recovers_in_every_channel_after_a_cut_at_any_event(node: Node, channels: list[str]) -> None:
     first = Listener(node, *channels)
     ids = [first.last]
     sent = []
@@ -165,7 +165,7 @@ def test_a_client_recovers_in_every_channel_wherever_it_was_cut(node: Node, chan
         assert Listener(node, *channels, last=second.last).first == []
 
 
-def test_a_client_that_was_cut_while_it_recovered_receives_the_rest(node: Node) -> None:
+def test_client_that_is_cut_during_recovery_receives_the_rest(node: Node) -> None:
     first = Listener(node, "kept:a", "kept:b")
     for number in range(3):
         publish(node, a=number, b=10 + number)
@@ -188,7 +188,7 @@ def test_clients_of_one_channel_share_what_they_receive(node: Node) -> None:
     assert first.last == second.last
 
 
-def test_channels_that_do_not_recover_leave_the_id_as_it_was(node: Node) -> None:
+def test_channels_without_recovery_do_not_change_the_id(node: Node) -> None:
     client = Listener(node, "kept:a", "asked:c", "d")
     before = client.last
     node.publish("asked:c", b"1")
@@ -198,7 +198,7 @@ def test_channels_that_do_not_recover_leave_the_id_as_it_was(node: Node) -> None
     assert Listener(node, "d").last == ""
 
 
-def test_a_position_of_another_epoch_recovers_nothing_and_says_so(node: Node) -> None:
+def test_position_of_another_epoch_is_reported_as_not_recovered(node: Node) -> None:
     client = Listener(node, "kept:a", last=id_with({"kept:a": StreamPosition(0, "another epoch")}))
     assert client.subs["kept:a"]["was_recovering"] is True
     assert "recovered" not in client.subs["kept:a"]
@@ -208,7 +208,7 @@ def test_a_position_of_another_epoch_recovers_nothing_and_says_so(node: Node) ->
 
 
 @pytest.mark.parametrize("last", ["7", "x" * 100_000, "\x00", "…", "null", "."])
-def test_a_strange_id_recovers_nothing_and_says_so(node: Node, last: str) -> None:
+def test_invalid_id_is_reported_as_not_recovered(node: Node, last: str) -> None:
     publish(node, a=1)
     client = Listener(node, "kept:a", last=last)
     assert client.first == []
@@ -216,14 +216,14 @@ def test_a_strange_id_recovers_nothing_and_says_so(node: Node, last: str) -> Non
     assert "recovered" not in client.subs["kept:a"]
 
 
-def test_a_forged_offset_recovers_nothing(node: Node) -> None:
+def test_forged_offset_recovers_no_publications(node: Node) -> None:
     publish(node, a=1)
     epoch = Listener(node, "kept:a").subs["kept:a"]["epoch"]
     client = Listener(node, "kept:a", last=id_with({"kept:a": StreamPosition(2**64 - 1, epoch)}))
     assert "recovered" not in client.subs["kept:a"]
 
 
-def test_more_than_the_history_holds_is_not_recovered(node: Node) -> None:
+def test_more_publications_than_the_history_contains_are_not_recovered(node: Node) -> None:
     first = Listener(node, "kept:a")
     for number in range(11):
         publish(node, a=number)
@@ -271,7 +271,7 @@ def test_a_channel_that_a_backend_adds_is_part_of_the_next_id(node: Node) -> Non
     assert data_of(Listener(node, "kept:a", "kept:b", last=client.last)) == [13]
 
 
-def test_ids_go_on_while_another_channel_is_being_added(start_node: StartNode) -> None:
+def test_ids_continue_while_another_channel_is_added(start_node: StartNode) -> None:
     engine = FailingEngine()
     node = start_node(engine, namespaces=(KEPT,), token_hmac_secret_key=KEY)
     client = Listener(node, "kept:a")
@@ -290,7 +290,7 @@ def test_ids_go_on_while_another_channel_is_being_added(start_node: StartNode) -
     assert last.offset("kept:c", "epoch") == 7
 
 
-def test_a_channel_that_has_ended_is_no_part_of_the_next_id(node: Node) -> None:
+def test_ended_channel_is_not_part_of_the_next_id(node: Node) -> None:
     client = Listener(node, "kept:a", "kept:b")
     client.connection.unsubscribe("kept:b")
     client.events()
@@ -309,12 +309,12 @@ def test_a_client_that_lacks_a_publication_gets_no_ids(node: Node) -> None:
     assert client.last == before
 
 
-def test_a_message_without_an_id_stays_as_it_is() -> None:
+def test_message_without_an_id_stays_unchanged() -> None:
     assert split_id(b"{}") == (None, b"{}")
     assert split_id(with_id(b"", b"{}")) == (b"", b"{}")
 
 
-def test_ids_go_on_while_another_channel_is_being_ended(start_node: StartNode) -> None:
+def test_ids_continue_while_another_channel_is_removed(start_node: StartNode) -> None:
     engine = FailingEngine()
     node = start_node(engine, namespaces=(KEPT,), token_hmac_secret_key=KEY)
     client = Listener(node, "kept:a")

@@ -1,4 +1,4 @@
-"""What declarations of messages say about their fields."""
+"""The fields that are read from declarations of messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both formats do in the same way, with messages of every kind."""
+"""Common behaviour of both formats, with messages of every kind."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_ping_is_an_empty_reply_and_a_pong_an_empty_command(format_: Format) -
 
 
 @pytest.mark.parametrize("format_", FORMATS, ids=lambda format_: format_.name)
-def test_good_commands_come_before_the_error(format_: Format) -> None:
+def test_valid_commands_are_returned_before_the_error(format_: Format) -> None:
     commands = format_.decode_commands(frame_of(format_, COMMANDS[1]) + format_.separator + b"\xff")
     if format_ is PROTOBUF:
         assert next(commands) == COMMANDS[1].message
@@ -121,7 +121,7 @@ infos = st.none() | st.builds(
     delta=st.booleans(),
 )
 @settings(deadline=None)
-def test_the_fast_push_is_the_same_message(
+def test_encode_publication_equals_encode_push(
     format_: Format,
     channel: str,
     data: bytes,
@@ -143,7 +143,7 @@ def test_the_fast_push_is_the_same_message(
 
 
 def read_by_the_official_library(frame: bytes) -> Any:
-    """A frame with one reply as that library sees it."""
+    """Decode a frame with one reply with the official library."""
     skipped = next(index for index, byte in enumerate(frame) if byte < 128) + 1
     return client_pb2.Reply.FromString(frame[skipped:])
 
@@ -151,7 +151,7 @@ def read_by_the_official_library(frame: bytes) -> Any:
 @pytest.mark.parametrize("type_", [Command, Reply])
 @given(data=st.data())
 @settings(deadline=None)
-def test_from_json_to_protobuf_and_back_nothing_is_lost(type_: Any, data: st.DataObject) -> None:
+def test_conversion_from_json_to_protobuf_and_back_is_lossless(type_: Any, data: st.DataObject) -> None:
     text = encode_json(data.draw(messages_of(type_, JSON_PAYLOADS)))
     from_json = msgspec.json.decode(text, type=type_)
     encoded = encoder_of(type_)(from_json)
@@ -163,7 +163,7 @@ def test_from_json_to_protobuf_and_back_nothing_is_lost(type_: Any, data: st.Dat
 @pytest.mark.parametrize("type_", [Command, Reply])
 @given(data=st.data())
 @settings(deadline=None)
-def test_the_official_library_agrees_on_every_message(type_: Any, data: st.DataObject) -> None:
+def test_official_library_encodes_every_message_equally(type_: Any, data: st.DataObject) -> None:
     message = data.draw(messages_of(type_, BINARY_PAYLOADS))
     encoded = encoder_of(type_)(message)
     theirs = getattr(client_pb2, type_.__name__).FromString(encoded)

@@ -27,7 +27,7 @@ def number(digits: bytes) -> int:
 
 
 def apply(source: bytes, patch: bytes) -> bytes:
-    """What a client does with a patch. Fails for one that is not valid."""
+    """Apply a patch like a client. Fails for an invalid patch."""
     result, position, size = b"", 0, -1
     while True:
         found = COMMAND.match(patch, position)
@@ -59,7 +59,7 @@ def texts(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 
 @given(texts())
-def test_a_patch_of_texts_is_a_text_that_gives_the_new_one(pair: tuple[bytes, bytes]) -> None:
+def test_patch_of_texts_is_text_and_restores_the_target(pair: tuple[bytes, bytes]) -> None:
     source, target = pair
     patch = create(source, target)
     assert patch is not None
@@ -68,7 +68,7 @@ def test_a_patch_of_texts_is_a_text_that_gives_the_new_one(pair: tuple[bytes, by
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=300))
-def test_a_patch_of_any_bytes_gives_the_new_ones(before: bytes, common: bytes, after: bytes) -> None:
+def test_patch_of_bytes_restores_the_target(before: bytes, common: bytes, after: bytes) -> None:
     source, target = before + common, common + after
     patch = create(source, target)
     assert patch is not None

@@ -1,4 +1,4 @@
-"""Frames that no honest client sends: each is read or refused as invalid, and nothing else happens."""
+"""Malformed frames of attackers: each is decoded, or refused as invalid, without another effect."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def wrong_wire_types() -> Iterator[bytes]:
 
 
 def huge_lengths() -> Iterator[bytes]:
-    """Lengths that no data follow."""
+    """Lengths that are larger than the data after them."""
     for length in LENGTHS:
         yield varint(length)
         yield varint(length) + b"\x08\x01"
@@ -168,7 +168,7 @@ CORPUS: list[tuple[Format, bytes]] = [
 
 
 def outcome(format_: Format, frame: bytes) -> str:
-    """Reads a frame to its end; says whether it was refused."""
+    """Decode a whole frame, and return whether it was refused."""
     try:
         list(format_.decode_commands(frame))
     except InvalidFrame as error:
@@ -177,7 +177,7 @@ def outcome(format_: Format, frame: bytes) -> str:
     return "read"
 
 
-def test_the_corpus_has_300_cases() -> None:
+def test_corpus_of_hostile_frames_has_300_cases() -> None:
     assert len(CORPUS) >= 300
     assert len({(format_.name, frame) for format_, frame in CORPUS}) > 280
 

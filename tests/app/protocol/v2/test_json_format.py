@@ -1,4 +1,4 @@
-"""What is particular to JSON: lines, null, payloads that are no JSON."""
+"""Behaviour of the format JSON alone: lines, null, and payloads that are not JSON."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_command_over_several_lines_is_refused() -> None:
         decoded(b'{"id":1,\n"unsubscribe":{"channel":"n"}}')
 
 
-def test_null_is_a_field_that_is_not_there() -> None:
+def test_null_counts_as_a_missing_field() -> None:
     (command,) = decoded(
         b'{"id":1,"connect":{"token":null,"headers":null,"subs":{"a":{"offset":1}}},"rpc":null,"x":null}'
     )

@@ -1,4 +1,4 @@
-"""Key sets of other servers: when they are fetched, what is kept, and what happens when that fails."""
+"""Key sets of other servers: when they are fetched, how long they are stored, and failed requests."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_keys_stay_valid_while_the_server_fails(server: KeyServer) -> None:
     assert server.requests == 2
 
 
-def test_a_failing_server_is_asked_again_after_ten_seconds(server: KeyServer) -> None:
+def test_request_to_a_failing_server_is_repeated_after_ten_seconds(server: KeyServer) -> None:
     clock = FakeClock()
     keys = KeySet(server.url, clock)
     server.status = 503
@@ -109,7 +109,7 @@ print(sum(greenlet.value is not None for greenlet in asking))
 
 
 def test_greenlets_share_one_request_and_all_wait_for_it(server: KeyServer) -> None:
-    """In a process of its own: only where gevent has patched the sockets do the others run during a request."""
+    """This runs in a separate process, where gevent has patched the sockets, so that other greenlets can run."""
     command = [sys.executable, "-c", SHARING, server.url]
     result = subprocess.run(command, capture_output=True, text=True, timeout=seconds(20))
     assert result.stdout == "20\n", result.stderr
@@ -123,7 +123,7 @@ def test_response_that_is_not_a_key_set_is_a_failure(server: KeyServer, body: by
         KeySet(server.url).find("a")
 
 
-def test_an_answer_has_a_limit(server: KeyServer) -> None:
+def test_size_of_a_key_set_response_is_limited(server: KeyServer) -> None:
     server.body = b" " * (MAX_RESPONSE_SIZE + 1)
     with pytest.raises(KeysUnavailable, match="more than 1048576 bytes"):
         KeySet(server.url).find("a")
@@ -176,7 +176,7 @@ except (KeysUnavailable, gevent.Timeout) as error:
     ("own", "outer", "error"), [("0.3", "60", "no response within 0.3 s"), ("60", "0.3", "0.3 seconds")]
 )
 def test_an_answer_that_never_ends_is_given_up(own: str, outer: str, error: str) -> None:
-    """In a process of its own: only where gevent has patched the sockets can it interrupt a read."""
+    """This runs in a separate process, where gevent has patched the sockets, so that it can interrupt a read."""
     with slow_backend() as endless:
         command = [sys.executable, "-c", ASKING, endless.url, own, outer]
         result = subprocess.run(command, capture_output=True, text=True, timeout=seconds(20))

@@ -1,4 +1,4 @@
-"""The declared messages: that they agree with those of the official client libraries, and what they offer."""
+"""The declared messages: they match those of the official client libraries, and have helper methods."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ NEWER = {("Publication", "epoch"), ("SubscribeRequest", "type")}
 
 
 def official(type_: type[Message]) -> Any:
-    """The same message in the official definitions."""
+    """The message of this type in the official definitions."""
     return client_pb2.DESCRIPTOR.message_types_by_name[OFFICIAL_NAMES.get(type_.__name__, type_.__name__)]
 
 
 def as_declared(field: Any) -> tuple[int, Kind, Cardinality, str]:
-    """A field of the official definitions in our terms."""
+    """Convert a field of the official definitions to the form of declared fields."""
     is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
     value = field.message_type.fields_by_name["value"] if is_map else field
     shape = Cardinality.MAP if is_map else Cardinality.LIST if field.is_repeated else Cardinality.ONE
@@ -53,7 +53,7 @@ def as_declared(field: Any) -> tuple[int, Kind, Cardinality, str]:
 
 
 def ours(field: Field) -> tuple[int, Kind, Cardinality, str]:
-    """A declared field, to be compared."""
+    """Convert a declared field for the comparison."""
     return field.number, field.kind, field.shape, field.message.__name__ if field.message else ""
 
 
@@ -67,7 +67,7 @@ def test_messages_agree_with_the_official_definitions(type_: type[Message]) -> N
 
 
 @pytest.mark.parametrize("sample", COMMANDS, ids=lambda sample: sample.json)
-def test_the_official_library_reads_our_bytes(sample: Any) -> None:
+def test_official_library_decodes_our_messages(sample: Any) -> None:
     theirs = client_pb2.Command.FromString(bytes.fromhex(sample.protobuf))
     assert theirs.id == sample.message.id
     assert [name for name in CLIENT_METHODS if theirs.HasField(name)] == (
@@ -75,7 +75,7 @@ def test_the_official_library_reads_our_bytes(sample: Any) -> None:
     )
 
 
-def test_a_command_names_its_method() -> None:
+def test_method_of_a_command_is_found() -> None:
     assert Command(1, rpc=RPCRequest()).method == "rpc"
     assert Command().method == ""
     assert Command(1, rpc=RPCRequest(), publish=PublishRequest()).method == "publish"

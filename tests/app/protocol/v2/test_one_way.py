@@ -42,7 +42,7 @@ def test_invalid_connect_request_is_refused(body: bytes) -> None:
         list(ONE_WAY.decode_commands(body))
 
 
-def test_a_push_has_nothing_around_it() -> None:
+def test_push_is_not_wrapped_in_a_reply() -> None:
     message = ONE_WAY.encode_reply(Reply(push=Push(disconnect=Disconnect(3000, "connection closed"))))
     assert json.loads(message) == {"disconnect": {"code": 3000, "reason": "connection closed"}}
     assert ONE_WAY.encode_publication("news", b'{"a":1}', offset=3) == (

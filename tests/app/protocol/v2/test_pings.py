@@ -15,7 +15,7 @@ OPTIONS = SimpleNamespace(ping_interval=0.05, client_pong_timeout=0.02)
 
 
 class Pinged:
-    """A client with pings; it counts what happens to it."""
+    """A client with pings, which counts sent pings and closes."""
 
     def __init__(self, timers: Timers, awaits_answers: bool = True) -> None:
         self.sent = self.checked_while_busy = self.closed = 0
@@ -47,7 +47,7 @@ def test_a_client_that_does_not_answer_is_closed(timers: Timers) -> None:
     assert client.sent == 1
 
 
-def test_an_answer_that_waits_behind_a_running_command_is_awaited_longer(timers: Timers) -> None:
+def test_pong_behind_a_running_command_has_a_longer_timeout(timers: Timers) -> None:
     client = Pinged(timers)
     client.busy = True
     eventually(lambda: client.checked_while_busy >= 3)
@@ -58,11 +58,11 @@ def test_an_answer_that_waits_behind_a_running_command_is_awaited_longer(timers:
 
 def test_an_answer_is_expected_only_after_a_ping(timers: Timers) -> None:
     client = Pinged(timers)
-    assert not client.pings.answered()
+    assert not client.pings.note_answer()
     client.busy = True  # so that it is not closed meanwhile
     eventually(lambda: client.sent == 1)
-    assert client.pings.answered()
-    assert not client.pings.answered()
+    assert client.pings.note_answer()
+    assert not client.pings.note_answer()
     client.pings.stop()
 
 

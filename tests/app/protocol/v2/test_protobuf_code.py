@@ -1,4 +1,4 @@
-"""The functions that are made from declarations: details of Protobuf that the samples do not show."""
+"""The generated encoders and decoders: details of Protobuf that the samples do not contain."""
 
 from __future__ import annotations
 
@@ -102,6 +102,6 @@ def test_messages_of_one_type_inside_each_other_have_a_limit() -> None:
         decoded(FilterNode, encoder_of(FilterNode)(FilterNode(nodes=[node])).hex())
 
 
-def test_a_function_is_made_once() -> None:
+def test_generated_function_is_cached() -> None:
     assert decoder_of(Command) is decoder_of(Command)
     assert encoder_of(Command) is encoder_of(Command)

@@ -1,4 +1,4 @@
-"""What is particular to Protobuf: frames of messages with their lengths."""
+"""Behaviour of the format Protobuf alone: frames of messages with their lengths."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_integers_take_as_many_bytes_as_they_need(number: int, encoded: str) -> 
 
 
 @given(number=st.integers(0, 2**64 - 1), before=st.binary(max_size=3), after=st.binary(max_size=3))
-def test_integers_are_read_as_they_were_written(number: int, before: bytes, after: bytes) -> None:
+def test_encoded_integers_are_decoded_unchanged(number: int, before: bytes, after: bytes) -> None:
     data = before + wire.varint(number)
     assert wire.read_varint(data + after, len(before)) == (number, len(data))
 

@@ -1,4 +1,4 @@
-"""What becomes of connections and subscriptions that change while a backend is asked about their expiry."""
+"""Connections and subscriptions that change while a backend decides about their expiry."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RENEWED = Namespace(name="renewed", allow_subscribe_for_client=True, proxy_sub_r
 
 @pytest.fixture
 def ask(start_node: StartNode) -> Any:
-    """A client whose backend is a function of this process, which gets the client."""
+    """A client whose backend is a function in this process, which is called with the client."""
 
     def made(event: str, answer: Answer) -> LocalClientV2:
         client: LocalClientV2
@@ -61,7 +61,7 @@ def test_subscription_that_ends_meanwhile_is_not_renewed(ask: Any) -> None:
     assert not renew_subscription(client.connection, "renewed:a"), "there is none any more"
 
 
-def test_the_backend_is_asked_as_soon_as_a_connection_expires(ask: Any) -> None:
+def test_backend_receives_a_request_when_a_connection_expires(ask: Any) -> None:
     asked: list[float] = []
 
     def renew(client: LocalClientV2) -> Renewal:
@@ -74,7 +74,7 @@ def test_the_backend_is_asked_as_soon_as_a_connection_expires(ask: Any) -> None:
     assert client.close is None
 
 
-def test_a_client_that_leaves_while_a_backend_is_asked_is_not_connected(start_node: StartNode) -> None:
+def test_client_that_disconnects_during_a_backend_request_is_not_connected(start_node: StartNode) -> None:
     def leave(context: Context) -> AllowedConnection:
         client.connection.close()
         return AllowedConnection("42")

@@ -1,4 +1,4 @@
-"""Behaviour of what backends do to connections of protocol version 2 that belongs to no channel."""
+"""Behaviour of commands of backends for connections of protocol version 2."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_backend_can_switch_joins_and_leaves_off_for_one_subscription(node: No
     assert client.pushes() == []
 
 
-def test_a_subscription_whose_history_cannot_be_read_is_not_made(
+def test_subscription_fails_if_its_history_cannot_be_read(
     client: LocalClientV2, engine: FailingEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.failing.add("recover_since")
@@ -109,7 +109,7 @@ def test_a_subscription_that_waits_for_another_one_ends_with_the_connection(
     assert client.node.hub.num_subscriptions == 0
 
 
-def test_a_renewal_changes_the_info_that_others_see(client: LocalClientV2) -> None:
+def test_renewal_changes_the_info_for_other_clients(client: LocalClientV2) -> None:
     client.connection.renew_from_server(RenewConnections("alice", info=b'{"name":"Ann"}'))
     client.subscribe("rich:a")
     presence = client.call("presence", channel="rich:a")["presence"]

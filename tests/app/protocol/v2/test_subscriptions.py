@@ -1,4 +1,4 @@
-"""Positions and recovery of clients of protocol version 2: nothing twice, nothing missing without a word."""
+"""Positions and recovery of clients of protocol version 2: no publication is delivered twice or is missing silently."""
 
 from __future__ import annotations
 
@@ -164,13 +164,13 @@ def test_a_subscription_fails_if_the_history_cannot_be_read(client: LocalClientV
     assert not client.connection.channels
 
 
-def test_in_cache_mode_an_empty_history_recovers_nothing(client: LocalClientV2) -> None:
+def test_in_cache_mode_an_empty_history_recovers_no_publication(client: LocalClientV2) -> None:
     result = client.subscribe("cache:a", recover=True)
     assert result.get("publications", []) == []
     assert "recovered" not in result
 
 
-def test_a_subscription_ends_although_a_reload_removed_its_namespace(node: Node, client: LocalClientV2) -> None:
+def test_subscription_can_end_after_a_reload_removed_its_namespace(node: Node, client: LocalClientV2) -> None:
     client.subscribe("rich:a")
     node.configure(replace(node.config, namespaces=()))
     client.call("unsubscribe", channel="rich:a")

@@ -1,4 +1,4 @@
-"""Which keys the configuration gives, and which algorithms each of them checks."""
+"""The keys in the configuration, and the algorithms that each of them verifies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_option_gives_a_key() -> None:
     assert configured_keys(Config()) == []
 
 
-def test_a_key_may_have_escaped_line_ends() -> None:
+def test_key_may_contain_escaped_line_ends() -> None:
     (key,) = configured_keys(Config(token_rsa_public_key=pem(RSA_KEY).replace("\n", "\\n")))
     assert key.material == RSA_KEY.public_key()
 

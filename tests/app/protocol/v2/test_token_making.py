@@ -1,4 +1,4 @@
-"""Tokens that this server makes: what they say, and that others can read them."""
+"""Tokens that this server creates: their claims, and that other libraries accept them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_server_accepts_the_tokens() -> None:
     assert (subscription.options.info, subscription.expires_at) == (b'{"x":1}', 0)
 
 
-def test_a_token_says_no_more_than_it_must() -> None:
+def test_token_contains_only_required_claims() -> None:
     assert jwt.decode(connection_token(HMAC_KEY, ""), HMAC_KEY, ["HS256"]).keys() == {"sub", "iat"}
 
 
@@ -72,7 +72,7 @@ def test_a_lifetime_is_positive_and_ends(expires: float) -> None:
         connection_token(HMAC_KEY, "ann", expires=expires)
 
 
-def test_info_is_something_that_json_can_express() -> None:
+def test_info_must_be_encodable_as_json() -> None:
     with pytest.raises(TypeError):
         connection_token(HMAC_KEY, "ann", object())
     deep: list[Any] = []
@@ -82,6 +82,6 @@ def test_info_is_something_that_json_can_express() -> None:
         connection_token(HMAC_KEY, "ann", deep)
 
 
-def test_without_a_key_no_token_is_made() -> None:
+def test_without_a_key_no_token_is_created() -> None:
     with pytest.raises(ValueError, match="token_hmac_secret_key is not set"):
         connection_token("", "ann")

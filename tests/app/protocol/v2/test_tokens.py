@@ -1,4 +1,4 @@
-"""Which tokens are valid: algorithms, keys, times, audiences, and what attackers try."""
+"""Valid and invalid tokens: algorithms, keys, times, audiences, and attacks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ANN = {"sub": "ann"}
 
 
 def verifier(config: Config = HMAC) -> TokenVerifier:
-    """A verifier whose clock stands still."""
+    """A verifier with a fixed time."""
     return TokenVerifier(config, now=lambda: NOW)
 
 
@@ -54,7 +54,7 @@ class TestAlgorithms:
         assert verifier(EVERY_KEY).connection(token(ANN, algorithm)).user == "ann"
 
     @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512"])
-    def test_the_curve_of_a_key_decides(self, algorithm: str) -> None:
+    def test_curve_of_a_key_determines_its_algorithm(self, algorithm: str) -> None:
         checked = verifier(Config(token_ecdsa_public_key=pem(EC_KEYS[algorithm])))
         assert checked.connection(token(ANN, algorithm)).user == "ann"
         for other in EC_KEYS.keys() - {algorithm}:
@@ -118,7 +118,7 @@ class TestKeys:
         with pytest.raises(InvalidToken, match="signature"):
             verifier().connection(token(ANN, key="another key of 32 bytes or more bytes"))
 
-    def test_a_short_key_is_enough(self) -> None:
+    def test_short_hmac_key_is_accepted(self) -> None:
         assert verifier(Config(token_hmac_secret_key="short")).connection(token(ANN, key="short")).user == "ann"
 
     def test_tokens_signed_with_the_previous_key_are_accepted(self) -> None:
@@ -200,7 +200,7 @@ class TestTimes:
         with pytest.raises(ExpiredToken):
             verifier().connection(token({"exp": NOW - 1, "expire_at": 0}))
 
-    def test_a_wrong_signature_counts_more_than_the_time(self) -> None:
+    def test_wrong_signature_takes_precedence_over_expiry(self) -> None:
         with pytest.raises(InvalidToken, match="signature"):
             verifier().connection(token({"exp": NOW - 1}, key="another key of 32 bytes or more bytes"))
 
@@ -248,7 +248,7 @@ class TestSubscriptions:
         assert (accepted.user, accepted.channel, accepted.options.info) == ("ann", "news", b'{"x":1}')
 
     @pytest.mark.parametrize(("channel", "user"), [("other", "ann"), ("news", "bob"), ("news", "")])
-    def test_a_token_for_something_else_is_refused(self, channel: str, user: str) -> None:
+    def test_token_for_another_user_or_channel_is_refused(self, channel: str, user: str) -> None:
         with pytest.raises(ForeignToken):
             verifier().subscription(token({"sub": "ann", "channel": "news"}), channel, user, "c1")
 
@@ -269,7 +269,7 @@ class TestSubscriptions:
         with pytest.raises(ExpiredToken):
             verifier().subscription(token({"sub": "ann", "channel": "news", "exp": NOW - 1}), "other", "bob", "c1")
 
-    def test_the_token_of_a_connection_is_none_of_a_subscription(self) -> None:
+    def test_connection_token_is_not_a_subscription_token(self) -> None:
         with pytest.raises(InvalidToken, match="channel"):
             verifier().subscription(token(ANN), "news", "ann", "c1")
 

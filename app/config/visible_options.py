@@ -12,7 +12,7 @@ MASKED_TEXT = "********"
 """The text shown in place of a secret."""
 
 
-def shown(config: Config) -> dict[str, object]:
+def visible_options(config: Config) -> dict[str, object]:
     """Return the current options by name, with secrets hidden; also `channel_options` in the form of v1."""
     values: dict[str, object] = {}
     for option in options_of(Config):
