@@ -165,6 +165,7 @@ def _shown_difference(name: str, by_node: Mapping[str, object], answers: Sequenc
 
 def _channel(node: Node, command: Command) -> object:
     channel = wire.decode_with(_channel_params, command).channel
+    node.channel_samples.open(channel)
     answers = _answers(node, ChannelQuestion(channel), ChannelAnswer)
     rates = [answer.rate for answer in answers if answer.rate is not None]
     return {

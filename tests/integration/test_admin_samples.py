@@ -51,6 +51,44 @@ def test_samples_of_all_nodes_have_the_same_times(nodes: list[Server]) -> None:
     operator.socket.close()
 
 
+def test_a_channel_is_recorded_on_all_nodes_once_an_operator_opens_it(nodes: list[Server]) -> None:
+    operator = AdminClient.connected(nodes[0].host, nodes[0].port)
+
+    def recorded() -> dict[str, Any]:
+        data = operator.data("samples", window=60, about="channel", channel="other")
+        return {node["name"]: node for node in data["nodes"]}
+
+    with ProtocolClient(nodes[1], "ann") as ann:
+        ann.subscribe("other")
+        for number in range(10):
+            ann.subscribe(f"large{number}")
+        eventually(lambda: len(recorded()) == 2, within=12)
+        before = time.time()
+        operator.data("channel", channel="other")
+        eventually(lambda: recorded()["node-2"]["figures"].get("subscribers", [None])[-1] == 1, within=12)
+        found = recorded()
+        assert found["node-1"]["figures"]["subscribers"][-1] == 0
+        assert all(before - 5 < node["since"] for node in found.values())
+        assert operator.data("samples", window=60, about="channel", channel="unknown")["nodes"][0]["since"] == 0
+    operator.socket.close()
+
+
+def test_kinds_of_clients_and_reasons_of_closes_have_samples(nodes: list[Server]) -> None:
+    operator = AdminClient.connected(nodes[0].host, nodes[0].port)
+
+    def figures() -> dict[str, list[float | None]]:
+        data = operator.data("samples", window=60, about="clients")
+        return {
+            key: value for node in data["nodes"] for key, value in node["figures"].items() if node["name"] == "node-2"
+        }
+
+    with ProtocolClient(nodes[1], "ann"):
+        eventually(lambda: figures().get("transports/websocket", [None])[-1] == 1, within=12)
+        assert figures()["protocols/v1"][-1] == 1
+    eventually(lambda: any(figures().get("closed/closed by the client", [])), within=12)
+    operator.socket.close()
+
+
 def test_a_node_that_stops_leaves_a_gap(nodes: list[Server]) -> None:
     operator = AdminClient.connected(nodes[0].host, nodes[0].port)
     eventually(lambda: set(clients_of(operator)) == {"node-1", "node-2"}, within=12)
@@ -62,7 +100,9 @@ def test_a_node_that_stops_leaves_a_gap(nodes: list[Server]) -> None:
     operator.socket.close()
 
 
-@pytest.mark.parametrize("params", [{"window": 0}, {"window": 86_401}, {"window": "day"}, {"since": -1}])
+@pytest.mark.parametrize(
+    "params", [{"window": 0}, {"window": 86_401}, {"window": "day"}, {"since": -1}, {"about": "user"}]
+)
 def test_other_windows_are_refused(params: dict[str, Any], start_server: Callable[..., Server]) -> None:
     node = start_server(**OPTIONS)
     operator = AdminClient.connected(node.host, node.port)
