@@ -129,6 +129,7 @@ def _clients(node: Node, command: Command) -> object:
         "closed": _sum(answer.closed for answer in answers),
         "last_closed": closed[:MAX_KEPT_CLOSED],
         "waiting": waiting[:MAX_WAITING],
+        "waiting_bytes": sum(answer.waiting_bytes for answer in answers),
     }
 
 

@@ -123,8 +123,15 @@ class NodeAnswers:
             for one in slowest
             if one.outbox.size
         ]
-        most = dict(libraries.most_common(MAX_LIBRARIES))
-        return ClientsAnswer(dict(transports), dict(protocols), most, self._closes_by_reason(), last, waiting)
+        return ClientsAnswer(
+            dict(transports),
+            dict(protocols),
+            dict(libraries.most_common(MAX_LIBRARIES)),
+            self._closes_by_reason(),
+            last,
+            waiting,
+            sum(connection.outbox.size for connection in iterate_yielding(connections)),
+        )
 
     def _closes_by_reason(self) -> dict[str, int]:
         counts: Counter[str] = Counter()

@@ -115,7 +115,7 @@ def test_the_page_says_which_redis_is_away_and_of_which_node_the_figures_are(
         page.wait_for_text(".more tr", f"node-1\t{redis.address}\treachable since ")
         redis.kill()
         page.wait_for_text(".banner", f"Redis {redis.address} is not reachable since ", within=NOTICED)
-        page.wait_for_text(".banner", "All figures are of the node node-1 only.")
+        page.wait_for_text(".banner", "All figures are of node-1 only.")
         page.wait_for_text("[data-tile=Clients] dt", "(node-1 only)")
         page.wait_for_text(".more tr", f"node-1\t{redis.address}\tnot reachable since ")
         page.wait_for_text(".more tr", "Connection refused")
@@ -134,7 +134,7 @@ def test_older_samples_are_plotted_after_an_outage(redis: RedisServer, start_ser
             time.sleep(5)  # some samples
         redis.kill()
         page.log_in(first.url)  # the page asks for the samples when the second node cannot be asked
-        page.wait_for_text(".banner", "All figures are of the node node-1 only.", within=NOTICED)
+        page.wait_for_text(".banner", "All figures are of node-1 only.", within=NOTICED)
         redis.start()
         page.wait_for("[data-node=node-2]")
         page.wait_until("document.querySelector('.plot').ariaLabel.includes('node-2 0, lowest 0, highest 1')")
