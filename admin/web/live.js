@@ -22,6 +22,7 @@ export class Live extends EventTarget {
     #timer = 0;
     #oldTimer = 0;
     #before = new Map();
+    #heard = new Map();
     /** The nodes as they are now: name, uid, gauges, rates, whether they answered. */
     nodes = [];
     /** The option node_ping_interval: two thirds of it pass between two questions, which wait a third for their answers, a second at most. */
@@ -77,7 +78,9 @@ export class Live extends EventTarget {
 
     #take(answered, known, now) {
         const alive = new Map(answered.map((node) => [node.uid, node]));
-        const silent = known.filter(({uid}) => !alive.has(uid));
+        for (const uid of alive.keys()) this.#heard.set(uid, now);
+        // The server forgets a silent node after three intervals; who asks it as often as this page may do so earlier.
+        const silent = known.filter(({uid}) => !alive.has(uid) && now - (this.#heard.get(uid) ?? now) < 2 * this.pingInterval);
         this.nodes = [...answered.map((node) => this.#describe(node, now, true)), ...silent.map((node) => this.#describe(node, now, false))];
         this.nodes.sort((one, other) => one.name.localeCompare(other.name) || one.uid.localeCompare(other.uid));
         this.servers = answered.flatMap((node) => plain(node.engine ?? []).map((server) => ({...server, node: node.name})));

@@ -124,3 +124,26 @@ def test_a_reload_loses_nothing_and_the_window_stays(start_server: Callable[...,
         assert page.texts("[data-tile='Published/s'] dd") == ["0"]
         page.wait_until("document.querySelector('input[value=\"60\"]').checked")
         assert page.problems == []
+
+
+def test_plots_of_a_channel_and_of_clients_begin_before_the_page_was_opened(
+    start_server: Callable[..., Server],
+) -> None:
+    node = start_server(**OPTIONS, web=True, name="node-1")
+    operator = AdminClient.connected(node.host, node.port)
+    with browser() as page, ProtocolClient(node, "ann") as ann:
+        ann.subscribe("news")
+        operator.data("channel", channel="news")
+        time.sleep(5)  # some samples
+        ann.close()
+        time.sleep(4)
+        page.log_in(node.url, "channel/news")
+        plot = "document.querySelector('[aria-label=Subscribers] .plot').ariaLabel"
+        page.wait_until(f"{plot}.includes('node-1 0, lowest 0, highest 1')")
+        page.wait_for_text("#recorded", "on node-1. Nodes record the largest channels")
+        page.go("clients")
+        page.wait_for_text('[aria-label="Clients by transport"] .legend', "websocket\n0")
+        plot = "document.querySelector('[aria-label=\"Clients by transport\"] .plot').ariaLabel"
+        page.wait_until(f"{plot}.includes('websocket 0, lowest 0, highest 1')")
+        assert page.problems == []
+    operator.close()

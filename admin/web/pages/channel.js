@@ -30,7 +30,7 @@ export function channelPage(app, channel) {
     const plots = [
         new Plot('Subscribers', () => samples.times, () => [...samples.byNode.values()].map(({name, lists}) => ({label: name, values: lists.subscribers ?? []})), count, {stacked: true}),
         highest('Messages, per second', 'messages', 'rate', count),
-        highest('Presence', 'present', 'present', count),
+        highest('Clients present', 'present', 'present', count),
     ];
     const element = h('div', {class: 'page'},
         h('p', {class: 'crumbs'}, h('a', {href: link('channels')}, 'Channels')),
