@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,6 +124,24 @@ def test_the_page_says_which_redis_is_away_and_of_which_node_the_figures_are(
         page.wait_for_text("h1", "Options")
         assert "is not reachable" in page.text(".banner")
         redis.start()
+        page.wait_until("document.getElementById('banner').hidden")
+        assert page.problems == []
+
+
+def test_figures_are_marked_while_another_node_does_not_answer(
+    redis: RedisServer, start_server: Callable[..., Server]
+) -> None:
+    options = {**OPTIONS, **MORE, **redis.options, "node_ping_interval": 3}
+    first, second = (start_server(**options, name=name) for name in ("node-1", "node-2"))
+    with browser() as page:
+        page.log_in(first.url)
+        page.wait_for("[data-node=node-2]")
+        second.process.send_signal(signal.SIGSTOP)
+        try:
+            page.wait_for_text("#banner", "The node node-2 does not answer. All figures are of node-1 only.")
+            assert page.texts("[data-tile=Clients] dt") == ["Clients (node-1 only)"]
+        finally:
+            second.process.send_signal(signal.SIGCONT)
         page.wait_until("document.getElementById('banner').hidden")
         assert page.problems == []
 
