@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import gevent
 import msgspec
@@ -31,7 +31,7 @@ from ..app.model.errors import (
 from ..app.model.json_codec import InvalidJSON
 from ..app.net.transport import Transport
 from ..app.node.node import Node
-from ..app.node.samples import MAX_WINDOW, times_of
+from ..app.node.rings import MAX_WINDOW, times_of
 from ..app.protocol.v1 import wire
 from ..app.protocol.v1.api import API_COMMANDS, Api, BadRequest
 from ..app.protocol.v1.replies import gather
@@ -75,6 +75,8 @@ class SamplesParams(msgspec.Struct):
     window: Annotated[float, msgspec.Meta(gt=0, le=MAX_WINDOW)] = 900.0
     since: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """In seconds since 1970."""
+    about: Literal["node", "clients", "channel"] = "node"
+    channel: str = ""
 
 
 _connect_params = msgspec.json.Decoder(AdminConnectParams)
@@ -191,6 +193,7 @@ class AdminConnection:
     def _samples(self, command: Command) -> bytes:
         params = wire.decode_with(_samples_params, command)
         wanted = self._node.cluster.samples.window(params.window, params.since)
+        wanted.about, wanted.channel = params.about, params.channel
         nodes = self._node.cluster.surveys.samples(wanted)
         data = {"now": time.time(), "step": wanted.step, "times": list(times_of(wanted)), "nodes": nodes}
         return encode_api_reply(command.uid, "samples", wire.data_body(data))

@@ -129,6 +129,7 @@ def _clients(node: Node, command: Command) -> object:
         "closed": _sum(answer.closed for answer in answers),
         "last_closed": closed[:MAX_KEPT_CLOSED],
         "waiting": waiting[:MAX_WAITING],
+        "waiting_bytes": sum(answer.waiting_bytes for answer in answers),
     }
 
 
@@ -165,6 +166,7 @@ def _shown_difference(name: str, by_node: Mapping[str, object], answers: Sequenc
 
 def _channel(node: Node, command: Command) -> object:
     channel = wire.decode_with(_channel_params, command).channel
+    node.channel_samples.open(channel)
     answers = _answers(node, ChannelQuestion(channel), ChannelAnswer)
     rates = [answer.rate for answer in answers if answer.rate is not None]
     return {

@@ -90,7 +90,7 @@ export class JSONEditor {
         fill(this.box, target);
         const editor = ace.edit(target, {
             value: text, mode: 'ace/mode/json', useWorker: false, tabSize: 2, useSoftTabs: true, showPrintMargin: false,
-            minLines: 9, maxLines: 24, wrap: true, fontSize: 13, highlightActiveLine: false, showFoldWidgets: false,
+            minLines: 9, maxLines: 24, wrap: true, fontSize: 13, highlightActiveLine: false, showFoldWidgets: false, displayIndentGuides: false,
         });
         editor.setOption('enableKeyboardAccessibility', true);
         editor.textInput.getElement().setAttribute('aria-label', label);

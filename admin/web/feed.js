@@ -57,7 +57,8 @@ export class FeedList {
     #feed;
     #accepts;
     #link;
-    #waiting = [];
+    /** The messages that arrived since the pause. */
+    waiting = [];
     #frame = 0;
     #listener;
     paused = false;
@@ -74,11 +75,6 @@ export class FeedList {
         this.#fill();
     }
 
-    /** The number of messages that arrived since the pause. */
-    get waiting() {
-        return this.#waiting.length;
-    }
-
     /** Start again after a change of the filter. */
     redraw() {
         this.#fill();
@@ -86,7 +82,7 @@ export class FeedList {
     }
 
     #fill() {
-        this.#waiting = [];
+        this.waiting = [];
         const rows = this.#feed.messages.filter(this.#accepts).slice(-SHOWN).reverse().map((message) => this.#row(message));
         this.element.replaceChildren(...rows);
     }
@@ -105,15 +101,15 @@ export class FeedList {
 
     #take(messages) {
         // Only what can still be shown is kept, whatever comes until the next frame.
-        this.#waiting = [...this.#waiting, ...messages.filter(this.#accepts)].slice(-KEPT);
+        this.waiting = [...this.waiting, ...messages.filter(this.#accepts)].slice(-KEPT);
         this.#frame ||= requestAnimationFrame(() => this.#draw());
     }
 
     #draw() {
         this.#frame = 0;
         if (!this.paused) {
-            const rows = this.#waiting.slice(-SHOWN).reverse().map((message) => this.#row(message));
-            this.#waiting = [];
+            const rows = this.waiting.slice(-SHOWN).reverse().map((message) => this.#row(message));
+            this.waiting = [];
             this.element.prepend(...rows);
             while (this.element.childElementCount > SHOWN) this.element.lastElementChild.remove();
         }
@@ -140,7 +136,7 @@ export class FeedList {
 export function pauseButton(list) {
     const button = h('button', {type: 'button', 'aria-pressed': 'false', onclick: () => list.pause(!list.paused)});
     const update = () => {
-        button.replaceChildren(icon(list.paused ? 'play' : 'pause'), list.paused ? `Continue${list.waiting ? ` (${count(list.waiting)}${list.waiting >= KEPT ? '+' : ''} new)` : ''}` : 'Pause');
+        button.replaceChildren(icon(list.paused ? 'play' : 'pause'), list.paused ? `Continue${list.waiting.length ? ` (${count(list.waiting.length)}${list.waiting.length >= KEPT ? '+' : ''} new)` : ''}` : 'Pause');
         button.setAttribute('aria-pressed', String(list.paused));
     };
     update();

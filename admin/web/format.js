@@ -12,9 +12,6 @@ export function count(value) {
 
 count.steps = DECADES;
 
-/** A number of events in a second. */
-export const rate = (value) => count(value);
-
 /** 34.5 MB. */
 export function bytes(value) {
     if (value === null || value === undefined) return '–';

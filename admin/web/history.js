@@ -33,9 +33,8 @@ export class HistoryList {
     }
 
     #show(stream) {
-        const isNew = stringify(stream) !== stringify(this.#stream);
+        if (stringify(stream) === stringify(this.#stream)) return;
         this.#stream = stream;
-        if (!isNew) return;
         fill(this.position, [['Recover from offset', String(stream.offset)], ['Epoch', stream.epoch]].map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, h('code', {}, value)))));
         const opened = new Set([...this.list.querySelectorAll('details[open]')].map((details) => details.dataset.uid));
         fill(this.list, stream.publications.length ? [

@@ -1,6 +1,6 @@
 // A list of channels or users on all nodes, in pages: searched by a part or the beginning of a name, and sorted.
 import {fill, h, scrollCard} from './dom.js';
-import {count, rate} from './format.js';
+import {count} from './format.js';
 import {plain} from './json.js';
 
 const INTERVAL = 3000, PAGE = 100;
@@ -75,6 +75,6 @@ export class Listing {
         const most = Math.max(1, ...items.map((item) => item.count));
         fill(this.rows, items.map((item) => h('tr', {}, h('td', {}, h('a', {href: this.href(item.name)}, item.name || 'anonymous')),
             h('td', {class: 'number'}, h('meter', {min: 0, max: most, value: item.count, 'aria-hidden': 'true'}), h('span', {}, count(item.count))),
-            this.columns.rate && h('td', {class: 'number'}, rate(item.rate)))));
+            this.columns.rate && h('td', {class: 'number'}, count(item.rate)))));
     }
 }

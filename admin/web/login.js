@@ -22,9 +22,7 @@ export function loginPage(message, enter) {
         problem.textContent = answer.problem;
         password.select();
     });
-    if (!message) {
-        ask('').then((answer) => { if (!answer.problem && form.isConnected) enter(answer.insecure); });
-    }
+    if (!message) ask('').then((answer) => { if (!answer.problem && form.isConnected) enter(answer.insecure); });
     return h('main', {class: 'login-page'}, form);
 }
 

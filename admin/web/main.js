@@ -89,9 +89,7 @@ function showPage() {
     const shown = name === 'channel' ? {title: argument, make: channelPage} : Object.hasOwn(PAGES, name) ? PAGES[name] : {title: 'Page not found', make: unknownPage};
     document.title = `${shown.title} – Gentrifugo`;
     for (const item of document.querySelectorAll('nav a')) {
-        const current = item.dataset.page === (name === 'channel' ? 'channels' : name);
-        if (current) item.setAttribute('aria-current', 'page');
-        else item.removeAttribute('aria-current');
+        item.ariaCurrent = item.dataset.page === (name === 'channel' ? 'channels' : name) ? 'page' : null;
     }
     page = shown.make(app, argument);
     fill(content, page.element);
@@ -120,6 +118,7 @@ function showState() {
 function showBanner() {
     const banner = document.getElementById('banner');
     if (!banner) return;
+    content.classList.toggle('old', app.live.isOld);
     const problem = socket.state === 'lost' ? 'The connection to the server is lost, reconnecting. The figures on this page are not updated.'
         : socket.state === 'connected' ? engineProblem() : '';
     if (banner.dataset.problem === problem) return; // an alert is read out each time it changes
@@ -129,9 +128,11 @@ function showBanner() {
 }
 
 function engineProblem() {
-    const servers = app.live.servers.filter(({reachable}) => !reachable).map(({name, since, node}) => `Redis ${name} has been unreachable since ${time(new Date(since * 1000))} (node ${node}).`);
-    if (app.live.onlyNode) servers.push(`All figures are of the node ${app.live.onlyNode} only.`);
-    return servers.join(' ');
+    const {live} = app;
+    if (live.isOld) return `The server does not answer. All figures are of ${time(new Date(live.answeredAt))}.`;
+    return [...live.servers.filter(({reachable}) => !reachable).map(({name, since, node}) => `Redis ${name} has been unreachable since ${time(new Date(since * 1000))} (node ${node}).`),
+        ...live.nodes.filter(({answers}) => !answers).map(({name}) => `The node ${name} does not answer.`),
+        live.partial && `All figures are of ${live.partial}.`].filter(Boolean).join(' ');
 }
 
 // -- logging in and out
@@ -169,7 +170,7 @@ socket.addEventListener('state', async ({detail}) => {
     } catch { /* lost again already; the next connection asks anew */ }
 });
 
-app.live.addEventListener('change', showBanner);
+for (const event of ['change', 'old']) app.live.addEventListener(event, showBanner);
 
 // -- keys and colours
 

@@ -93,7 +93,7 @@ export class Plot {
     #figureOf(index) {
         const values = this.#lines.map((line) => line.values[index] ?? null).filter((value) => value !== null);
         if (!values.length) return null;
-        return this.figureIs === 'highest' ? Math.max(...values) : this.figureIs === 'first' ? values[0] : values.reduce((sum, value) => sum + value, 0);
+        return this.figureIs === 'highest' ? Math.max(...values) : values.reduce((sum, value) => sum + value, 0);
     }
 
     /** The columns of uPlot: each line by itself, or on top of those before it. */
@@ -139,7 +139,7 @@ export class Plot {
         this.#keys = this.#lines.map(({label}, index) => h('button', {
             type: 'button', class: 'key', style: colourOf(index), 'aria-pressed': String(!this.#hidden.has(label)), title: 'Show or hide this line', onclick: () => this.#switch(label, index),
         }, h('span', {}, label), h('b')));
-        fill(this.legend, this.#lines.length > 1 ? this.#keys : null);
+        fill(this.legend, this.#keys);
     }
 
     /** Each shown line of a stack is filled down to the one below it. */
@@ -149,12 +149,9 @@ export class Plot {
     }
 
     async #switch(label, index) {
-        const isShown = this.#hidden.delete(label);
-        if (!isShown) this.#hidden.add(label);
-        this.#keys[index].setAttribute('aria-pressed', String(isShown));
-        this.#uplot.setSeries(index + 1, {show: isShown});
-        if (this.stacked) this.#draw(await loadPlots());
-        this.show();
+        if (!this.#hidden.delete(label)) this.#hidden.add(label);
+        this.#drawnFor = '';
+        await this.update();
         this.#keys[index].focus();
     }
 
@@ -174,7 +171,7 @@ export class Plot {
         if (this.tip.hidden) return;
         const rows = this.#lines.map((line, place) => [place, line]).filter(([, {label}]) => !this.#hidden.has(label));
         fill(this.tip, h('time', {}, clock(this.times()[index], 1)), rows.map(([place, {label, values}]) => h('div', {class: 'key', style: colourOf(place)},
-            this.#lines.length > 1 && h('span', {}, label), h('b', {}, this.format(values[index] ?? null)))),
+            h('span', {}, label), h('b', {}, this.format(values[index] ?? null)))),
         this.stacked && rows.length > 1 && h('div', {}, h('span', {}, 'together'), h('b', {}, this.format(rows.reduce((sum, [, {values}]) => sum + (values[index] ?? 0), 0)))));
         const isRight = left > this.#uplot.over.clientWidth / 2;
         this.tip.style.left = isRight ? '' : `${left + 10}px`;
@@ -194,7 +191,7 @@ export class Plot {
     }
 
     #fillTable() {
-        fill(this.table, table(['Line', 'Now', 'Lowest', 'Highest', 'Mean'], this.#lines.map(({label, values}) => [label, ...[values.at(-1) ?? null, ...spread(values)].map(this.format)]), 1));
+        fill(this.table, table(['Line', 'Now', 'Lowest', 'Highest', 'Mean'], this.#lines.map(({label, values}) => [label, ...[values.at(-1) ?? null, ...spread(values)].map(this.format)]), {numbers: 1}));
     }
 
     #resize() {

@@ -1,8 +1,8 @@
 // Tabs: one panel at a time, chosen with the mouse or the arrow keys.
 import {h} from './dom.js';
 
-/** `panels` is a list of [title, element]. `onshow` is called with the number of the panel that is shown. */
-export function tabs(label, panels, onshow = () => {}) {
+/** `panels` is a list of [title, element]. */
+export function tabs(label, panels) {
     const buttons = panels.map(([title], index) => h('button', {type: 'button', role: 'tab', id: `tab-${index}`, 'aria-controls': `panel-${index}`, onclick: () => show(index)}, title));
     const boxes = panels.map(([, element], index) => h('div', {role: 'tabpanel', id: `panel-${index}`, 'aria-labelledby': `tab-${index}`, tabindex: -1}, element));
     const list = h('div', {class: 'tabs', role: 'tablist', 'aria-label': label, onkeydown: (event) => {
@@ -19,7 +19,6 @@ export function tabs(label, panels, onshow = () => {}) {
             button.tabIndex = index === chosen ? 0 : -1;
             boxes[index].hidden = index !== chosen;
         });
-        onshow(chosen);
     }
 
     show(0);

@@ -1,8 +1,9 @@
 // Watching namespaces without the option `watch` for a while: the form, and what is watched now.
 import {fill, h} from './dom.js';
 import {duration} from './format.js';
+import {plain} from './json.js';
 
-const INTERVAL = 5000;
+const INTERVAL = 1000;
 const TIMES = [60, 300, 600];
 
 /** Whether the messages of a namespace are shown always; the empty name is that of channels without one. */
@@ -13,9 +14,7 @@ export function isWatched(config, namespace) {
 
 /** A card for all namespaces, or for `only` one. It is empty if every one of them has the option. */
 export class WatchPanel {
-    #ends = new Map();
     #timer = 0;
-    #clock = 0;
 
     constructor(app, only = null) {
         this.app = app;
@@ -50,7 +49,6 @@ export class WatchPanel {
 
     destroy() {
         clearTimeout(this.#timer);
-        clearInterval(this.#clock);
     }
 
     async #load() {
@@ -61,19 +59,15 @@ export class WatchPanel {
     }
 
     #take(remaining) {
-        const now = Date.now();
-        this.#ends = new Map(Object.entries(remaining).map(([name, seconds]) => [name, now + 1000 * seconds]));
-        clearInterval(this.#clock);
-        fill(this.active, [...this.#ends].filter(([name]) => this.only === null || name === this.only).map(([name]) => h('li', {class: 'row', 'data-namespace': name},
-            h('span', {}, 'Watching ', h('b', {}, nameOf(name))), h('span', {class: 'left'}), h('button', {type: 'button', onclick: () => this.#watch(name, 0)}, 'Stop'))));
-        this.#tick();
-        if (this.#ends.size) this.#clock = setInterval(() => this.#tick(), 1000);
-    }
-
-    #tick() {
-        for (const item of this.active.children) {
-            item.querySelector('.left').textContent = `${duration(Math.max(0, Math.round((this.#ends.get(item.dataset.namespace) - Date.now()) / 1000)))} left`;
+        const watched = Object.entries(plain(remaining)).filter(([name]) => this.only === null || name === this.only);
+        const names = JSON.stringify(watched.map(([name]) => name));
+        // The button that ends it must stay while somebody presses it.
+        if (names !== this.active.dataset.names) {
+            fill(this.active, watched.map(([name]) => h('li', {class: 'row', 'data-namespace': name},
+                h('span', {}, 'Watching ', h('b', {}, nameOf(name))), h('span', {class: 'left'}), h('button', {type: 'button', onclick: () => this.#watch(name, 0)}, 'Stop'))));
         }
+        this.active.dataset.names = names;
+        watched.forEach(([, seconds], index) => { this.active.children[index].querySelector('.left').textContent = `${duration(Math.round(seconds))} left`; });
     }
 
     async #watch(namespace, seconds) {

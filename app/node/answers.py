@@ -12,6 +12,7 @@ from ..config.visible_options import secret_marks, visible_options
 from ..runtime.yielding import iterate_yielding
 from .breakdowns import Breakdowns
 from .channel_rates import ChannelRates
+from .channel_samples import MAX_LISTED, ChannelSamples
 from .closed_clients import MAX_TEXT_LENGTH, ClosedClients
 from .hub import Hub
 from .questions import (
@@ -47,6 +48,7 @@ class NodeAnswers:
         config: Callable[[], Config],
         info: Callable[[], NodeInfo],
         rates: ChannelRates,
+        channel_samples: ChannelSamples,
         closed: ClosedClients,
         breakdowns: Breakdowns,
         version: str,
@@ -56,6 +58,7 @@ class NodeAnswers:
         self._config = config
         self._info = info
         self._rates = rates
+        self._channel_samples = channel_samples
         self._closed = closed
         self._breakdowns = breakdowns
         self._version = version
@@ -73,6 +76,7 @@ class NodeAnswers:
             case NodeQuestion():
                 return self._node()
             case ChannelQuestion(channel):
+                self._channel_samples.record([channel])
                 rates = self._rates.current()
                 rate = None if rates is None else rates(channel)
                 return ChannelAnswer(self._config().name, self._hub.num_subscribers(channel), rate)
@@ -93,6 +97,8 @@ class NodeAnswers:
             page = nlargest(MAX_RANKED, chosen, key=lambda name: (rates(name), count(name)))
         else:
             page = nlargest(MAX_RANKED, chosen, key=count)
+        if is_about_channels and question.order != "name" and not question.text:
+            self._channel_samples.record(reversed(page[:MAX_LISTED]))
         items = [ListItem(name, count(name), _rate(rates, name)) for name in page]
         return ListAnswer(items, len(matching))
 
@@ -117,8 +123,15 @@ class NodeAnswers:
             for one in slowest
             if one.outbox.size
         ]
-        most = dict(libraries.most_common(MAX_LIBRARIES))
-        return ClientsAnswer(dict(transports), dict(protocols), most, self._closes_by_reason(), last, waiting)
+        return ClientsAnswer(
+            dict(transports),
+            dict(protocols),
+            dict(libraries.most_common(MAX_LIBRARIES)),
+            self._closes_by_reason(),
+            last,
+            waiting,
+            sum(connection.outbox.size for connection in iterate_yielding(connections)),
+        )
 
     def _closes_by_reason(self) -> dict[str, int]:
         counts: Counter[str] = Counter()

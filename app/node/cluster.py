@@ -22,6 +22,7 @@ from ..model.json_codec import InvalidJSON
 from ..runtime.log_throttle import ThrottledLog
 from ..runtime.running_clock import running_time
 from . import control
+from .channel_samples import ChannelSamples
 from .control import (
     ControlMessage,
     DisconnectUser,
@@ -76,6 +77,7 @@ class Cluster:
         metrics: Metrics,
         failures: EngineFailures,
         encode: EncodePublication,
+        channel_samples: ChannelSamples,
         version: str,
         answer: Callable[[OperatorQuestion], OperatorAnswer],
         watch: Callable[[WatchNamespace], None],
@@ -91,7 +93,7 @@ class Cluster:
         self._snapshot: dict[str, int] = {}
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self.watched = WatchedFeed(encode, metrics.counters, self._send_watched, self._ping_peers_soon)
-        self.samples = NodeHistory(metrics, self._gauges)
+        self.samples = NodeHistory(hub, metrics, self._gauges, channel_samples)
         self.surveys = Surveys(
             hub,
             config,

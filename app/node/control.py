@@ -14,7 +14,7 @@ from ..model import json_codec
 from ..model.json_codec import InvalidJSON
 from .questions import OperatorAnswer, OperatorQuestion
 from .registry import NO_DETAILS, NodeDetails, NodeInfo
-from .samples import NodeSamples, SamplesWanted
+from .rings import NodeSamples, SamplesWanted
 from .user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections, SendMessage
 
 CONTROL_VERSION = 1

@@ -29,6 +29,7 @@ from ..runtime.timers import Timers
 from . import hooks
 from .answers import NodeAnswers
 from .channel_rates import ChannelRates
+from .channel_samples import ChannelSamples
 from .channels import ChannelRules
 from .closed_clients import ClosedClients
 from .cluster import Cluster
@@ -83,6 +84,7 @@ class Node(Commands):
         """Whether the node is shutting down and refuses new requests."""
         self.closed_clients = ClosedClients()
         self.rates = ChannelRates(self.timers.after)
+        self.channel_samples = ChannelSamples(self.hub, self._count_presence)
         self.answers = self._build_answers(engine.name)
         self.watched_namespaces = WatchedNamespaces(self.timers.after, self._update_rules)
         failures = EngineFailures()
@@ -100,6 +102,7 @@ class Node(Commands):
             lambda: self.config,
             lambda: self.cluster.own_info(),
             self.rates,
+            self.channel_samples,
             self.closed_clients,
             self.metrics.breakdowns,
             self.version,
@@ -114,10 +117,18 @@ class Node(Commands):
             self.metrics,
             failures,
             encode,
+            self.channel_samples,
             self.version,
             self.answers.answer,
             self.watched_namespaces.watch,
         )
+
+    def _count_presence(self, channel: str) -> int | None:
+        """Return how many clients are present in a channel, or None if its options or the engine do not tell."""
+        try:
+            return len(self._engine.presence(channel)) if self.rules.options(channel).presence else None
+        except (Refused, EngineError):  # a broken engine logs that itself
+            return None
 
     # -- life
 
@@ -235,6 +246,8 @@ class Node(Commands):
             counters.node_num_client_msg_received += 1
             if self.rates.counts is not None:
                 self.rates.counts[event.channel] += 1
+            if event.channel in self.channel_samples.published:
+                self.channel_samples.published[event.channel] += 1
             self.streams.deliver(event)
             return
         if isinstance(event, Join):

@@ -73,6 +73,8 @@ class ClientsAnswer(msgspec.Struct, tag="clients"):
     last_closed: list[ClosedClient]
     waiting: list[WaitingClient]
     """Those to which the most bytes wait to be sent."""
+    waiting_bytes: int = 0
+    """The bytes that wait for all clients."""
 
 
 class NodeQuestion(msgspec.Struct, tag="node"):

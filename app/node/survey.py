@@ -25,7 +25,8 @@ from .hub import Hub
 from .name_pattern import InvalidPattern, NamePattern
 from .questions import OperatorAnswer, OperatorQuestion
 from .registry import NodeInfo
-from .samples import NodeHistory, NodeSamples, SamplesWanted
+from .rings import NodeSamples, SamplesWanted
+from .samples import NodeHistory
 
 REPORT_TIMEOUT = 1.0
 """Maximum seconds to wait for the other nodes."""
@@ -181,7 +182,7 @@ class Surveys:
             report.info.metrics["node_cpu_milliseconds"] = int(time.process_time() * 1000)
         if request.samples is not None:
             info = self._info()
-            report.samples = NodeSamples(info.uid, info.name, self._samples.read(request.samples))
+            report.samples = self._samples.report(info.uid, info.name, request.samples)
         return report
 
     def _connections_here(self, user: str) -> list[UserConnection]:

@@ -130,10 +130,10 @@ def test_the_keyboard_alone_logs_in_publishes_and_disconnects(
     keyboard.go_to("[data-page=actions]")
     chromium.press("Enter")
     chromium.wait_for_text("h1", "Actions")
-    keyboard.go_to(".choice[aria-checked=true]")
+    keyboard.go_to(".choice input:checked")
     for chosen in ("broadcast", "publish"):
         chromium.press("ArrowRight" if chosen == "broadcast" else "ArrowLeft")
-        chromium.wait_until(f"document.activeElement.innerText === {chosen!r}")
+        chromium.wait_until(f"document.activeElement.value === {chosen!r}")
     keyboard.go_to("[name=channel]")
     chromium.run("type", "[name=channel]", "rich:room")
     chromium.press("Control+Enter")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_every_page_shows_the_whole_cluster(nodes: list[Server], page: Browser) 
         page.wait_for_text("tbody tr", "news\t2")
         assert page.text("[role=status].hint") == "1 to 1 of 1 channels, each listed once."
         page.go("channel/news")
-        page.wait_for_text("#by-node", "Subscribers by node: ")
+        page.wait_for_text("[aria-label=Subscribers] .legend", "node-2\n1")
         page.click("[role=tab]:nth-child(3)")
         for client in (here, there):
             page.wait_for_text("#presence", client.id)
@@ -69,6 +70,18 @@ def test_every_page_shows_the_whole_cluster(nodes: list[Server], page: Browser) 
         eventually(lambda: _shows(page, second), what="what the other node publishes")
         page.go("status")
         _kill(second, page)
+
+
+def test_figures_are_marked_while_the_server_does_not_answer(nodes: list[Server], page: Browser) -> None:
+    page.wait_for("[data-node=node-1]")
+    nodes[0].process.send_signal(signal.SIGSTOP)
+    try:
+        page.wait_for_text("#banner", "The server does not answer. All figures are of ")
+        page.wait_for("main.old")
+    finally:
+        nodes[0].process.send_signal(signal.SIGCONT)
+    page.wait_until("document.getElementById('banner').hidden")
+    assert not page.evaluate("document.querySelector('main.old')")
 
 
 def _shows(page: Browser, server: Server) -> bool:

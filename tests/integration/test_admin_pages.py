@@ -276,8 +276,9 @@ class TestChannel:
         with ProtocolClient(nodes[1], "ann") as ann:
             ann.subscribe("kept:plot")
             open_page(page, "channel/kept:plot", "kept:plot")
-            page.wait_for_text("#by-node", "Subscribers by node: node-2 1.")
-            page.wait_until("document.querySelectorAll('.plot canvas').length === 2")
+            page.wait_for_text("[aria-label=Subscribers] .legend", "node-2\n1")
+            page.wait_until("document.querySelectorAll('.plot canvas').length === 3")
+            page.wait_for_text("#recorded", "Recorded since ")
             page.wait_for_text("[data-tile='Messages/s']", "0")
             page.wait_for_text("[data-tile=Present]", "1")
 

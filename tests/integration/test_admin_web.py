@@ -282,7 +282,7 @@ class TestChannels:
 class TestActions:
     def choose(self, page: Browser, method: str, argument: str = "") -> None:
         page.go(f"actions/{method}/{argument}")
-        page.wait_until(f"document.querySelector('.choice[aria-checked=true]')?.innerText === {method!r}")
+        page.wait_until(f"document.querySelector('.choice:has(:checked)')?.innerText === {method!r}")
 
     def type_data(self, page: Browser, text: str) -> None:
         page.wait_for(".ace_editor")

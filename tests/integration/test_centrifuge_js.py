@@ -163,9 +163,7 @@ def test_subscribing_to_an_unknown_namespace_fails(server: Server, start_client:
     assert (failed["error"], failed["advice"]) == ("namespace not found", "fix")
 
 
-def test_unsubscribed_client_gets_no_events(
-    server: Server, api: ApiClient, start_client: Start, unique: str
-) -> None:
+def test_unsubscribed_client_gets_no_events(server: Server, api: ApiClient, start_client: Start, unique: str) -> None:
     client = start_client(server.port)
     connected(client)
     subscribed(client, f"news:{unique}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_page_names_the_unreachable_redis_and_the_node_of_the_figures(
         page.wait_for_text(".more tr", f"node-1\t{redis.address}\treachable since ")
         redis.kill()
         page.wait_for_text(".banner", f"Redis {redis.address} has been unreachable since ", within=NOTICED)
-        page.wait_for_text(".banner", "All figures are of the node node-1 only.")
+        page.wait_for_text(".banner", "All figures are of node-1 only.")
         page.wait_for_text("[data-tile=Clients] dt", "(node-1 only)")
         page.wait_for_text(".more tr", f"node-1\t{redis.address}\tnot reachable since ")
         page.wait_for_text(".more tr", "Connection refused")
@@ -127,6 +128,24 @@ def test_page_names_the_unreachable_redis_and_the_node_of_the_figures(
         assert page.problems == []
 
 
+def test_figures_are_marked_while_another_node_does_not_answer(
+    redis: RedisServer, start_server: Callable[..., Server]
+) -> None:
+    options = {**OPTIONS, **MORE, **redis.options, "node_ping_interval": 3}
+    first, second = (start_server(**options, name=name) for name in ("node-1", "node-2"))
+    with browser() as page:
+        page.log_in(first.url)
+        page.wait_for("[data-node=node-2]")
+        second.process.send_signal(signal.SIGSTOP)
+        try:
+            page.wait_for_text("#banner", "The node node-2 does not answer. All figures are of node-1 only.")
+            assert page.texts("[data-tile=Clients] dt") == ["Clients (node-1 only)"]
+        finally:
+            second.process.send_signal(signal.SIGCONT)
+        page.wait_until("document.getElementById('banner').hidden")
+        assert page.problems == []
+
+
 def test_older_samples_are_plotted_after_an_outage(redis: RedisServer, start_server: Callable[..., Server]) -> None:
     first, second = (start_server(**OPTIONS, **MORE, **redis.options, name=name) for name in ("node-1", "node-2"))
     with browser() as page:
@@ -134,11 +153,14 @@ def test_older_samples_are_plotted_after_an_outage(redis: RedisServer, start_ser
             time.sleep(5)  # some samples
         redis.kill()
         page.log_in(first.url)  # the page asks for the samples when the second node cannot be asked
-        page.wait_for_text(".banner", "All figures are of the node node-1 only.", within=NOTICED)
+        page.wait_for_text(".banner", "All figures are of node-1 only.", within=NOTICED)
         redis.start()
         page.wait_for("[data-node=node-2]")
         page.wait_until("document.querySelector('.plot').ariaLabel.includes('node-2 0, lowest 0, highest 1')")
         assert page.problems == []
+
+
+CLOSES = '[aria-label="Closed connections, per minute"]'
 
 
 def test_an_outage_is_no_peak_of_closed_connections(redis: RedisServer, start_server: Callable[..., Server]) -> None:
@@ -148,10 +170,13 @@ def test_an_outage_is_no_peak_of_closed_connections(redis: RedisServer, start_se
     with browser() as page:
         page.log_in(first.url, "clients")
         page.wait_for_text("tbody tr", "closed by the client\t3")
+        page.wait_for_text(f"{CLOSES} .figure", "0")
+        plot = f"document.querySelector('{CLOSES} .plot').ariaLabel"
+        before = page.evaluate(plot)
         redis.kill()
-        page.wait_until("!document.querySelector('main').innerText.includes('closed by the client')")
+        page.wait_until("!document.querySelector('[aria-label=Reasons]')")
         redis.start()
         page.wait_for_text("tbody tr", "closed by the client\t3")
-        page.wait_until("document.querySelector('.plot-card .figure').innerText === '0'")
-        assert "highest 0" in page.evaluate("document.querySelector('.plot').ariaLabel")
+        page.wait_for_text(f"{CLOSES} .figure", "0")
+        assert page.evaluate(plot) == before
         assert page.problems == []

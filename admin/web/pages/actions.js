@@ -1,5 +1,5 @@
 // Forms for all commands of the API, with the reply and the equivalent curl command.
-import {copyButton, fill, h} from '../dom.js';
+import {choices, copyButton, fill, h} from '../dom.js';
 import {JSONEditor} from '../editor.js';
 import {block} from '../json.js';
 import {curlCommand, pythonCode} from '../requests.js';
@@ -26,14 +26,7 @@ export function actionsPage(app, argument) {
     const kept = {channel: rest.join('/'), data: SAMPLE};
     let inputs = {};
     let editor = null;
-    const choices = h('div', {class: 'choices', role: 'radiogroup', 'aria-label': 'Command', onkeydown: (event) => {
-        const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
-        if (!step) return;
-        event.preventDefault();
-        const names = Object.keys(COMMANDS);
-        choose(names[(names.indexOf(method) + step + names.length) % names.length]);
-        choices.querySelector('[aria-checked=true]').focus();
-    }});
+    const names = Object.fromEntries(Object.keys(COMMANDS).map((name) => [name, name]));
     const about = h('p', {class: 'hint'});
     const fields = h('div', {class: 'fields'});
     const problem = h('p', {class: 'problem', role: 'alert'});
@@ -43,7 +36,7 @@ export function actionsPage(app, argument) {
     const python = h('pre', {id: 'python', tabindex: 0});
     const form = h('form', {class: 'card form', onsubmit: (event) => { event.preventDefault(); submit(); }},
         about, fields, h('div', {class: 'row'}, send, h('span', {class: 'hint keyhint'}, h('kbd', {}, 'Ctrl'), h('kbd', {}, 'Enter'))), problem);
-    const element = h('div', {class: 'page'}, h('h1', {}, 'Actions'), choices,
+    const element = h('div', {class: 'page'}, h('h1', {}, 'Actions'), choices('command', 'Command', names, method, choose),
         h('div', {class: 'columns'}, form,
             h('section', {}, h('div', {class: 'row heading'}, h('h2', {}, 'Reply')), h('div', {class: 'card'}, reply),
                 h('div', {class: 'row heading'}, h('h2', {}, 'curl'), copyButton(() => curl.textContent)), h('div', {class: 'card'}, curl),
@@ -53,9 +46,6 @@ export function actionsPage(app, argument) {
         keep();
         method = name;
         const command = COMMANDS[name];
-        fill(choices, Object.keys(COMMANDS).map((other) => h('button', {
-            type: 'button', role: 'radio', 'aria-checked': String(other === name), tabindex: other === name ? 0 : -1, class: 'choice', onclick: () => choose(other),
-        }, other)));
         about.textContent = command.about;
         send.className = command.danger ? 'danger' : 'primary';
         problem.textContent = '';
@@ -121,7 +111,6 @@ export function actionsPage(app, argument) {
     return {
         element,
         connected: showCurl,
-        key: (event) => { if (event.key === 'Enter' && event.ctrlKey) submit(); },
         leave: () => editor?.destroy(),
     };
 }

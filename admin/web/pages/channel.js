@@ -1,35 +1,36 @@
 // One channel: its figures over time, its messages, history, presence and options.
-import {fill, h, table} from '../dom.js';
+import {fill, h, scrollCard, table} from '../dom.js';
 import {FeedList, pauseButton} from '../feed.js';
-import {count, rate} from '../format.js';
+import {count, time} from '../format.js';
 import {HistoryList, reasonOf} from '../history.js';
 import {coloured, plain, stringify} from '../json.js';
 import {Plot} from '../plot.js';
+import {Samples} from '../samples.js';
 import {tabs} from '../tabs.js';
 import {isWatched, WatchPanel} from '../watching.js';
+import {shownTime, windowChoice} from '../windows.js';
 
 const INTERVAL = 3000;
-const POINTS = 1200; // an hour
 const MAX_SHOWN = 500;
 
 export function channelPage(app, channel) {
     const {socket, feed, link} = app;
     let timer = 0, watching = null;
-    const times = [];
-    const series = {subscribers: [], present: [], rate: []};
+    const samples = new Samples(socket, {about: 'channel', channel});
     const tiles = Object.fromEntries(['Subscribers', 'Present', 'Messages/s', 'In history'].map((name) => [name, h('dd', {}, '–')]));
-    const nodes = h('p', {class: 'hint', id: 'by-node'});
-    const presence = h('div', {class: 'card scroll', id: 'presence', tabindex: 0, role: 'region', 'aria-label': 'Presence'});
+    const recorded = h('p', {class: 'hint', id: 'recorded'});
+    const presence = scrollCard('Presence', null, {id: 'presence'});
     const options = h('div', {id: 'options'});
     const history = new HistoryList(app, channel);
     const list = new FeedList(feed, (message) => message.channel === channel, link, () => pause.update());
     const pause = pauseButton(list);
     const watch = h('div');
     const hint = h('p', {class: 'hint', id: 'watch-hint'});
-    const line = (label, name) => ({label, values: series[name]});
+    const highest = (title, label, name, format) => new Plot(title, () => samples.times, () => [{label, values: samples.combined(name, Math.max)}], format);
     const plots = [
-        new Plot('Subscribers and presence', () => times, () => [line('subscribers', 'subscribers'), line('present', 'present')], count, {figure: 'first'}),
-        new Plot('Messages, per second', () => times, () => [line('messages', 'rate')], rate, {figure: 'first'}),
+        new Plot('Subscribers', () => samples.times, () => [...samples.byNode.values()].map(({name, lists}) => ({label: name, values: lists.subscribers ?? []})), count, {stacked: true}),
+        highest('Messages, per second', 'messages', 'rate', count),
+        highest('Clients present', 'present', 'present', count),
     ];
     const element = h('div', {class: 'page'},
         h('p', {class: 'crumbs'}, h('a', {href: link('channels')}, 'Channels')),
@@ -40,25 +41,23 @@ export function channelPage(app, channel) {
                 ['Messages', h('div', {class: 'page'}, watch, h('div', {class: 'row heading'}, hint, pause.button), h('div', {class: 'card one-channel'}, list.element))],
                 ['History', history.element], ['Presence', presence], ['Options', options],
             ]),
-            h('section', {class: 'page'}, nodes, plots.map((plot) => plot.element))));
+            h('section', {class: 'page'}, windowChoice(load), recorded, plots.map((plot) => plot.element))));
 
     async function load() {
         clearTimeout(timer);
-        const [found, present, kept] = await Promise.all([socket.call('channel', {channel}).catch(() => null), loadPresence(), history.load()]);
-        if (!element.isConnected) return;
+        const found = await socket.call('channel', {channel}).catch(() => null); // from then on it is recorded
+        const [present, kept, now] = await Promise.all([loadPresence(), history.load(), samples.load(shownTime()).catch(() => undefined)]);
+        if (!element.isConnected || now === null) return;
+        clearTimeout(timer);
         timer = setTimeout(load, INTERVAL);
-        if (!found) return;
+        if (!found || !now) return;
         const {subscribers, rate: perSecond, nodes: byNode} = plain(found.data);
         tiles.Subscribers.textContent = count(subscribers);
         tiles.Present.textContent = count(present);
-        tiles['Messages/s'].textContent = rate(perSecond);
+        tiles['Messages/s'].textContent = count(perSecond);
         tiles['In history'].textContent = count(kept);
-        nodes.textContent = subscribers ? `Subscribers by node: ${Object.entries(byNode).map(([name, number]) => `${name} ${count(number)}`).join(', ')}.` : 'Nobody is subscribed.';
-        times.push(Date.now() / 1000);
-        series.subscribers.push(subscribers);
-        series.present.push(present);
-        series.rate.push(perSecond);
-        if (times.length > POINTS) [times, ...Object.values(series)].forEach((values) => values.shift());
+        samples.addPresent(now, samples.nodes.map(({uid, name}) => ({uid, name, subscribers: byNode[name] ?? 0, rate: perSecond, present})));
+        recorded.textContent = recordedSince(samples.nodes.filter(({since}) => since > samples.times[0]));
         plots.forEach((plot) => plot.update());
     }
 
@@ -107,6 +106,13 @@ export function channelPage(app, channel) {
     };
 }
 
+/** Since when a channel is recorded, if that is later than the plots begin. */
+function recordedSince(nodes) {
+    const start = ({since}) => time(new Date(1000 * since));
+    const texts = [...new Set(nodes.map(start))].map((one) => `${one} on ${nodes.filter((node) => start(node) === one).map(({name}) => name).join(' and ')}`);
+    return texts.length ? `Recorded since ${texts.join(', ')}. Nodes record the largest channels, and those that somebody has opened.` : '';
+}
+
 /** The namespace of a channel, as the server finds it. */
 function namespaceOf(channel, config) {
     const name = channel.startsWith(config.private_channel_prefix) ? channel.slice(config.private_channel_prefix.length) : channel;
@@ -119,8 +125,6 @@ function optionTable(found, defaults, namespace) {
     const place = namespace ? `namespace ${namespace}` : 'top level';
     const isSet = (name) => stringify(found[name]) !== stringify(defaults[name]);
     const names = Object.keys(defaults).sort((one, other) => isSet(other) - isSet(one));
-    return h('div', {class: 'card scroll', tabindex: 0, role: 'region', 'aria-label': 'Options'}, h('table', {class: 'options'},
-        h('thead', {}, h('tr', {}, ['Option', 'Value', 'From'].map((title) => h('th', {scope: 'col'}, title)))),
-        h('tbody', {}, names.map((name) => h('tr', {'data-option': name}, h('th', {scope: 'row'}, h('code', {}, name)),
-            h('td', {}, h('code', {}, stringify(found[name]))), h('td', {class: isSet(name) ? '' : 'faint'}, isSet(name) ? place : 'default'))))));
+    return scrollCard('Options', table(['Option', 'Value', 'From'], names.map((name) => [h('code', {}, name), h('code', {}, stringify(found[name])),
+        h('span', {class: isSet(name) ? '' : 'faint'}, isSet(name) ? place : 'default')]), {class: 'options', rowProps: (index) => ({'data-option': names[index]})}));
 }

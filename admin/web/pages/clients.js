@@ -1,55 +1,63 @@
 // What kinds of clients are connected, which of them are slow, and why others were closed.
 import {fill, h, scrollCard, table} from '../dom.js';
-import {bytes, count, rate, time} from '../format.js';
+import {bytes, count, time} from '../format.js';
 import {plain} from '../json.js';
 import {Plot} from '../plot.js';
+import {Samples} from '../samples.js';
+import {shownTime, windowChoice} from '../windows.js';
 
-const INTERVAL = 3000, POINTS = 1200, MAX_LINES = 8;
+const INTERVAL = 3000, MAX_LINES = 8;
 
 export function clientsPage({socket, link}) {
-    let timer = 0, before = null;
-    const times = [], lines = new Map(); // lines by reason, as long as `times`
-    const plot = new Plot('Closed connections, per minute', () => times, () => [...lines].slice(0, MAX_LINES).map(([label, values]) => ({label, values})), rate, {stacked: true});
+    let timer = 0;
+    const samples = new Samples(socket, {about: 'clients'});
+    const stack = (title, beginning, scale = 1) => new Plot(title, () => samples.times,
+        () => samples.figures(beginning).slice(0, MAX_LINES).map((label) => ({label, values: samples.combined(beginning + label).map((value) => (value === null ? null : value * scale))})), count, {stacked: true});
+    const plots = [
+        stack('Clients by transport', 'transports/'), stack('Clients by protocol', 'protocols/'),
+        stack('Closed connections, per minute', 'closed/', 60),
+        new Plot('Bytes that wait for slow clients', () => samples.times, () => [{label: 'bytes', values: samples.combined('waiting/bytes')}], bytes),
+    ];
     const kinds = h('div', {class: 'kinds'});
     const [reasons, waiting, closed] = [h('div'), h('div'), h('div')];
-    const element = h('div', {class: 'page'}, h('h1', {}, 'Clients'), kinds,
-        h('div', {class: 'columns'}, h('section', {}, h('h2', {}, 'Why connections were closed'), reasons), h('section', {}, h('h2', {}, 'Over time'), plot.element)),
-        h('section', {}, h('h2', {}, 'Slow clients, with waiting bytes'), waiting), h('section', {}, h('h2', {}, 'Closed by the server'), closed));
+    const element = h('div', {class: 'page'}, h('h1', {}, 'Clients'), kinds, windowChoice(load), h('div', {class: 'plots'}, plots.map((plot) => plot.element)),
+        h('div', {class: 'columns'}, h('section', {}, h('h2', {}, 'Why connections were closed'), reasons), h('section', {}, h('h2', {}, 'Slow clients, with waiting bytes'), waiting)),
+        h('section', {}, h('h2', {}, 'Closed by the server'), closed));
 
     async function load() {
         clearTimeout(timer);
-        const found = await socket.call('clients').catch(() => null);
-        if (!element.isConnected) return;
+        const [found, now] = await Promise.all([socket.call('clients'), samples.load(shownTime())]).catch(() => []);
+        if (!element.isConnected || now === null) return;
+        clearTimeout(timer);
         timer = setTimeout(load, INTERVAL);
-        if (found) show(plain(found.data));
+        if (found) show(plain(found.data), now);
     }
 
-    function show(data) {
+    function show(data, now) {
         fill(kinds, [['Transports', 'Transport', data.transports], ['Protocols', 'Protocol', data.protocols], ['Client libraries', 'Library', data.libraries]].map(([title, name, counts]) => h('section', {}, h('h2', {}, title), counted(title, name, counts, 'Clients'))));
         fill(reasons, counted('Reasons', 'Reason', data.closed, 'Since the start'));
         fill(waiting, data.waiting.length ? scrollCard('Slow clients', table(['User', 'Client', 'Waiting', 'Address', 'Protocol', 'Node'], data.waiting.map((one) => [userLink(one), h('code', {}, one.client), bytes(one.waiting), one.address, one.protocol, one.node]))) : h('p', {class: 'hint'}, 'None.'));
         fill(closed, data.last_closed.length ? scrollCard('Closed by the server', table(['Time', 'User', 'Reason', 'Unsent', 'Address', 'Protocol', 'Node'], data.last_closed.map((one) => [time(new Date(1000 * one.at)), userLink(one), one.reason, one.unsent ? bytes(one.unsent) : '', one.address, one.protocol, one.node]))) : h('p', {class: 'hint'}, 'None yet.'));
-        append(data);
-        plot.update();
+        samples.addPresent(now, samples.nodes.map(({uid, name}, index) => ({uid, name, ...index ? {} : totals(data), ...rates(uid)})));
+        plots.forEach((plot) => plot.update());
     }
 
-    /** Add how many were closed since the last answer, if as many nodes answered it; a node that has restarted begins at 0. */
-    function append({closed: totals, nodes}) {
-        const now = Date.now() / 1000;
-        if (before) {
-            for (const reason of Object.keys(totals)) if (!lines.has(reason)) lines.set(reason, times.map(() => 0));
-            times.push(now);
-            lines.forEach((values, reason) => values.push(nodes === before.nodes ? Math.max(0, (totals[reason] ?? 0) - (before.totals[reason] ?? 0)) * 60 / (now - before.now) : null));
-            if (times.length > POINTS) [times, ...lines.values()].forEach((values) => values.shift());
-        }
-        before = {now, totals, nodes};
+    /** What the tables show, as figures of one node. */
+    function totals({transports, protocols, waiting_bytes: bytesWaiting}) {
+        const kinds = (beginning, counts) => [...samples.figures(beginning), ...Object.keys(counts)].map((name) => [beginning + name, counts[name] ?? 0]);
+        return {...Object.fromEntries([...kinds('transports/', transports), ...kinds('protocols/', protocols)]), 'waiting/bytes': bytesWaiting};
+    }
+
+    /** A rate needs a time, so it is that of the last sample. */
+    function rates(uid) {
+        return Object.fromEntries(samples.figures('closed/').map((name) => [`closed/${name}`, samples.last(uid, `closed/${name}`)]));
     }
 
     const userLink = ({user}) => h('a', {href: link('users', user)}, user || 'anonymous');
     load();
     return {element, connected: load, leave() {
         clearTimeout(timer);
-        plot.destroy();
+        plots.forEach((plot) => plot.destroy());
     }};
 }
 

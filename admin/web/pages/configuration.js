@@ -1,5 +1,5 @@
 // The current options. The server hides secrets.
-import {fill, h, scrollCard} from '../dom.js';
+import {fill, h, scrollCard, table} from '../dom.js';
 import {stringify} from '../json.js';
 
 const HIDDEN = '********';
@@ -20,8 +20,8 @@ export function configurationPage(app) {
             h('dl', {class: 'tiles'}, [['Version', version], ['Engine', engine], ['Node', config.name]]
                 .map(([name, value]) => h('div', {class: 'tile'}, h('dt', {}, name), h('dd', {}, value)))),
             h('h2', {}, 'Channels'), scrollCard('Options of channels', channelTable(config, names.filter(matches))),
-            h('h2', {}, 'All other options'), scrollCard('All other options', h('table', {class: 'options'}, h('tbody', {},
-                others.map((name) => h('tr', {'data-option': name}, h('th', {scope: 'row'}, h('code', {}, name)), h('td', {}, value(config[name]))))))));
+            h('h2', {}, 'All other options'), scrollCard('All other options', table(['Option', 'Value'],
+                others.map((name) => [h('code', {}, name), value(config[name])]), {class: 'options', rowProps: (index) => ({'data-option': others[index]})})));
     }
 
     show();
@@ -30,9 +30,7 @@ export function configurationPage(app) {
 
 function channelTable(config, names) {
     const columns = [['without namespace', config.channel_options], ...config.namespaces.map((namespace) => [namespace.name, namespace])];
-    return h('table', {},
-        h('thead', {}, h('tr', {}, h('th', {scope: 'col'}, 'Option'), columns.map(([title]) => h('th', {scope: 'col'}, title)))),
-        h('tbody', {}, names.map((name) => h('tr', {}, h('th', {scope: 'row'}, h('code', {}, name)), columns.map(([, options]) => h('td', {}, value(options[name])))))));
+    return table(['Option', ...columns.map(([title]) => title)], names.map((name) => [h('code', {}, name), ...columns.map(([, options]) => value(options[name]))]));
 }
 
 function value(thing) {

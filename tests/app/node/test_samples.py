@@ -13,20 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gentrifugo.app.net.flusher import Flusher
-from gentrifugo.app.node import samples as samples_module
+from gentrifugo.app.node.breakdowns import TrafficKind
+from gentrifugo.app.node.channel_samples import ChannelSamples
+from gentrifugo.app.node.hub import Hub
 from gentrifugo.app.node.metrics import Metrics
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.node.samples import (
+from gentrifugo.app.node.rings import (
     MAX_WINDOW,
-    RATES,
     SAMPLED_PERCENTILES,
+    SETTLING_TIME,
     STEPS,
     Durations,
-    Gauges,
-    NodeHistory,
     SamplesWanted,
     times_of,
 )
+from gentrifugo.app.node.samples import MAX_REASONS, RATES, Gauges, NodeHistory
 from tests.fakes import FakeClock
 from tests.greenlets import eventually
 from tests.local_client import LocalClient
@@ -42,9 +43,12 @@ class Bench:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.clock.now = 1_800_000_000.0
-        self.metrics = Metrics(Flusher(0))
+        flusher = Flusher(0)
+        self.metrics = Metrics(flusher)
+        self.hub = Hub(flusher)
         self.clients = 0
-        self.samples = NodeHistory(self.metrics, self._gauges, self.clock)
+        channels = ChannelSamples(self.hub, lambda channel: None, self.clock)
+        self.samples = NodeHistory(self.hub, self.metrics, self._gauges, channels, self.clock)
 
     def _gauges(self) -> Gauges:
         return Gauges(self.clients, 1, 2, 3, engine_up=1, waiting=0, round_trip=0.001)
@@ -61,6 +65,11 @@ class Bench:
 
     def figure(self, name: str, window: float, since: float = 0) -> list[float | None]:
         return self.samples.read(self.samples.window(window, since))[name]
+
+    def of_clients(self, window: float) -> dict[str, list[float | None]]:
+        wanted = self.samples.window(window)
+        wanted.about = "clients"
+        return self.samples.report("uid", "node", wanted).figures
 
 
 @pytest.fixture
@@ -81,7 +90,7 @@ def test_samples_are_at_whole_multiples_of_the_step(bench: Bench) -> None:
     bench.run(10)
     times = times_of(bench.samples.window(8))
     assert [time % 2 for time in times] == [0] * 4
-    assert bench.clock.now - 2 - samples_module.SETTLING_TIME < times[-1] <= bench.clock.now
+    assert bench.clock.now - 2 - SETTLING_TIME < times[-1] <= bench.clock.now
 
 
 def test_a_gauge_has_its_value_at_each_time(bench: Bench) -> None:
@@ -152,12 +161,39 @@ def test_small_clock_adjustment_loses_no_samples(bench: Bench) -> None:
 def test_memory_of_samples_is_limited(bench: Bench) -> None:
     bench.run(MAX_WINDOW, published=4, step=max(STEPS))
     bench.run(62)
-    names = set(bench.samples.read(bench.samples.window(60)))
+    names = {*bench.samples.read(bench.samples.window(60)), *bench.of_clients(60)}
     full = bench.samples.memory
     assert full == len(names) * sum(STEPS.values()) * 8
     assert full < MAX_MEMORY
     bench.run(2000)
     assert bench.samples.memory == full
+
+
+def test_clients_have_figures_of_their_own(bench: Bench) -> None:
+    bench.run(4)
+    bench.metrics.breakdowns.traffic[TrafficKind("websocket", "v1")].connections = 3
+    bench.metrics.breakdowns.traffic[TrafficKind("websocket", "v2 json")].connections = 2
+    bench.metrics.breakdowns.note_close("v1", 3000, "slow")
+    bench.run(4)
+    figures = bench.of_clients(8)
+    assert figures["transports/websocket"] == [None, None, 5, 5]
+    assert (figures["protocols/v1"], figures["protocols/v2 json"]) == ([None, None, 3, 3], [None, None, 2, 2])
+    assert figures["closed/slow"] == [None, None, 0.5, 0]
+    assert figures["waiting/clients"] == figures["waiting/bytes"] == [0, 0, 0, 0]
+    assert not set(figures) & set(bench.samples.read(bench.samples.window(8)))
+
+
+def test_reasons_that_an_application_invents_do_not_take_more_memory(bench: Bench) -> None:
+    for number in range(100):
+        bench.metrics.breakdowns.note_close("v2 json", 4000 + number, f"reason {number}")
+    bench.run(4)
+    for number in range(100):
+        bench.metrics.breakdowns.note_close("v2 json", 4000 + number, f"reason {number}")
+    bench.run(2)
+    closed = {name: values for name, values in bench.of_clients(6).items() if name.startswith("closed/")}
+    assert len(closed) == MAX_REASONS + 1
+    assert sum(values[-1] or 0 for values in closed.values()) * 2 == 100
+    assert closed["closed/other"][-1] == (100 - MAX_REASONS) / 2
 
 
 def test_percentiles_are_those_of_the_step_alone(bench: Bench) -> None:

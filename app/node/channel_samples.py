@@ -1,0 +1,129 @@
+"""The figures of a limited number of channels over the last day: subscribers, publications and presence.
+
+Samples of every channel would have no limit. A node records the channels with the most subscribers, and those that
+operators have looked at last; the one that was named the longest time ago makes room for a new one. A channel that is
+not recorded costs nothing except one lookup for each publication.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from heapq import nlargest
+
+import gevent
+
+from ..runtime.yielding import iterate_yielding
+from .hub import Hub
+from .rings import Rings, SamplesWanted
+
+MAX_RECORDED = 50
+"""Channels that one node records: 26 KB each, so 1.3 MB."""
+MAX_LISTED = 10
+"""Channels at the top of a list that are recorded."""
+LOOKUP_INTERVAL = 30.0
+"""Seconds between two lookups of the channels with the most subscribers, and of the presence of channels."""
+MAX_PRESENCE_LOOKUPS = 10
+"""Channels whose presence is looked up, the last ones that an operator has opened: the engine sends each client."""
+PRESENCE_TIME = 3600.0
+"""Seconds that the presence of a channel is looked up after an operator has had it open."""
+PRESENCE_VALIDITY = 2 * LOOKUP_INTERVAL
+"""Seconds after which a number of present clients counts as unknown, because the engine has not told a newer one."""
+
+
+class _Recorded:
+    """One channel that is recorded."""
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.opened = float("-inf")
+        self.present: int | None = None
+        self.counted = float("-inf")
+        self.rings = Rings()
+
+
+class ChannelSamples:
+    """The recorded channels of one node.
+
+    `count_presence` returns how many clients are present in a channel on all nodes, or None if that is not known. It
+    may block. `clock` is in seconds since 1970.
+    """
+
+    def __init__(
+        self, hub: Hub, count_presence: Callable[[str], int | None], clock: Callable[[], float] = time.time
+    ) -> None:
+        self.published: dict[str, int] = {}
+        """Publications by channel, only of those that are recorded; the node adds them."""
+        self._hub = hub
+        self._count_presence = count_presence
+        self._clock = clock
+        self._recorded: OrderedDict[str, _Recorded] = OrderedDict()
+        self._greenlet: gevent.Greenlet[[], None] | None = None
+
+    def start(self) -> None:
+        """Start the greenlet that finds channels to record, and looks up presence."""
+        self._greenlet = gevent.spawn(self._run)
+
+    def stop(self) -> None:
+        """Stop the greenlet. A second call does nothing."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+            self._greenlet = None
+
+    def _run(self) -> None:
+        while True:
+            self.find()
+            self.look_up_presence()
+            gevent.sleep(LOOKUP_INTERVAL)
+
+    # -- which channels
+
+    def record(self, channels: Iterable[str]) -> None:
+        """Record channels from now on, instead of those that were named the longest time ago."""
+        for channel in channels:
+            if channel not in self._recorded:
+                self._recorded[channel] = _Recorded(self._clock())
+                self.published[channel] = 0
+            self._recorded.move_to_end(channel)
+        while len(self._recorded) > MAX_RECORDED:
+            forgotten, _ = self._recorded.popitem(last=False)
+            del self.published[forgotten]
+
+    def open(self, channel: str) -> None:
+        """Record a channel that an operator has open, with its presence."""
+        self.record([channel])
+        self._recorded[channel].opened = self._clock()
+
+    def find(self) -> None:
+        """Record the channels with the most subscribers. Other greenlets may run meanwhile."""
+        channels = iterate_yielding(self._hub.channels())
+        self.record(nlargest(MAX_LISTED, channels, key=self._hub.num_subscribers))
+
+    def look_up_presence(self) -> None:
+        """Count who is present in the channels that operators have opened. May block."""
+        opened = [channel for channel, one in self._recorded.items() if self._clock() - one.opened < PRESENCE_TIME]
+        for channel in opened[-MAX_PRESENCE_LOOKUPS:]:
+            number = self._count_presence(channel)
+            if number is not None and channel in self._recorded:
+                self._recorded[channel].present, self._recorded[channel].counted = number, self._clock()
+
+    # -- samples
+
+    def take(self, now: float) -> None:
+        """Store a sample of each recorded channel."""
+        for channel, recorded in self._recorded.items():
+            gauges = {"subscribers": float(self._hub.num_subscribers(channel))}
+            if recorded.present is not None and now - recorded.counted < PRESENCE_VALIDITY:
+                gauges["present"] = float(recorded.present)
+            recorded.rings.take(now, gauges, {"rate": float(self.published[channel])})
+
+    def read(self, wanted: SamplesWanted) -> tuple[dict[str, list[float | None]], float]:
+        """Return the wanted samples of a channel, and since when it is recorded; nothing and 0 if it is not."""
+        recorded = self._recorded.get(wanted.channel)
+        return ({}, 0.0) if recorded is None else (recorded.rings.read(wanted), recorded.since)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the samples of all channels take."""
+        return sum(recorded.rings.memory for recorded in self._recorded.values())
