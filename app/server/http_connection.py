@@ -302,6 +302,7 @@ class HTTPConnection(WSGIHandler):
     def take_over(self) -> tuple[Any, Callable[[int], bytes]]:
         """Return the socket, and a recv function that first returns data already read. Releases all HTTP state."""
         rest = self.rfile.take_rest()
+        self._direct.release_limit()
         del self.rfile, self._heads
         recv = self._direct.recv
         return self.socket, (_recv_after(rest, recv) if rest else recv)
@@ -406,6 +407,7 @@ class HTTPConnection(WSGIHandler):
     def _close(self) -> None:
         sock = self.__dict__.pop("socket", None)
         if sock is not None:
+            self._direct.release_limit()
             close(self._direct, sock)
         for name in ("rfile", "wsgi_input", "environ", "headers"):
             self.__dict__.pop(name, None)

@@ -11,6 +11,7 @@ from gevent.socket import create_connection
 
 from gentrifugo.app.config.endpoints import ENDPOINTS
 from gentrifugo.app.extension.wsgi import port_app
+from gentrifugo.app.runtime.wait_limit import WaitLimit
 from gentrifugo.app.server.http_connection import HTTPConnection
 from gentrifugo.app.server.http_server import HTTPServer
 from gentrifugo.app.service import Service
@@ -46,7 +47,7 @@ def test_state_of_http_requests_is_released_when_a_websocket_is_open(service: Se
         socket.sendall(HANDSHAKE)
         assert socket.recv(1000).startswith(b"HTTP/1.1 101 ")
         eventually(lambda: service.open_websockets == 1)
-        assert not [found for found in gc.get_objects() if isinstance(found, HTTPConnection)]
+        assert not [found for found in gc.get_objects() if isinstance(found, HTTPConnection | WaitLimit)]
         assert service.node.metrics.greenlets == 1
     eventually(lambda: service.node.metrics.greenlets == 0)
     http.stop()
