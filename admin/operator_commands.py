@@ -205,7 +205,7 @@ def _watch_namespace(node: Node, command: Command) -> object:
     return node.watched_namespaces.remaining()
 
 
-def _watched(node: Node, command: Command) -> object:
+def _list_watched(node: Node, command: Command) -> object:
     return node.watched_namespaces.remaining()
 
 
@@ -244,7 +244,7 @@ _COMMANDS: Mapping[str, Callable[[Node, Command], object]] = {
     "channel_defaults": _channel_defaults,
     "stream": _stream,
     "watch_namespace": _watch_namespace,
-    "watched_namespaces": _watched,
+    "watched_namespaces": _list_watched,
     "close_connection": _close_connection,
     "end_subscription": _end_subscription,
 }

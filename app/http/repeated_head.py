@@ -38,7 +38,7 @@ class HeadParser:
         head = self._head
         if head is not None and raw == self._raw:
             return head
-        head = None if head is None else self._changed(raw, head)
+        head = None if head is None else self._parse_changes(raw, head)
         if head is None:
             self._head, self._lines = None, None
             head = parse_head(raw)
@@ -48,7 +48,7 @@ class HeadParser:
             self._head = None
         return head
 
-    def _changed(self, raw: bytes, before: Head) -> Head | None:
+    def _parse_changes(self, raw: bytes, before: Head) -> Head | None:
         """Return the head if it differs from the previous one only in varying headers, otherwise None."""
         lines, known = raw.split(b"\r\n"), self._lines or self._raw.split(b"\r\n")
         self._lines = lines

@@ -209,7 +209,7 @@ class NodeHistory:
 
     def _read(self) -> tuple[dict[str, float], dict[str, float]]:
         metrics = self._metrics
-        totals = metrics.sampled()
+        totals = metrics.sample_values()
         for kind, latency in (("http_api", metrics.http_api), ("client_api", metrics.client_api)):
             recorded = latency.take_recorded()
             for ring in self._rings.values():
