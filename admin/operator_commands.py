@@ -207,7 +207,7 @@ def _watch_namespace(node: Node, command: Command) -> object:
     return node.watched_namespaces.remaining()
 
 
-def _watched(node: Node, command: Command) -> object:
+def _list_watched(node: Node, command: Command) -> object:
     return node.watched_namespaces.remaining()
 
 
@@ -246,7 +246,7 @@ _COMMANDS: Mapping[str, Callable[[Node, Command], object]] = {
     "channel_defaults": _channel_defaults,
     "stream": _stream,
     "watch_namespace": _watch_namespace,
-    "watched_namespaces": _watched,
+    "watched_namespaces": _list_watched,
     "close_connection": _close_connection,
     "end_subscription": _end_subscription,
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.report import Figure, Result, aligned, number_text
+from benchmarks.report import Figure, Result, align_rows, number_text
 from benchmarks.span import CPU_OF_OTHERS
 
 ROUNDS = 3
@@ -109,7 +109,7 @@ def _rows(names: tuple[str, str], first: Sequence[Result], second: Sequence[Resu
         ours, others = _values(first, figure), _values(second, figure)
         pairs = [pair for pair in zip(ours, others, strict=True) if None not in pair]
         rows.append([figure.name, _spread(ours), _spread(others), _ratios(pairs), figure.unit])
-    return aligned(rows)
+    return align_rows(rows)
 
 
 def _values(results: Sequence[Result], figure: Figure) -> list[float | None]:

@@ -41,7 +41,7 @@ OPTIONS: dict[str, Any] = {
         }
     ],
 }
-"""A saturated server has megabytes waiting for each client; nobody shall be closed as slow for that.
+"""A saturated server has megabytes waiting for each client; no client must be closed as slow because of that.
 
 Clients of protocol v2 may subscribe without a token for each channel.
 """

@@ -72,7 +72,7 @@ off, measured in turn. There are 1000 subscribers.
 API = """\
 ## The HTTP API
 
-Publish commands over keep-alive connections, nobody subscribed.
+Publish commands over keep-alive connections, no subscribers.
 """
 
 HISTORY = """\

@@ -89,7 +89,7 @@ class PacedPublishers(Publishers):
         self._interval = load.batch / load.rate
         self._next_due = 0.0
         self._late: deque[int] = deque()
-        """When batches were due that nobody was free for."""
+        """The times of due batches for which no publisher was idle."""
 
     def _begin(self, start: float) -> None:
         self._next_due = start

@@ -67,13 +67,13 @@ def combine(results: Sequence[Result]) -> Result:
 
 def table(result: Result) -> str:
     """Format a result as lines of text."""
-    lines = [result.title, *aligned([[figure.name, figure.text, figure.unit] for figure in result.figures])]
+    lines = [result.title, *align_rows([[figure.name, figure.text, figure.unit] for figure in result.figures])]
     lines += [f"  note: {note}" for note in result.notes]
     lines += [f"  PROBLEM: {problem}" for problem in result.problems]
     return "\n".join(lines)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def align_rows(rows: Sequence[Sequence[str]]) -> list[str]:
     """Format rows of a name, numbers and a unit as indented lines with aligned numbers."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  " + _line(row, widths) for row in rows]

@@ -13,7 +13,7 @@ import msgspec
 from .command import Command, Repeat
 from .errors import APIError
 from .results import Error
-from .wire import JSON_TYPE, Request, child, convert, header_value, json_of, unexpected, without_credentials
+from .wire import JSON_TYPE, Request, child, convert, header_value, json_of, unexpected_response, without_credentials
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class KeyAPI:
         """Decode the result or error of each command. Raises StatusError for a response that is not from the API."""
         replies = convert(response, json_of(response), dict[str, list[Any]]).get("replies", [])
         if len(replies) != len(commands):
-            raise unexpected(response)
+            raise unexpected_response(response)
         results: list[T | APIError] = []
         for command, reply in zip(commands, replies, strict=True):
             try:

@@ -11,7 +11,7 @@ import msgspec
 
 from .command import Command
 from .errors import APIError
-from .wire import JSON_TYPE, Request, child, convert, json_of, unexpected, without_credentials
+from .wire import JSON_TYPE, Request, child, convert, json_of, unexpected_response, without_credentials
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class SignedAPI:
         """Decode the result or error of each command. Raises StatusError for a response that is not from the API."""
         replies = convert(response, json_of(response), list[Reply])
         if len(replies) != len(commands):
-            raise unexpected(response)
+            raise unexpected_response(response)
         return [_outcome(command, reply, response) for command, reply in zip(commands, replies, strict=True)]
 
 

@@ -80,7 +80,7 @@ def json_of(response: httpx.Response) -> Any:
         try:
             return json.loads(response.content, parse_int=_integer)
         except ValueError:
-            raise unexpected(response) from None
+            raise unexpected_response(response) from None
 
 
 def _integer(digits: str) -> int | float:
@@ -96,10 +96,10 @@ def convert(response: httpx.Response, value: Any, type_: type[T]) -> T:
     try:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError:
-        raise unexpected(response) from None
+        raise unexpected_response(response) from None
 
 
-def unexpected(response: httpx.Response) -> StatusError:
+def unexpected_response(response: httpx.Response) -> StatusError:
     """Return the error for a response that does not come from the API."""
     return StatusError(
         without_credentials(response.request.url), response.status_code, "the body is not a reply of the API"

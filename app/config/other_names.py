@@ -82,7 +82,7 @@ MISSING = (
 _MISSING = [(re.compile(rf"(?:{pattern})\Z"), reason) for pattern, reason in MISSING]
 
 
-def renamed(name: str) -> str:
+def new_name_of(name: str) -> str:
     """Return the option here that corresponds to one of another version; empty if there is none."""
     return RENAMED.get(name, "")
 

@@ -15,7 +15,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, Option, options_of
-from .other_names import explanation, renamed
+from .other_names import explanation, new_name_of
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
 SECONDS_IN = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
@@ -186,7 +186,7 @@ def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
     """
     spelled = {candidate.lower(): candidate for candidate in known}
     lower = name.lower().removeprefix(APPLICATION_PREFIX.lower()).removeprefix(ENVIRONMENT_PREFIX.lower())
-    new_name = spelled.get(renamed(lower))
+    new_name = spelled.get(new_name_of(lower))
     if new_name:
         return f"; use {prefix}{new_name} instead"
     reason = "" if lower in spelled else explanation(lower)

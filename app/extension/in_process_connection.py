@@ -48,7 +48,7 @@ def _empty_response(environ: dict[str, Any], start_response: Callable[..., objec
     return []
 
 
-def _unframed(message: bytes) -> bytes:
+def _message_of_frame(message: bytes) -> bytes:
     return message
 
 
@@ -80,7 +80,7 @@ class FrameInbox(Queue):
 class InProcessTransport:
     """A transport that stores frames instead of sending them."""
 
-    frame = staticmethod(_unframed)
+    frame = staticmethod(_message_of_frame)
     binary_frame = None
     name = "in_process"
 

@@ -107,7 +107,7 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
         result = self.command("connect", **request)
         self.id = result["client"]
         self.data = result.get("data")
-        self.subscriptions = {name: _subscribed(name, sub) for name, sub in result.get("subs", {}).items()}
+        self.subscriptions = {name: _subscription_reply(name, sub) for name, sub in result.get("subs", {}).items()}
         return self
 
     @property
@@ -138,7 +138,7 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
             request["data"] = data
         if recover_since is not None:
             request |= _recovery(recover_since)
-        return _subscribed(channel, self.command("subscribe", **request))
+        return _subscription_reply(channel, self.command("subscribe", **request))
 
     def subscription_token(self, channel: str, info: Any = None) -> str:
         """Return a token with which this client may subscribe to a channel, signed with the key of the application."""
@@ -219,7 +219,7 @@ def _recovery(since: StreamPosition) -> dict[str, Any]:
     return {"recover": True, "offset": since.offset, "epoch": since.epoch}
 
 
-def _subscribed(channel: str, result: dict[str, Any]) -> SubscribedV2:
+def _subscription_reply(channel: str, result: dict[str, Any]) -> SubscribedV2:
     position = StreamPosition(result.get("offset", 0), result["epoch"]) if "epoch" in result else None
     messages = [_message(channel, publication) for publication in result.get("publications", ())]
     return SubscribedV2(position, messages, result.get("recovered", False), result.get("data"))

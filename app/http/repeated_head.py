@@ -39,7 +39,7 @@ class HeadParser:
             return self._parse(raw)
         if raw == self._raw:
             return before
-        head = self._varied(raw, before)
+        head = self._parse_changes(raw, before)
         if head is None:
             return self._parse(raw)
         self._raw, self._head = raw, head
@@ -52,7 +52,7 @@ class HeadParser:
             self._raw, self._head = raw, head
         return head
 
-    def _varied(self, raw: bytes, before: Head) -> Head | None:
+    def _parse_changes(self, raw: bytes, before: Head) -> Head | None:
         """Return the head if it differs from the previous one only in varying values, otherwise None."""
         pieces = self._pieces
         if pieces is None:

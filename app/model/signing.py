@@ -16,14 +16,14 @@ CLIENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def sign(secret: str, *parts: str | bytes) -> str:
     """Return the hexadecimal HMAC SHA-256 of the concatenated `parts`, with the key `secret`."""
-    digest = _keyed(secret).copy()
+    digest = _hmac_with_key(secret).copy()
     for part in parts:
         digest.update(part.encode() if isinstance(part, str) else part)
     return digest.hexdigest()
 
 
 @lru_cache(maxsize=8)
-def _keyed(secret: str) -> hmac.HMAC:
+def _hmac_with_key(secret: str) -> hmac.HMAC:
     """Return an HMAC object without data, cached for copying: processing the key takes longer than a small message."""
     return hmac.new(secret.encode(), digestmod="sha256")
 

@@ -115,7 +115,7 @@ class _Filtered:
             self._verdicts[filter_] = filter_(self._event)
         return self._verdicts[filter_]
 
-    def framed(self, message: bytes, frame: Callable[[bytes], bytes]) -> bytes:
+    def frame_message(self, message: bytes, frame: Callable[[bytes], bytes]) -> bytes:
         """Return the message framed for a transport; the same bytes object for all filters."""
         key = message, frame
         if key not in self._frames:
@@ -267,7 +267,9 @@ class Hub:
                     changed += (encoding,)
                     continue
             if message := pushes[push]:
-                framed = frame(message) if passes is None or filtered is None else filtered.framed(message, frame)
+                framed = (
+                    frame(message) if passes is None or filtered is None else filtered.frame_message(message, frame)
+                )
                 self._flusher.fan_out(outboxes, framed)
                 if then is not None:
                     changed += (encoding,)

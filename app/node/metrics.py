@@ -179,7 +179,7 @@ class Metrics:
         self._count_sent()
         return {name: getattr(self.counters, name) for name in COUNTER_NAMES} | self._histograms() | self._gauges()
 
-    def sampled(self) -> dict[str, int]:
+    def sample_values(self) -> dict[str, int]:
         """Return the counters since the start and the memory of the process, for a sample."""
         self._count_sent()
         counters = {name: getattr(self.counters, name) for name in COUNTER_NAMES}

@@ -98,7 +98,7 @@ class NodeHistory:
 
     def _read(self) -> tuple[dict[str, float], dict[str, float]]:
         metrics = self._metrics
-        totals = metrics.sampled()
+        totals = metrics.sample_values()
         for kind, latency in (("http_api", metrics.http_api), ("client_api", metrics.client_api)):
             self._rings.add_durations(kind, latency.take_recorded())
         counters = {name: float(totals[counter]) for name, counter in RATES.items()}

@@ -169,7 +169,7 @@ def _certificate(option: str, path: Path, remedy: str) -> Finding:
     except ImportError:
         return Finding(WARNING, f"{option}: expiry date not checked", "pip install 'gentrifugo[autocert]'")
     try:
-        days = certificate_dates.left(path).days
+        days = certificate_dates.time_left(path).days
     except (OSError, ValueError) as error:
         return Finding(
             PROBLEM, f"{option}: {path} cannot be read: {error}", "set it to a file with a certificate in PEM"

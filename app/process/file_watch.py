@@ -34,7 +34,7 @@ class FileWatch:
         self._modules = dict(_times(_modules()))
         self._files = dict(_times(folders()))
 
-    def changed(self) -> Path | None:
+    def find_change(self) -> Path | None:
         """Return the path of a file that has changed; None if no file has."""
         for path, time in _times(_modules()):
             if self._modules.setdefault(path, time) != time:

@@ -110,7 +110,7 @@ def _wait_for_change(watch: FileWatch) -> int:
     parent = os.getppid()
     try:
         print("gentrifugo: waiting for a file to change in this directory", file=sys.stderr)
-        while watch.changed() is None:
+        while watch.find_change() is None:
             if os.getppid() != parent:
                 return 1
             time.sleep(FILE_CHECK_INTERVAL)

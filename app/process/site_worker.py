@@ -53,7 +53,7 @@ def _serve_until_change(loaded: LoadedConfig, reload: Callable[[Config], LoadedC
 
 def _end_on_change(watch: FileWatch) -> None:
     """Stop the server in the same way as SIGTERM when a file changes. Clients receive the advice to reconnect."""
-    while (path := watch.changed()) is None:
+    while (path := watch.find_change()) is None:
         gevent.sleep(FILE_CHECK_INTERVAL)
     log.info("%s has changed, restarting", path)
     os.kill(os.getpid(), signal.SIGTERM)

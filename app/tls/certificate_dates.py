@@ -19,6 +19,6 @@ def earliest_expiry(path: Path) -> datetime.datetime:
     return min(certificate.not_valid_after_utc for certificate in x509.load_pem_x509_certificates(path.read_bytes()))
 
 
-def left(path: Path) -> datetime.timedelta:
+def time_left(path: Path) -> datetime.timedelta:
     """Return the time until the certificate expires; negative if it has expired. Raises OSError and ValueError."""
     return earliest_expiry(path) - datetime.datetime.now(datetime.UTC)

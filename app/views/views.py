@@ -105,13 +105,13 @@ def _carry_out(service: Service) -> Response:
     says_json = content_type.lower().startswith(JSON_TYPE)
     answer = service.authorize_api_request(headers) if says_json or has_key(headers) else None
     if answer is None and request.mimetype not in FORM_TYPES and not (sign or service.config.insecure_api):
-        raise HTTPError(400, f"{_expected(content_type)}; {NO_SIGN}")
+        raise HTTPError(400, f"{_content_type_error(content_type)}; {NO_SIGN}")
     if says_json or _begins_as_json():
         answer = answer or service.authorize_api_request(headers)
         return respond(answer(request.get_data()))
     form = request.form
     if not (form or request.files) and request.mimetype not in FORM_TYPES and request.get_data():
-        raise HTTPError(400, _expected(content_type))
+        raise HTTPError(400, _content_type_error(content_type))
     return respond(service.http_api.answer(form.get("sign", ""), form.get("data", "").encode()))
 
 
@@ -141,7 +141,7 @@ def _begins_as_json() -> bool:
     return request.mimetype != MULTIPART and request.get_data()[:MAX_LEADING_WHITESPACE].lstrip()[:1] in (b"{", b"[")
 
 
-def _expected(content_type: str) -> str:
+def _content_type_error(content_type: str) -> str:
     named = f"unsupported content type {content_type[:100]!r}" if content_type else "missing header Content-Type"
     return f"{named}: expected application/json or a form"
 

@@ -137,8 +137,8 @@ class WebSocket:
             flusher,
             raw_of(socket),  # gevent's socket waits; the flusher must not
             limits.client_queue_max_size,
-            self._slow,
-            self._failed,
+            self._handle_overflow,
+            self._handle_write_error,
             limits.client_message_write_timeout,
         )
         self.frame: Callable[[bytes], bytes] = deflate.frame if deflate else text_frame
@@ -200,7 +200,7 @@ class WebSocket:
             self._answer_end()
             return False
         try:
-            data = self._unparsed or self._received()
+            data = self._unparsed or self._receive_data()
         except (OSError, ValueError):  # ValueError: a buffered reader whose socket was closed
             data = b""
         except _MessageTimeout:
@@ -221,7 +221,7 @@ class WebSocket:
                 self.outbox.append(pong)
         return True
 
-    def _received(self) -> bytes:
+    def _receive_data(self) -> bytes:
         """Wait for data. Raises _MessageTimeout if the peer is too slow."""
         return self._recv_rest() if self._reader.is_inside_message else self._recv(RECV_SIZE)
 
@@ -301,13 +301,13 @@ class WebSocket:
 
     # -- trouble
 
-    def _slow(self) -> None:
+    def _handle_overflow(self) -> None:
         if self._owner is None:
             self.abort()
         else:
             self._owner.close_slow()
 
-    def _failed(self, reason: str) -> None:
+    def _handle_write_error(self, reason: str) -> None:
         if self._owner is not None:
             self._owner.close_failed(reason)
         self.abort()

@@ -34,7 +34,7 @@ def run(target: Target, load: Load) -> Result:
 
 
 MODE = Mode(
-    "publish commands over the HTTP API, nobody subscribed",
+    "publish commands over the HTTP API, no subscribers",
     {
         "channels": 1,
         "namespace": "",
@@ -47,7 +47,7 @@ MODE = Mode(
 )
 
 BATCH_MODE = Mode(
-    "publish commands over the HTTP API, 100 in each request, nobody subscribed",
+    "publish commands over the HTTP API, 100 in each request, no subscribers",
     {**MODE.defaults, "publishers": 4, "batch": 100},
     run,
 )

@@ -241,7 +241,7 @@ class TestWatching:
         eventually(lambda: self.arrives(page, nodes[1]), what="messages of the other node are watched")
         page.click(".watched button")
         page.wait_until("!document.querySelector('.watched li')")
-        line = "watches the messages of channels for 60 s, without option watch: kept"
+        line = "watches messages of namespace 'kept' for 60 s, although option watch is off"
         assert all(line in node.log for node in nodes)
 
     def arrives(self, page: Browser, node: Server) -> bool:

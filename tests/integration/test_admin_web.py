@@ -170,7 +170,7 @@ class TestStatus:
 
 class TestKeys:
     def test_pages_can_be_reached(self, page: Browser) -> None:
-        for key, title in {"m": "Messages", "c": "Channels", "o": "Current options", "s": "Status"}.items():
+        for key, title in {"m": "Messages", "c": "Channels", "o": "Options", "s": "Status"}.items():
             page.press("g")
             page.press(key)
             page.wait_for_text("h1", title)

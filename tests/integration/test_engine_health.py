@@ -122,7 +122,7 @@ def test_page_names_the_unreachable_redis_and_the_node_of_the_figures(
         page.wait_for_text(".more tr", "Connection refused")
         page.go("configuration")
         page.wait_for_text("h1", "Options")
-        assert "is not reachable" in page.text(".banner")
+        assert "has been unreachable" in page.text(".banner")
         redis.start()
         page.wait_until("document.getElementById('banner').hidden")
         assert page.problems == []

@@ -8,7 +8,7 @@ const APART = new Set(['namespaces', 'channel_options']);
 export function configurationPage(app) {
     const filter = h('input', {type: 'search', placeholder: 'Option', 'aria-label': 'Filter options', 'data-filter': true, oninput: show});
     const body = h('div', {class: 'page'});
-    const element = h('div', {class: 'page'}, h('h1', {}, 'Current options'), h('div', {class: 'row'}, filter), body);
+    const element = h('div', {class: 'page'}, h('h1', {}, 'Options'), h('div', {class: 'row'}, filter), body);
 
     function show() {
         if (!app.info) return;

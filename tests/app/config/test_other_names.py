@@ -9,7 +9,7 @@ import pytest
 from gentrifugo.app.config.channel_options import ChannelOptions, Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
-from gentrifugo.app.config.other_names import GROUPED, MISSING, RENAMED, explanation, renamed
+from gentrifugo.app.config.other_names import GROUPED, MISSING, RENAMED, explanation, new_name_of
 from gentrifugo.app.config.schema import suggestion
 
 OPTIONS = {option.name for option in options_of(Config)}
@@ -22,7 +22,7 @@ def test_suggested_replacements_are_existing_options() -> None:
 def test_current_options_are_not_listed_as_options_of_other_versions() -> None:
     names = {name for option in options_of(Config) for name in option.names}
     assert names & {*RENAMED, *GROUPED} == set()
-    assert [name for name in names if explanation(name) or renamed(name)] == []
+    assert [name for name in names if explanation(name) or new_name_of(name)] == []
 
 
 def test_the_options_that_replace_an_object_exist() -> None:
@@ -100,7 +100,7 @@ def test_options_of_a_namespace_are_explained_among_those_of_a_namespace() -> No
 def test_options_of_backends_are_not_explained_as_other_options() -> None:
     names = {f"proxy_{event}_endpoint" for event in ("connect", "refresh", "subscribe", "sub_refresh")}
     assert names <= OPTIONS
-    assert [renamed(name) or explanation(name) for name in names] == [""] * 4
+    assert [new_name_of(name) or explanation(name) for name in names] == [""] * 4
 
 
 def test_every_pattern_has_a_reason() -> None:

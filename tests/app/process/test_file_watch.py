@@ -44,22 +44,22 @@ class TestModules:
     def test_rewritten_module_is_a_change(self, load: Callable[[str], Path]) -> None:
         file = load("written_site")
         watch = FileWatch(no_folders)
-        assert watch.changed() is None
+        assert watch.find_change() is None
         touch(file)
-        assert watch.changed() == file
+        assert watch.find_change() == file
 
     def test_a_module_that_is_deleted_is_a_change(self, load: Callable[[str], Path]) -> None:
         file = load("written_site")
         watch = FileWatch(no_folders)
         file.unlink()
-        assert watch.changed() == file
+        assert watch.find_change() == file
 
     def test_module_that_is_imported_later_is_not_a_change(self, load: Callable[[str], Path]) -> None:
         watch = FileWatch(no_folders)
         file = load("imported_later")
-        assert watch.changed() is None
+        assert watch.find_change() is None
         touch(file)
-        assert watch.changed() == file
+        assert watch.find_change() == file
 
 
 class TestFolders:
@@ -70,12 +70,12 @@ class TestFolders:
         app.register_blueprint(Blueprint("shop", __name__, root_path=str(tmp_path), static_folder="assets"))
         watch = FileWatch(folders_of(app))
         for file in (tmp_path / "templates" / "new.html", tmp_path / "assets" / "deep" / "new.css"):
-            assert watch.changed() is None
+            assert watch.find_change() is None
             file.touch()
-            assert watch.changed() == file
+            assert watch.find_change() == file
             watch = FileWatch(folders_of(app))
             file.unlink()
-            assert watch.changed() == file
+            assert watch.find_change() == file
             watch = FileWatch(folders_of(app))
 
     def test_application_without_folders_has_no_files(self, tmp_path: Path) -> None:
