@@ -136,7 +136,7 @@ def take_all() -> None:
             for name, page in PAGES.items():
                 chromium.go(page)
                 time.sleep(LONG_LOOKS.get(name, 2.5))
-                if name == "status":
+                if (name, look) == ("status", "dark"):  # the one in light shows the plots
                     chromium.click(".more summary")  # versions, and the servers of the engine
                     time.sleep(1)
                 if name == "actions":
