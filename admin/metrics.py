@@ -133,18 +133,22 @@ def _of_clients(breakdowns: Breakdowns) -> Iterator[Metric]:
     for code, count in breakdowns.unsubscribes.items():
         ended.add_metric((code,), count)
     yield ended
-    recoveries = CounterMetricFamily(
-        f"{PREFIX}client_recoveries", "Recoveries of clients, and whether nothing was lost.", labels=("recovered",)
-    )
-    for recovered, count in breakdowns.recoveries.items():
-        recoveries.add_metric((recovered_label(recovered),), count)
-    yield recoveries
+    yield _recoveries(breakdowns)
     yield _durations(
         "client_command_duration_seconds",
         "How long commands of clients took.",
         ("method",),
         {(method,): histogram for method, histogram in breakdowns.client_commands.items()},
     )
+
+
+def _recoveries(breakdowns: Breakdowns) -> Metric:
+    recoveries = CounterMetricFamily(
+        f"{PREFIX}client_recoveries", "Recoveries of clients, and whether nothing was lost.", labels=("recovered",)
+    )
+    for recovered, count in breakdowns.recoveries.items():
+        recoveries.add_metric((recovered_label(recovered),), count)
+    return recoveries
 
 
 def _of_backends(breakdowns: Breakdowns) -> Iterator[Metric]:
