@@ -19,7 +19,7 @@ from ..app.node.node import Node
 from ..app.protocol.v2.errors import disconnect_of, error_of
 from ..app.runtime.histogram import Histogram
 from ..engines.health import ServerFigures
-from .metrics import buckets
+from .metrics import buckets, recovered_label
 
 MESSAGE_TYPES = {"publication": "client_msg", "join": "join_msg", "leave": "leave_msg", "control": "control_msg"}
 ACTIONS = {
@@ -114,6 +114,8 @@ def _of_commands(breakdowns: Breakdowns) -> Iterator[Metric]:
     for kind, count in breakdowns.client_errors.items():
         code = kind.error if kind.error.isdecimal() else str(error_of(model.Error(kind.error)).code)
         replies[kind.method, code] += count
+    recoveries = {(recovered_label(recovered),): count for recovered, count in breakdowns.recoveries.items()}
+    yield _counter("client_recover", "Recoveries of clients.", recoveries, "recovered")
     yield _counter("client_num_reply_errors", "Errors in replies to clients.", replies, "method", "code")
 
 

@@ -60,6 +60,11 @@ def buckets(histogram: Histogram) -> list[tuple[str, float]]:
     return found
 
 
+def recovered_label(recovered: bool) -> str:
+    """Return the value of the label `recovered`, as Centrifugo spells it."""
+    return "yes" if recovered else "no"
+
+
 class NodeCollector(Collector):
     """Reads the metrics of a node at each scrape, and stores nothing."""
 
@@ -128,12 +133,22 @@ def _of_clients(breakdowns: Breakdowns) -> Iterator[Metric]:
     for code, count in breakdowns.unsubscribes.items():
         ended.add_metric((code,), count)
     yield ended
+    yield _recoveries(breakdowns)
     yield _durations(
         "client_command_duration_seconds",
         "Durations of commands of clients in seconds.",
         ("method",),
         {(method,): histogram for method, histogram in breakdowns.client_commands.items()},
     )
+
+
+def _recoveries(breakdowns: Breakdowns) -> Metric:
+    recoveries = CounterMetricFamily(
+        f"{PREFIX}client_recoveries", "Recoveries of clients, and whether nothing was lost.", labels=("recovered",)
+    )
+    for recovered, count in breakdowns.recoveries.items():
+        recoveries.add_metric((recovered_label(recovered),), count)
+    return recoveries
 
 
 def _of_backends(breakdowns: Breakdowns) -> Iterator[Metric]:

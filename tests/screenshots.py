@@ -136,6 +136,9 @@ def take_all() -> None:
             for name, page in PAGES.items():
                 chromium.go(page)
                 time.sleep(LONG_LOOKS.get(name, 2.5))
+                if (name, look) == ("status", "dark"):  # the one in light shows the plots
+                    chromium.click(".more summary")  # versions, and the servers of the engine
+                    time.sleep(1)
                 if name == "actions":
                     chromium.click("#send")
                     chromium.wait_for(".verdict")

@@ -72,6 +72,8 @@ class Breakdowns:
         self.api_errors: defaultdict[ErrorKind, int] = defaultdict(int)
         self.unsubscribes: defaultdict[str, int] = defaultdict(int)
         """Subscriptions that the server has ended, by the code of version 2."""
+        self.recoveries = {True: 0, False: 0}
+        """Recoveries of clients, by whether they got everything that they had missed."""
 
     def note_close(self, protocol: str, code: int, reason: str) -> None:
         """Count a closed connection; a `code` of 0 stands for a close by the client."""

@@ -10,6 +10,8 @@ from gentrifugo.app.node.metrics import COUNTER_NAMES
 from gentrifugo.app.runtime.histogram import BOUNDS
 from tests.api_client import ApiClient
 from tests.parts import ROOT
+from tests.protocol_client import ProtocolClient
+from tests.protocol_client_v2 import ProtocolClientV2
 from tests.servers import Server
 
 DASHBOARD = json.loads((ROOT / "conf" / "grafana-dashboard.json").read_text(encoding="utf-8"))
@@ -77,6 +79,21 @@ def test_refused_request_is_counted_as_an_error(server: Server) -> None:
     ApiClient(server.host, server.port).post("{}", signature="wrong")
     errors = scrape(server)["gentrifugo_api_errors_total"]
     assert errors[("error", "HTTP 401"), ("method", "unknown"), ("protocol", "v1")] >= 1
+
+
+def test_recoveries_are_counted_by_their_result_in_both_sets_of_names(server: Server) -> None:
+    name = "gentrifugo_client_recoveries_total"
+    before = scrape(server)[name]
+    with ProtocolClient(server, "ann") as client:
+        client.subscribe("recovering:v1", recover=True, last="forgotten")
+    with ProtocolClientV2(server, "ben") as later:
+        position = later.subscribe("recovering:v2", recoverable=True)
+        later.call("unsubscribe", channel="recovering:v2")
+        later.subscribe("recovering:v2", recover=True, offset=position.get("offset", 0), epoch=position["epoch"])
+    found = scrape(server)[name]
+    assert {key: found[key] - before[key] for key in found} == {(("recovered", "no"),): 1, (("recovered", "yes"),): 1}
+    answer = ApiClient(server.host, server.port).request("GET", "/metrics?names=centrifugo").body.decode()
+    assert f'centrifugo_client_recover{{recovered="no"}} {found[("recovered", "no"),]}' in answer
 
 
 def test_the_memory_engine_is_always_up(server: Server) -> None:

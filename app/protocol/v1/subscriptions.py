@@ -129,6 +129,7 @@ class SubscriptionsV1(PresenceRenewal):
         except Refused as refused:
             log.debug("recovery in %r: %s", channel, refused.error.text)
             return Recovered(publications=[] if params.recover else None)
+        self._node.metrics.breakdowns.recoveries[complete] += 1
         return Recovered(publications=publications, complete=complete)
 
     def release_held(self) -> Sequence[Publication]:

@@ -222,6 +222,7 @@ class SubscriptionsV2(PresenceRenewal):
         else:
             limit = self._node.config.client_recovery_max_publication_limit
             found = self._node.recover_since(channel, since, limit)
+        self._node.metrics.breakdowns.recoveries[found.recovered] += 1
         if not found.recovered and request.flag & REFUSE_UNRECOVERED and not wanted.is_server_side:
             raise CodedRefusal(ERROR_UNRECOVERABLE_POSITION)
         self._live_from[channel] = found.top
