@@ -27,7 +27,7 @@ def test_greenlets_are_counted_by_function(server: Server) -> None:
         text = get(server, "greenlets").body.decode()
         everything = get(server, "greenlets?all=1").body.decode()
     assert re.search(r"^\d+ greenlets$", text, re.MULTILINE)
-    assert re.search(r"^3 x \S*_handle_and_close_when_done$", text, re.MULTILINE)
+    assert re.search(r"^3 x \S*HTTPServer\._serve$", text, re.MULTILINE)
     assert everything.count("WebSocket.receive") == 2
 
 
