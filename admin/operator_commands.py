@@ -20,6 +20,7 @@ from ..app.node.control import WatchNamespace
 from ..app.node.node import Node
 from ..app.node.questions import (
     MAX_RANKED,
+    MAX_WAITING,
     PAGE_SIZE,
     ChannelAnswer,
     ChannelQuestion,
@@ -36,9 +37,6 @@ from ..app.node.watched_namespaces import MAX_WATCH_TIME
 from ..app.protocol.v1 import wire
 from ..app.protocol.v1.wire import Command, Text, encode_api_reply
 from ..engines.base import HistoryFilter
-
-MAX_WAITING = 20
-"""Clients to which bytes wait in the reply to `clients`."""
 
 T = TypeVar("T")
 

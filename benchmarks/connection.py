@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.event_loop import EventLoop
 from benchmarks.frames import CLOSE, CLOSE_FRAME, PING, PONG_FRAME, Frame, FrameReader, close_reason, masked_frame
-from benchmarks.receivers import Receiver
 from benchmarks.subscriber import Subscriber
-from benchmarks.target import Target
 
 # One buffer for all connections: what is read is counted or copied before the next read.
 _view = memoryview(bytearray(1 << 18))
@@ -23,18 +18,9 @@ class Connection(Subscriber):
     extensions = ""
     """A line of the handshake's request."""
 
-    def __init__(
-        self,
-        loop: EventLoop,
-        target: Target,
-        user: str,
-        channel: str,
-        receiver: Receiver,
-        on_subscribed: Callable[[Any], None],
-    ) -> None:
+    def _prepare(self) -> None:
         self._answer = b""
         self._frames = FrameReader()
-        super().__init__(loop, target, user, channel, receiver, on_subscribed)
 
     def start_closing(self) -> None:
         """Send a close frame; the server then closes the connection."""

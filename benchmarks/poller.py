@@ -6,37 +6,23 @@ import json
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
 
-from benchmarks.event_loop import EventLoop
 from benchmarks.http_message import ResponseReader
 from benchmarks.message import now
-from benchmarks.receivers import CheckingReceiver, Receiver
+from benchmarks.receivers import CheckingReceiver
 from benchmarks.subscriber import Subscriber
-from benchmarks.target import Target
-
-RECV_SIZE = 1 << 18
 
 
 class Poller(Subscriber):
     """A subscriber with one HTTP connection; its receiver checks every message."""
 
-    def __init__(
-        self,
-        loop: EventLoop,
-        target: Target,
-        user: str,
-        channel: str,
-        receiver: Receiver,
-        on_subscribed: Callable[[Any], None],
-    ) -> None:
-        if not isinstance(receiver, CheckingReceiver):
+    def _prepare(self) -> None:
+        if not isinstance(self.receiver, CheckingReceiver):
             raise TypeError("a Poller requires a CheckingReceiver")
-        self._checker = receiver
-        self._path = f"{target.prefix}/connection/000/{uuid.uuid4().hex}"
+        self._checker = self.receiver
+        self._path = f"{self._target.prefix}/connection/000/{uuid.uuid4().hex}"
         self._reader = ResponseReader()
         self._handle_response: Callable[[int, bytes], None] = self._handle_open
-        super().__init__(loop, target, user, channel, receiver, on_subscribed)
 
     def start_closing(self) -> None:
         """Close the connection, which ends the session."""
@@ -58,17 +44,8 @@ class Poller(Subscriber):
     # -- responses
 
     def _read(self) -> None:
-        try:
-            data = self._socket.recv(RECV_SIZE)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._end(error.strerror or "the connection broke")
-            return
-        if not data:
-            self._end("the connection ended")
-            return
-        response = self._reader.feed(data)
+        data = self._receive_available()
+        response = self._reader.feed(data) if data else None
         if response is not None:
             self._handle_response(response.status, response.body)
 

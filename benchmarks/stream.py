@@ -5,15 +5,11 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable
-from typing import Any
 
-from benchmarks.event_loop import EventLoop
 from benchmarks.message import now
-from benchmarks.receivers import CheckingReceiver, CountingReceiver, Receiver
+from benchmarks.receivers import CheckingReceiver, CountingReceiver
 from benchmarks.subscriber import Subscriber
-from benchmarks.target import Target
 
-RECV_SIZE = 1 << 18
 MAX_PING_SIZE = 16
 """Bytes of the largest chunk that is a ping, compressed or not; all messages are larger."""
 
@@ -27,21 +23,12 @@ class Stream(Subscriber):
     coding = ""
     """What the client accepts."""
 
-    def __init__(
-        self,
-        loop: EventLoop,
-        target: Target,
-        user: str,
-        channel: str,
-        receiver: Receiver,
-        on_subscribed: Callable[[Any], None],
-    ) -> None:
+    def _prepare(self) -> None:
         self.size = 0
         """Bytes that came after the replies."""
         self._buffer = b""
         self._inflater = zlib.decompressobj(16 + zlib.MAX_WBITS) if self.coding else None
         self._take: Callable[[bytes], None] = self._take_replies
-        super().__init__(loop, target, user, channel, receiver, on_subscribed)
 
     def start_closing(self) -> None:
         """Close the connection, which ends the stream."""
@@ -60,17 +47,9 @@ class Stream(Subscriber):
         self._send("\r\n".join([*lines, "", ""]).encode() + body)
 
     def _receive(self) -> bytes:
-        try:
-            data = self._socket.recv(RECV_SIZE)
-        except BlockingIOError:
-            return b""
-        except OSError as error:
-            self._end(error.strerror or "the connection broke")
-            return b""
-        if not data:
-            if not self._subscribed:
-                raise self._failed("the server closed the connection")
-            self._end("the connection ended")
+        data = self._receive_available()
+        if self.ended and not self._subscribed:
+            raise self._failed("the server closed the connection")
         return data
 
     def _read_head(self) -> None:

@@ -14,6 +14,8 @@ from benchmarks.event_loop import EventLoop
 from benchmarks.receivers import Receiver
 from benchmarks.target import Target
 
+RECV_SIZE = 1 << 18
+
 
 class Subscriber(ABC):
     """One client, which begins to connect in its constructor.
@@ -42,6 +44,7 @@ class Subscriber(ABC):
         self._started = time.monotonic()
         self._socket = socket.socket(target.family)
         self._socket.setblocking(False)
+        self._prepare()
         self._start_connecting()
 
     @property
@@ -53,6 +56,10 @@ class Subscriber(ABC):
     def setup_seconds(self) -> float:
         """Seconds from the first packet to the reply to subscribe."""
         return self._subscribed - self._started
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Create what the transport needs before the connection is opened."""
 
     @abstractmethod
     def start_closing(self) -> None:
@@ -84,6 +91,19 @@ class Subscriber(ABC):
             raise self._failed(os.strerror(error))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connected()
+
+    def _receive_available(self) -> bytes:
+        """Return what has arrived, empty if nothing has. The end of the connection is noted in `ended`."""
+        try:
+            data = self._socket.recv(RECV_SIZE)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            self._end(error.strerror or "the connection broke")
+            return b""
+        if not data:
+            self._end("the connection ended")
+        return data
 
     def _end(self, how: str) -> None:
         self.ended = self.ended or how

@@ -7,12 +7,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.api_client import ApiClient
+from tests.servers import Server, running
 from tests.waiting import eventually, seconds
 
 GENTRIFUGO_WORKER = "gentrifugo.GentrifugoWorker"
@@ -87,3 +88,23 @@ def ready(server: Gunicorn) -> Iterator[Gunicorn]:
         if server.process.poll() is None:
             server.process.kill()
             server.process.wait()
+
+
+KINDS_OF_WORKERS = {"our worker": GENTRIFUGO_WORKER, "stock worker": STOCK_WORKER, "without gunicorn": ""}
+"""Worker classes by the names of tests; empty for workers of our own master."""
+
+
+@contextmanager
+def several_workers(
+    directory: Path, worker: str, count: int, knows_all: Callable[[Gunicorn | Server], bool], **options: Any
+) -> Iterator[Gunicorn | Server]:
+    """Provide workers of one of KINDS_OF_WORKERS in a `with` block, once `knows_all` is true for each of them.
+
+    The stock worker knows nothing of the server until a request reaches it. `knows_all` is called several times,
+    because each time another worker may answer.
+    """
+    with (
+        gunicorn(directory, worker, count, **options) if worker else running({**options, "workers": count}, directory)
+    ) as started:
+        eventually(lambda: all(knows_all(started) for _ in range(12)), within=15, what="all know each other")
+        yield started

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from tests.credentials import SECRET, sign
+from tests.threaded_server import QuietHandler, ThreadedServer, closing, http_server
 
 Reply = tuple[int, Any]
 """Status and JSON of an answer; text stays as it is."""
 
 
-class Backend:
+class Backend(ThreadedServer):
     """Records requests in `events` and their headers in `headers`, and answers with the result of `answer`."""
 
     def __init__(self) -> None:
@@ -27,16 +28,8 @@ class Backend:
         self.secret = SECRET
         self.answer: Callable[[dict[str, Any]], Reply] = lambda event: (200, {})
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hooks?app=1"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(http_server(self._handler()))
+        self.url = f"{self.address}/hooks?app=1"
 
     def named(self, event: str) -> list[dict[str, Any]]:
         """Return the requests for one event."""
@@ -53,51 +46,36 @@ class Backend:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         backend = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status, said = backend.take(body, {name.lower(): value for name, value in self.headers.items()})
-                data = (said if isinstance(said, str) else json.dumps(said)).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *arguments: Any) -> None:
-                """Log nothing, because tests check the recorded requests."""
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                status, said = backend.take(self.read_body(), headers)
+                self.answer(status, (said if isinstance(said, str) else json.dumps(said)).encode())
 
         return Handler
 
 
-@contextmanager
-def hook_backend() -> Iterator[Backend]:
+def hook_backend() -> AbstractContextManager[Backend]:
     """Provide a backend in a `with` block."""
-    backend = Backend()
-    try:
-        yield backend
-    finally:
-        backend.close()
+    return closing(Backend())
 
 
-class SlowBackend:
+class SlowBackend(ThreadedServer):
     """Answers each request with one byte after the other, without end; `asked` records the requests."""
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
         self._ends = threading.Event()
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
+        super().__init__(socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler()))
+        self.url = f"{self.address}/"
 
     def close(self) -> None:
+        """Stop sending, and stop serving."""
         self._ends.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().close()
 
     def _handler(self) -> type[socketserver.BaseRequestHandler]:
         backend = self
@@ -115,29 +93,17 @@ class SlowBackend:
         return Handler
 
 
-@contextmanager
-def slow_backend() -> Iterator[SlowBackend]:
+def slow_backend() -> AbstractContextManager[SlowBackend]:
     """Provide a slow backend in a `with` block."""
-    backend = SlowBackend()
-    try:
-        yield backend
-    finally:
-        backend.close()
+    return closing(SlowBackend())
 
 
-class EndlessBackend:
-    """Answers each request with `first`, and then with up to `most` bytes of `repeated`, as fast as they are read."""
+class EndlessBackend(ThreadedServer):
+    """Answers each request with `first`, and then with up to `most` bytes of `repeated`, as fast as anybody reads."""
 
     def __init__(self, first: bytes, repeated: bytes, most: int) -> None:
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler(first, repeated, most))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler(first, repeated, most)))
+        self.url = f"{self.address}/"
 
     @staticmethod
     def _handler(first: bytes, repeated: bytes, most: int) -> type[socketserver.BaseRequestHandler]:
@@ -162,12 +128,7 @@ ENDLESS_ANSWERS = {
 """Responses without an end, which a library reads without ever waiting."""
 
 
-@contextmanager
-def endless_backend(kind: str, most: int = 1 << 26) -> Iterator[EndlessBackend]:
-    """Provide a backend with one of ENDLESS_ANSWERS in a `with` block."""
+def endless_backend(kind: str, most: int = 1 << 26) -> AbstractContextManager[EndlessBackend]:
+    """One of ENDLESS_ANSWERS for the length of a `with` block."""
     first, repeated = ENDLESS_ANSWERS[kind]
-    backend = EndlessBackend(first, repeated * 1000, most)
-    try:
-        yield backend
-    finally:
-        backend.close()
+    return closing(EndlessBackend(first, repeated * 1000, most))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from tests.threaded_server import QuietHandler, ThreadedServer, closing, http_server
 
 HMAC_KEY = "a key of 32 bytes or more, for HS256, HS384 and HS512, which need 64"
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -50,7 +50,7 @@ def jwk(algorithm: str, kid: str, **more: Any) -> dict[str, Any]:
     return {**json.loads(kind.to_jwk(public)), "kid": kid, **more}
 
 
-class KeyServer:
+class KeyServer(ThreadedServer):
     """Publishes `keys`; counts the requests."""
 
     def __init__(self) -> None:
@@ -59,41 +59,21 @@ class KeyServer:
         self.body: bytes | None = None
         """What is sent in place of the keys."""
         self.requests = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}/keys"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop the server. A second call does nothing."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(http_server(self._handler()))
+        self.url = f"{self.address}/keys"
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 server.requests += 1
                 body = json.dumps({"keys": server.keys}).encode() if server.body is None else server.body
-                self.send_response(server.status)
-                self.send_header("Location", "/keys")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
+                self.answer(server.status, body, Location="/keys")
 
         return Handler
 
 
-@contextmanager
-def key_server() -> Iterator[KeyServer]:
-    """Provide a key server on a free port."""
-    server = KeyServer()
-    try:
-        yield server
-    finally:
-        server.close()
+def key_server() -> AbstractContextManager[KeyServer]:
+    """Provide a key server on a free port in a `with` block."""
+    return closing(KeyServer())

@@ -17,6 +17,7 @@ from .closed_clients import MAX_TEXT_LENGTH, ClosedClients
 from .hub import Hub
 from .questions import (
     MAX_RANKED,
+    MAX_WAITING,
     PAGE_SIZE,
     ChannelAnswer,
     ChannelQuestion,
@@ -35,8 +36,6 @@ from .registry import NodeInfo
 
 MAX_LIBRARIES = 50
 """Client libraries that are reported; clients name theirs themselves, so there may be any number."""
-MAX_WAITING = 20
-"""Clients to which bytes wait that are reported."""
 
 
 class NodeAnswers:

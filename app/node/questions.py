@@ -8,6 +8,8 @@ import msgspec
 
 from .closed_clients import ClosedClient
 
+MAX_WAITING = 20
+"""Clients to which bytes wait, of one node and in the reply of all nodes; the most bytes come first."""
 PAGE_SIZE = 100
 """Items of one page of a list."""
 MAX_RANKED = 1000

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.modes import MODES
@@ -190,11 +191,18 @@ def test_several_nodes_share_a_redis_server(other_server: str) -> None:
         assert re.search(rf"^  {name} +\d", done.stdout, re.MULTILINE), name
 
 
+def listening_child(pid: int) -> int | None:
+    """The process that a benchmark has started, once it listens: until then the benchmark may not know its number."""
+    children = process_tree(pid)[1:]
+    if children and any(one.status == "LISTEN" for one in psutil.Process(children[0]).net_connections("tcp")):
+        return children[0]
+    return None
+
+
 def test_servers_are_stopped_when_the_benchmark_is_terminated(other_server: str) -> None:
     command = [sys.executable, "-m", "benchmarks", "api", "--seconds", "60", "--secret", "x", "--beside", other_server]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as benchmark:
-        eventually(lambda: len(process_tree(benchmark.pid)) > 1, within=15, what="a server starts")
-        server = process_tree(benchmark.pid)[1]
+        server = eventually(lambda: listening_child(benchmark.pid), within=15, what="a server listens")
         benchmark.terminate()
         assert benchmark.wait(seconds(20)) == 128 + signal.SIGTERM
     assert not Path(f"/proc/{server}").exists()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from tests.threaded_server import QuietHandler, ThreadedServer, closing, http_server
 from tests.waiting import seconds
 
 Reply = tuple[int, str]
@@ -20,7 +20,7 @@ SILENT = "carry out the request, and send no response"
 Failure = Reply | str
 
 
-class FlakyServer:
+class FlakyServer(ThreadedServer):
     """Fails for as many requests as there are `failures`, and passes all others to the server at `target`."""
 
     def __init__(self, target: str, failures: Sequence[Failure]) -> None:
@@ -30,18 +30,15 @@ class FlakyServer:
         self.bodies: list[bytes] = []
         """What was received, request by request."""
         self.connections = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
+        super().__init__(http_server(self._handler()))
+        self.url = self.address
 
     def close(self) -> None:
+        """Stop waiting, and stop serving."""
         self._stopped.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().close()
 
-    def answer(self, path: str, body: bytes, headers: dict[str, str]) -> Reply | None:
+    def reply_to(self, path: str, body: bytes, headers: dict[str, str]) -> Reply | None:
         """Return the response to a request, or None for none."""
         self.bodies.append(body)
         failure = self._failures.pop(0) if self._failures else None
@@ -65,7 +62,7 @@ class FlakyServer:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         flaky = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
@@ -74,33 +71,21 @@ class FlakyServer:
                 flaky.connections += 1
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.read_body()
                 kept = {
                     name: value for name, value in self.headers.items() if name.lower().startswith(("x-", "content-t"))
                 }
-                reply = flaky.answer(self.path, body, kept)
+                reply = flaky.reply_to(self.path, body, kept)
                 if reply is None:
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)
                     return
                 status, text = reply
-                data = text.encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *arguments: Any) -> None:
-                """Print nothing, since tests look at `bodies`."""
+                self.answer(status, text.encode())
 
         return Handler
 
 
-@contextmanager
-def flaky(target: str, *failures: Failure) -> Iterator[FlakyServer]:
+def flaky(target: str, *failures: Failure) -> AbstractContextManager[FlakyServer]:
     """Provide a flaky server in a `with` block."""
-    server = FlakyServer(target, failures)
-    try:
-        yield server
-    finally:
-        server.close()
+    return closing(FlakyServer(target, failures))

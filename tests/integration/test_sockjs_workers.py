@@ -19,11 +19,11 @@ from gentrifugo.app.service import Service
 from tests.api_client import ApiClient
 from tests.clients.driver import node_driver
 from tests.credentials import connect_params
-from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, Gunicorn, gunicorn
+from tests.gunicorn_server import GENTRIFUGO_WORKER, KINDS_OF_WORKERS, Gunicorn, gunicorn, several_workers
 from tests.parts import node_package
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import RedisServer, redis_server
-from tests.servers import Server, running
+from tests.servers import Server
 from tests.sockjs_client import Connection
 from tests.sockjs_protocol_client import SockJSProtocolClient
 from tests.waiting import eventually, seconds
@@ -48,22 +48,12 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(
-    scope="module", params=[GENTRIFUGO_WORKER, STOCK_WORKER, ""], ids=["our worker", "stock worker", "without gunicorn"]
-)
+@pytest.fixture(scope="module", params=KINDS_OF_WORKERS.values(), ids=list(KINDS_OF_WORKERS))
 def server(
     tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, request: pytest.FixtureRequest
 ) -> Iterator[Gunicorn | Server]:
     options = {**OPTIONS, **redis.options}
-    directory = tmp_path_factory.mktemp("workers")
-    with (
-        gunicorn(directory, request.param, WORKERS, **options)
-        if request.param
-        else running({**options, "workers": WORKERS}, directory)
-    ) as started:
-        api = ApiClient(started.host, started.port)
-        # Asked several times, as each time another worker may answer.
-        eventually(lambda: all(knows_all(api) for _ in range(10)), within=15, what="all know each other")
+    with several_workers(tmp_path_factory.mktemp("workers"), request.param, WORKERS, knows_all, **options) as started:
         yield started
     assert not meeting_place(options).exists(), "nothing is left behind"
 
@@ -74,9 +64,9 @@ def meeting_place(options: dict[str, Any]) -> Path:
     return directory.path
 
 
-def knows_all(api: ApiClient) -> bool:
+def knows_all(server: Gunicorn | Server) -> bool:
     with suppress(OSError):
-        return len(nodes(api)) == WORKERS
+        return len(nodes(ApiClient(server.host, server.port))) == WORKERS
     return False
 
 

@@ -10,14 +10,21 @@ from typing import Any
 
 import pytest
 
-from tests.gunicorn_server import GENTRIFUGO_WORKER, SETTINGS, STOCK_WORKER, gunicorn
+from tests.gunicorn_server import (
+    GENTRIFUGO_WORKER,
+    KINDS_OF_WORKERS,
+    SETTINGS,
+    STOCK_WORKER,
+    Gunicorn,
+    several_workers,
+)
 from tests.integration.test_flask import PROGRAM
 from tests.integration.test_flask import running as running_site
 from tests.integration.test_streams import API_KEY, OPTIONS, api, connect
 from tests.redis_server import RedisServer, redis_server
-from tests.servers import running
+from tests.servers import Server
 from tests.stream_client import StreamClient, request
-from tests.waiting import eventually, seconds
+from tests.waiting import seconds
 
 WORKERS = 3
 CLIENTS = 12
@@ -33,27 +40,18 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(
-    scope="module", params=[GENTRIFUGO_WORKER, STOCK_WORKER, ""], ids=["our worker", "stock worker", "without gunicorn"]
-)
+@pytest.fixture(scope="module", params=KINDS_OF_WORKERS.values(), ids=list(KINDS_OF_WORKERS))
 def server(
     tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, request: pytest.FixtureRequest
-) -> Iterator[Any]:
+) -> Iterator[Gunicorn | Server]:
     options = {**OPTIONS, **redis.options}
-    directory = tmp_path_factory.mktemp("workers")
-    with (
-        gunicorn(directory, request.param, WORKERS, **options)
-        if request.param
-        else running({**options, "workers": WORKERS}, directory)
-    ) as started:
-        # The stock worker knows nothing of the server until a request reaches it.
-        eventually(lambda: all(knows_all(started.port) for _ in range(12)), within=15, what="all know each other")
+    with several_workers(tmp_path_factory.mktemp("workers"), request.param, WORKERS, knows_all, **options) as started:
         yield started
 
 
-def knows_all(port: int) -> bool:
+def knows_all(server: Gunicorn | Server) -> bool:
     with suppress(OSError):
-        return request(port, "POST", "/api/info", {}, X_API_Key=API_KEY)[2].count('"uid"') == WORKERS
+        return request(server.port, "POST", "/api/info", {}, X_API_Key=API_KEY)[2].count('"uid"') == WORKERS
     return False
 
 
