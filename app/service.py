@@ -172,7 +172,7 @@ class Service:
         self.compression = compression_of(config)
         self._shares_origin = shares_origin
         self._tokens = TokenVerifier(config)
-        self._options: tuple[tuple[Config, bool, bool], SockJSOptions] | None = None
+        self._options: tuple[Config, int, SockJSOptions] | None = None
         self._passed_connections = self._create_receiver(passed_connections)
 
     def _open_directory(self) -> SessionDirectory | None:
@@ -349,10 +349,10 @@ class Service:
 
     def _sockjs_options(self) -> SockJSOptions:
         """Return the current options of SockJS, cached until a reload, because every request needs them."""
-        basis = (self.config, self._uses_cookies, bool(self.node.hooks))
-        if self._options is None or basis != self._options[0]:
-            self._options = basis, self._build_options()
-        return self._options[1]
+        config, hooks, cached = self.config, self.node.hooks.count, self._options
+        if cached is None or cached[0] is not config or cached[1] != hooks:
+            cached = self._options = config, hooks, self._build_options()
+        return cached[2]
 
     def _build_options(self) -> SockJSOptions:
         config, origins = self.config, self.origins

@@ -14,11 +14,10 @@ CLIENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Format of client IDs. No other texts may be signed as client IDs, because they could also be a user and timestamp."""
 
 
-def sign(secret: str, *parts: str | bytes) -> str:
-    """Return the hexadecimal HMAC SHA-256 of the concatenated `parts`, with the key `secret`."""
+def sign(secret: str, data: bytes) -> str:
+    """Return the hexadecimal HMAC SHA-256 of `data`, with the key `secret`."""
     digest = _hmac_with_key(secret).copy()
-    for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else part)
+    digest.update(data)
     return digest.hexdigest()
 
 
@@ -30,7 +29,7 @@ def _hmac_with_key(secret: str) -> hmac.HMAC:
 
 def client_token(secret: str, user: str, timestamp: str, info: str = "") -> str:
     """Return the token of `connect` and `refresh`; `timestamp` is Unix seconds as text, `info` JSON text."""
-    return sign(secret, user, timestamp, info)
+    return sign(secret, f"{user}{timestamp}{info}".encode())
 
 
 def credentials(secret: str, user: str, timestamp: int, info: str = "") -> dict[str, str]:
@@ -41,7 +40,7 @@ def credentials(secret: str, user: str, timestamp: int, info: str = "") -> dict[
 
 def channel_sign(secret: str, client: str, channel: str, info: str = "") -> str:
     """Return the signature for subscribing to a private channel, valid for the connection with this client ID only."""
-    return sign(secret, client, channel, info)
+    return sign(secret, f"{client}{channel}{info}".encode())
 
 
 def api_sign(secret: str, body: bytes) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from typing import Protocol
@@ -29,6 +28,7 @@ from ..model.json_codec import decode_if_json
 from ..net.outbox import Queue
 from ..net.traffic import Traffic
 from ..net.transport import Transport
+from ..runtime.random_ids import random_uuid
 from ..runtime.timers import Timer
 from . import hooks
 from .breakdowns import PEER_CLOSED, TrafficKind
@@ -93,7 +93,7 @@ class BaseClient(ABC):
     )
 
     def __init__(self, node: Node, transport: Transport, opening: Opening | None, request: str) -> None:
-        self.uid = str(uuid.uuid4())
+        self.uid = random_uuid()
         self.since = time.time()
         self.active_at = time.perf_counter()
         """When the last message of the client came."""

@@ -158,6 +158,8 @@ class Hooks:
         self._call_hook = call
         self._timeout = timeout
         self._added: dict[str, list[_Added]] = {}
+        self.count = 0
+        """The number of hooks."""
         self._waiting: deque[Context] = deque()
         self._pool = Pool(CONCURRENT_NOTIFICATIONS)
         self._notifying = 0
@@ -174,6 +176,7 @@ class Hooks:
         if self.is_sealed:
             raise RuntimeError(f"cannot add hook {name_of(hook)} for {event}: the server has already started")
         self._added.setdefault(event, []).append(_Added(hook, limit or self._timeout, limit is not None))
+        self.count += 1
 
     def seal(self) -> None:
         """Refuse further hooks, because the node starts."""

@@ -19,7 +19,7 @@ _SWITCHING = encode_response_head(101, {"Upgrade": "websocket", "Connection": "U
 
 def is_upgrade(headers: Mapping[str, str]) -> bool:
     """Return whether a request is a WebSocket handshake. Header names are in lower case."""
-    return "websocket" in _tokens(headers.get("upgrade", ""))
+    return _has_token(headers.get("upgrade", ""), "websocket")
 
 
 def accept(method: str, version: str, headers: Mapping[str, str], extensions: str = "", subprotocol: str = "") -> bytes:
@@ -33,7 +33,7 @@ def accept(method: str, version: str, headers: Mapping[str, str], extensions: st
         raise HTTPError(400, "WebSocket handshake requires HTTP/1.1")
     if not is_upgrade(headers):
         raise HTTPError(400, 'WebSocket endpoint: missing header "Upgrade: websocket"')
-    if "upgrade" not in _tokens(headers.get("connection", "")):
+    if not _has_token(headers.get("connection", ""), "upgrade"):
         raise HTTPError(400, 'WebSocket endpoint: missing header "Connection: Upgrade"')
     if headers.get("content-length", "0").strip("0") or "transfer-encoding" in headers:
         # A proxy would forward data as the body that this server would parse as frames.
@@ -49,8 +49,9 @@ def accept(method: str, version: str, headers: Mapping[str, str], extensions: st
     return _SWITCHING + b"Sec-WebSocket-Accept: " + digest + b"\r\n" + extended + b"\r\n"
 
 
-def _tokens(value: str) -> list[str]:
-    return [token.strip().lower() for token in value.split(",")]
+def _has_token(value: str, token: str) -> bool:
+    value = value.lower()
+    return value == token or token in [item.strip() for item in value.split(",")]
 
 
 def _checked_key(key: str) -> str:

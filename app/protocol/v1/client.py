@@ -52,6 +52,10 @@ Answered = TypeVar("Answered")
 _encodings: dict[Callable[[bytes], bytes], Encoding] = {}
 
 
+def _add_encoding(frame: Callable[[bytes], bytes]) -> Encoding:
+    return _encodings.setdefault(frame, Encoding(wire.encode_push, frame))
+
+
 class ClientV1(BaseClient):
     """One connection of a client of version 1."""
 
@@ -61,7 +65,7 @@ class ClientV1(BaseClient):
 
     def __init__(self, node: Node, transport: Transport, opening: Opening | None = None, request: str = "") -> None:
         super().__init__(node, transport, opening, request)
-        self.encoding = _encodings.setdefault(transport.frame, Encoding(wire.encode_push, transport.frame))
+        self.encoding = _encodings.get(transport.frame) or _add_encoding(transport.frame)
         # The user in the token of `connect`, which a hook may have replaced. None without a token.
         self._signed_user: str | None = None
         self._subscriptions = SubscriptionsV1(node, self)

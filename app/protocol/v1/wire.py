@@ -7,6 +7,7 @@ Specification: docs/protocol.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -192,6 +193,9 @@ def decode_with(decoder: msgspec.json.Decoder[P], command: Command) -> P:
 _quote = msgspec.json.encode  # of a str, a bool or plain data: always valid JSON
 
 
+_BOOLEANS = {True: b"true", False: b"false"}
+
+
 def embedded_json(text: str) -> bytes:
     """Return a text (`info`) as JSON for use inside a message. Valid JSON stays unchanged.
 
@@ -255,14 +259,16 @@ def encode_array(items: Iterable[bytes]) -> bytes:
 
 def connect_body(version: str, client: str, expires: bool, expired: bool, lifetime: float) -> bytes:
     """Encode the body of `connect` and `refresh`, without `client` if the credentials have expired."""
-    client_field = b'"client":%b,' % _quote(client) if client else b""
-    return b'{"version":%b,%b"expires":%b,"expired":%b,"ttl":%b}' % (
-        _quote(version),
-        client_field,
-        _quote(expires),
-        _quote(expired),
-        _quote(int(lifetime) if lifetime == int(lifetime) else lifetime),
-    )
+    start, end = _connect_body(version, expires, expired, lifetime)
+    return b'%b"client":%b,%b' % (start, _quote(client), end) if client else start + end
+
+
+@lru_cache(maxsize=8)
+def _connect_body(version: str, expires: bool, expired: bool, lifetime: float) -> tuple[bytes, bytes]:
+    """Return the body before and after the ID of the client. It is the same for nearly all clients."""
+    whole = int(lifetime) if lifetime == int(lifetime) else lifetime
+    start = b'{"version":%b,' % _quote(version)
+    return start, b'"expires":%b,"expired":%b,"ttl":%b}' % (_quote(expires), _quote(expired), _quote(whole))
 
 
 def subscribe_body(
@@ -276,10 +282,10 @@ def subscribe_body(
     recovery = b"null" if messages is None else encode_array(map(encode_publication, messages))
     return b'{"channel":%b,"status":%b,"last":%b,"messages":%b,"recovered":%b}' % (
         _quote(channel),
-        _quote(status),
-        _quote(last),
+        _BOOLEANS[status],
+        _quote(last) if last else b'""',
         recovery,
-        _quote(recovered),
+        _BOOLEANS[recovered],
     )
 
 

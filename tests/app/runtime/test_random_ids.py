@@ -1,0 +1,37 @@
+"""IDs of connections are random UUIDs, also in a process that has been forked."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+from gentrifugo.app.runtime.random_ids import random_uuid
+
+
+def test_each_id_is_another_random_uuid() -> None:
+    ids = [random_uuid() for _ in range(1000)]
+    assert len(set(ids)) == len(ids)
+    for text in ids:
+        parsed = uuid.UUID(text)
+        assert (parsed.version, parsed.variant, str(parsed)) == (4, uuid.RFC_4122, text)
+
+
+def test_every_random_digit_varies() -> None:
+    columns = list(zip(*(random_uuid() for _ in range(1000)), strict=True))
+    assert [len(set(column)) for column in columns].count(16) == 30
+    assert set(columns[19]) == set("89ab")
+
+
+def test_forked_process_creates_other_ids() -> None:
+    random_uuid()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, random_uuid().encode())
+        os._exit(0)  # without the finalizers of this process
+    of_child = os.read(reading, 100).decode()
+    os.waitpid(child, 0)
+    os.close(reading)
+    os.close(writing)
+    assert uuid.UUID(of_child)
+    assert of_child not in [random_uuid() for _ in range(100)]
