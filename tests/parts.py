@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gentrifugo.app.net import bulk_send
-from gentrifugo.app.net.bulk_send import SendMany
+from gentrifugo.app.net.bulk_send import CompiledSendMany
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,7 +33,7 @@ def valkey_server() -> str:
     return str(found[0])
 
 
-def compiled_send_many() -> SendMany:
+def compiled_send_many() -> CompiledSendMany:
     """The function of the C module."""
     if bulk_send.compiled_send_many is None:
         pytest.skip("the C module is not compiled: install gcc and python3-dev, and then make install-dev")

@@ -1,8 +1,8 @@
 /*
- * send_many(descriptors, buffers): one non-blocking send to each of many sockets, without the GIL (bulk_send.py).
+ * send_many(descriptors, buffers, may_share): one non-blocking send to each of many sockets, without the GIL (bulk_send.py).
  *
  * Python calls send for one socket at a time, and holds and releases the GIL around each. Here a round of the flusher is
- * one call, and from SHARED_FROM sockets on a helper thread sends to some of them on another core. docs/architecture.md,
+ * one call, and with may_share a helper thread sends to some of the sockets on another core. docs/architecture.md,
  * "The way out", has the figures. Without this extension the flusher calls socket.send for each socket.
  *
  * No descriptor can be closed, and reused for another connection, during a call: connections are closed by greenlets of
@@ -22,7 +22,6 @@
 #include <unistd.h>
 
 enum {
-    SHARED_FROM = 64, /* sockets from which the helper thread takes part: waking it takes about as long as one send */
     SHARE = 8,        /* sockets that a thread takes at a time */
     STACK_SIZE = 64 * 1024
 };
@@ -118,7 +117,7 @@ static int start_helper(void)
 /* Have the helper for one call. Runs with the GIL, so that no two threads are here at once. */
 static int take_helper(Job *jobs, Py_ssize_t count)
 {
-    if (count < SHARED_FROM || !has_another_core())
+    if (!has_another_core())
         return 0;
     if (helper.process != getpid()) {
         pthread_mutex_init(&helper.lock, NULL);
@@ -189,9 +188,9 @@ static PyObject *results_of(const Job *jobs, Py_ssize_t count)
     return results;
 }
 
-static void send_all(Job *jobs, Py_ssize_t count)
+static void send_all(Job *jobs, Py_ssize_t count, int may_share)
 {
-    int is_shared = take_helper(jobs, count);
+    int is_shared = may_share && take_helper(jobs, count);
 
     Py_BEGIN_ALLOW_THREADS
     if (is_shared)
@@ -211,9 +210,9 @@ static PyObject *send_many(PyObject *module, PyObject *const *arguments, Py_ssiz
     Job *jobs;
 
     (void)module;
-    if (given != 2 || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
+    if (given != 3 || !PyBool_Check(arguments[2]) || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
         PyList_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "send_many takes two lists of the same length");
+        PyErr_SetString(PyExc_TypeError, "send_many takes two lists of the same length and a bool");
         return NULL;
     }
     buffers = PyList_AsTuple(arguments[1]);
@@ -224,7 +223,7 @@ static PyObject *send_many(PyObject *module, PyObject *const *arguments, Py_ssiz
     if (jobs == NULL)
         PyErr_NoMemory();
     else if (read_jobs(jobs, arguments[0], buffers, count)) {
-        send_all(jobs, count);
+        send_all(jobs, count, arguments[2] == Py_True);
         results = results_of(jobs, count);
     }
     PyMem_Free(jobs);
@@ -234,9 +233,9 @@ static PyObject *send_many(PyObject *module, PyObject *const *arguments, Py_ssiz
 
 static PyMethodDef methods[] = {
     {"send_many", (PyCFunction)(void (*)(void))send_many, METH_FASTCALL,
-     "send_many(descriptors, buffers)\n--\n\n"
+     "send_many(descriptors, buffers, may_share)\n--\n\n"
      "Send each of the buffers to the descriptor at the same place, without waiting.\n\n"
-     "Returns for each the number of bytes that were sent, or a negative errno."},
+     "With may_share, a helper thread takes a part of many. Returns for each the number of bytes that were sent, or a negative errno."},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_send_many",

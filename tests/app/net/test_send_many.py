@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from gentrifugo.app.net import bulk_send
-from gentrifugo.app.net.bulk_send import SPEEDUPS_SWITCH, SendMany, chosen_send_many, describe_speedups
+from gentrifugo.app.net.bulk_send import SHARED_FROM, SPEEDUPS_SWITCH, SendMany, chosen_send_many, describe_speedups
 from tests.parts import ROOT, compiled_send_many, program
 from tests.waiting import seconds
 
@@ -29,9 +29,11 @@ SOURCE = ROOT / "app" / "net" / "_send_many.c"
 STRESS = Path(__file__).parent / "send_many_stress.py"
 
 
-@pytest.fixture
-def send_many() -> SendMany:
-    return compiled_send_many()
+@pytest.fixture(params=[True, False], ids=["with helper", "alone"])
+def send_many(request: pytest.FixtureRequest) -> SendMany:
+    compiled = compiled_send_many()
+    may_share: bool = request.param
+    return lambda descriptors, buffers: compiled(descriptors, buffers, may_share)
 
 
 Pairs = list[tuple[socket.socket, socket.socket]]
@@ -90,19 +92,21 @@ def test_results_contain_sent_bytes_and_errors(send_many: SendMany, pairs: Pairs
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ((), "send_many takes two lists of the same length"),
-        (([1],), "send_many takes two lists of the same length"),
-        (([1], []), "send_many takes two lists of the same length"),
-        (((1,), [b""]), "send_many takes two lists of the same length"),
-        ((["1"], [b""]), "an integer is required|cannot be interpreted as an integer"),
-        (([1], ["text"]), "buffers must be bytes, not str"),
-        (([1], [bytearray(1)]), "buffers must be bytes, not bytearray"),
-        (([-1], [b""]), "no descriptor: -1"),
-        (([1 << 31], [b""]), "no descriptor: 2147483648"),
-        (([1 << 64], [b""]), "too large|too big"),
+        ((), "send_many takes two lists of the same length and a bool"),
+        (([1],), "send_many takes two lists of the same length and a bool"),
+        (([1], [b""], 1), "send_many takes two lists of the same length and a bool"),
+        (([1], [], True), "send_many takes two lists of the same length and a bool"),
+        (((1,), [b""], True), "send_many takes two lists of the same length and a bool"),
+        ((["1"], [b""], True), "an integer is required|cannot be interpreted as an integer"),
+        (([1], ["text"], True), "buffers must be bytes, not str"),
+        (([1], [bytearray(1)], True), "buffers must be bytes, not bytearray"),
+        (([-1], [b""], True), "no descriptor: -1"),
+        (([1 << 31], [b""], True), "no descriptor: 2147483648"),
+        (([1 << 64], [b""], True), "too large|too big"),
     ],
 )
-def test_wrong_arguments_raise(send_many: Any, arguments: tuple[Any, ...], error: str) -> None:
+def test_wrong_arguments_raise(arguments: tuple[Any, ...], error: str) -> None:
+    send_many: Any = compiled_send_many()
     with pytest.raises((TypeError, ValueError, OverflowError), match=error):
         send_many(*arguments)
 
@@ -157,9 +161,38 @@ def test_signals_reach_the_main_thread(send_many: SendMany, pairs: Pairs) -> Non
 # -- whether it is used
 
 
-def test_environment_variable_disables_the_c_module(monkeypatch: pytest.MonkeyPatch, send_many: SendMany) -> None:
+class Calls:
+    """Records what the C module is called with."""
+
+    def __init__(self) -> None:
+        self.shared: list[bool] = []
+
+    def __call__(self, descriptors: list[int], buffers: list[bytes], may_share: bool) -> list[int]:
+        self.shared.append(may_share)
+        return [1] * len(buffers)
+
+
+@pytest.mark.parametrize(
+    ("count", "has_spare", "shares"),
+    [(SHARED_FROM, True, True), (SHARED_FROM, False, False), (SHARED_FROM - 1, True, False)],
+    ids=["many sockets", "many sockets on a busy machine", "few sockets"],
+)
+def test_helper_takes_part_for_many_sockets_if_a_cpu_is_free(
+    monkeypatch: pytest.MonkeyPatch, count: int, has_spare: bool, shares: bool
+) -> None:
+    calls = Calls()
     monkeypatch.delenv(SPEEDUPS_SWITCH, raising=False)
-    assert chosen_send_many() is send_many
+    monkeypatch.setattr(bulk_send, "compiled_send_many", calls)
+    chosen = chosen_send_many(lambda: has_spare)
+    assert chosen is not None
+    assert chosen([1] * count, [b"x"] * count) == [1] * count
+    assert calls.shared == [shares]
+
+
+def test_environment_variable_disables_the_c_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled_send_many()
+    monkeypatch.delenv(SPEEDUPS_SWITCH, raising=False)
+    assert chosen_send_many() is not None
     assert describe_speedups() == "C module for sending: used"
     monkeypatch.setenv(SPEEDUPS_SWITCH, "0")
     assert chosen_send_many() is None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import gevent
 
-from gentrifugo.app.runtime.cpu_meter import MIN_WINDOW, WINDOW, CPUMeter
+from gentrifugo.app.runtime.cpu_meter import MIN_WINDOW, SPARE_LIMIT, WINDOW, CPUMeter, SpareCPU, demanded_cpu_time
 from tests.fakes import FakeClock
 
 
@@ -57,3 +59,27 @@ def test_waiting_does_not_count_as_cpu_time() -> None:
     meter = CPUMeter()
     gevent.sleep(WINDOW * 1.1)
     assert meter.share() < 0.5
+
+
+# -- a CPU for another thread
+
+
+def test_cpu_is_spare_unless_the_process_was_busy_in_the_last_window() -> None:
+    clock, demand = FakeClock(), FakeClock()
+    has_spare = SpareCPU(clock, demand)
+    assert has_spare(), "nothing is known yet"
+    demand.advance(WINDOW)
+    clock.advance(WINDOW / 2)
+    assert has_spare(), "the window is not complete"
+    clock.advance(WINDOW / 2)
+    assert not has_spare()
+    demand.advance(WINDOW * (SPARE_LIMIT - 0.1))
+    clock.advance(WINDOW)
+    assert has_spare()
+
+
+def test_demand_contains_the_time_of_all_threads() -> None:
+    before, began = demanded_cpu_time(), time.process_time()
+    while time.process_time() - began < 0.05:
+        pass
+    assert demanded_cpu_time() - before >= 0.05
