@@ -6,12 +6,12 @@ algorithm `none` is not accepted.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -72,7 +72,7 @@ def split_token(token: str) -> SignedToken:
     """Split a token in compact form (RFC 7519) into its parts. Raises InvalidToken."""
     try:
         header, payload, signature = token.encode().split(b".")
-        decoded = decode(_header, _from_base64(header))
+        decoded = _known_header(header) if len(header) <= MAX_KNOWN_HEADER else _decode_header(header)
         parts = _from_base64(payload), _from_base64(signature)
     except (InvalidJSON, ValueError):
         raise InvalidToken("not a JWT in compact form") from None
@@ -81,7 +81,18 @@ def split_token(token: str) -> SignedToken:
     return SignedToken(decoded.alg, decoded.kid, header + b"." + payload, *parts)
 
 
+MAX_KNOWN_HEADER = 256
+"""Bytes of the largest encoded header that is kept: nearly all tokens of a backend have the same header."""
+
+
+def _decode_header(header: bytes) -> _Header:
+    return decode(_header, _from_base64(header))
+
+
+_known_header = lru_cache(maxsize=64)(_decode_header)
+
 _BASE64_URL = re.compile(rb"[A-Za-z0-9_-]*")
+_TO_BASE64 = bytes.maketrans(b"-_", b"+/")
 
 
 def _from_base64(data: bytes) -> bytes:
@@ -89,7 +100,7 @@ def _from_base64(data: bytes) -> bytes:
     if not _BASE64_URL.fullmatch(data):
         raise ValueError("not base64url without padding")
     try:
-        return base64.urlsafe_b64decode(data + b"=" * (-len(data) % 4))
+        return binascii.a2b_base64(data.translate(_TO_BASE64) + b"=" * (-len(data) % 4))
     except binascii.Error as error:
         raise ValueError(str(error)) from None
 
