@@ -29,6 +29,8 @@ class ListedCommand(msgspec.Struct):
     params: Raw | UnsetType = UNSET
 
 
+NO_PARAMS = (b"", b"null", b"[]")
+"""Parameters of a command without any. Libraries in PHP send a list, which is how PHP encodes an empty object."""
 _command = msgspec.json.Decoder(ListedCommand)
 
 
@@ -62,9 +64,9 @@ class CommandLists:
         decoder = self._decoders.get(name)
         if decoder is None:
             return ERROR_NOT_FOUND
-        params = b"{}" if isinstance(command.params, UnsetType) else bytes(command.params)
+        params = b"" if isinstance(command.params, UnsetType) else bytes(command.params)
         try:
-            return self._run(name, decode(decoder, b"{}" if params == b"null" else params))
+            return self._run(name, decode(decoder, b"{}" if params in NO_PARAMS else params))
         except InvalidJSON:
             return ERROR_BAD_REQUEST
 

@@ -29,9 +29,16 @@ def test_every_line_has_a_reply(calls: MethodCalls, client: LocalClient) -> None
     assert len(client.received()) == 2
 
 
-@pytest.mark.parametrize("params", [{}, {"params": None}, {"params": {}}])
+@pytest.mark.parametrize("params", [{}, {"params": None}, {"params": {}}, {"params": []}])
 def test_parameters_may_be_missing(calls: MethodCalls, params: dict[str, object]) -> None:
+    """In PHP an empty object and an empty list are the same, and encoded as a list."""
     assert replies(calls, {"method": "CHANNELS", **params}) == [{"result": {"channels": {}}}]
+
+
+def test_parameters_in_a_list_are_an_error(calls: MethodCalls) -> None:
+    refused = {"error": {"code": 107, "message": "bad request"}}
+    commands: list[dict[str, object]] = [{"method": "channels", "params": [1]}, {"method": "publish", "params": []}]
+    assert replies(calls, *commands) == [refused, refused]
 
 
 def test_a_command_without_a_known_method_or_with_wrong_parameters_is_an_error(calls: MethodCalls) -> None:
