@@ -223,7 +223,7 @@ a key. Generators make clients from it, and tools such as Swagger UI show it.
 ## Several commands in one request
 
 [`batch`](#batch) is the usual way. Libraries for Centrifugo 2 to 4, and `pipeline` of `cent.js`, send a line for each
-command to `/api/` itself, with an API key. This works too:
+command to `/api` or `/api/`, with an API key. This works too:
 
 <!-- run -->
 ```python
