@@ -76,7 +76,7 @@ class Backend:
         return self.post(f"/api/{method}", php(params), {**PHP, "X-API-Key": KEY}).document
 
     def php2(self, method: str, **params: Any) -> Any:
-        """Call a method as phpcent 2 to 5 do; parameters that are empty are a list."""
+        """Call a method as phpcent 2 to 4 do; parameters that are empty are a list."""
         body = php({"method": method, "params": params or []})
         return self.post("/api", body, {**PHP, "Authorization": f"apikey {KEY}"}).document
 
@@ -216,7 +216,7 @@ def test_phpcent_6_sends_batches(backend: Backend, channel: str) -> None:
     assert backend.php6("batch") == {"replies": []}
 
 
-# -- phpcent 2 to 5
+# -- phpcent 2 to 4
 
 
 def test_earlier_phpcent_publishes_and_reads(backend: Backend, user: ProtocolClientV2, channel: str) -> None:
