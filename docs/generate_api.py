@@ -124,9 +124,9 @@ INTRODUCTION = """\
 Written by docs/generate_api.py from the methods in app/api/methods.py: change those, then run it.
 -->
 
-Libraries for Centrifugo 4 to 6 use this API: `cent` 3 and later, `gocent`, `phpcent`, `cent.js` and others. Each method
-has a path of its own, and requests have an API key in place of a signature. [The API of v1](api.md) is at `/api/`
-itself. Both are on the same port, reach the same clients and channels, and can be used at the same time.
+Libraries for Centrifugo 4 to 6 use this API: `cent` 3 and later, `gocent` 4, `phpcent` 6, `cent.js` and others. Each
+method has a path of its own, and requests have an API key in place of a signature. [The API of v1](api.md) is at
+`/api/` itself. Both are on the same port, reach the same clients and channels, and can be used at the same time.
 
 The examples use a server with this configuration:
 
@@ -222,8 +222,8 @@ a key. Generators make clients from it, and tools such as Swagger UI show it.
 
 ## Several commands in one request
 
-[`batch`](#batch) is the usual way. Libraries for Centrifugo 2 to 4, and `pipeline` of `cent.js`, send a line for each
-command to `/api/` itself, with an API key. This works too:
+[`batch`](#batch) is the usual way. Libraries for Centrifugo 2 to 4, such as `phpcent` 2 to 4 and `gocent` 2 and 3, and
+`pipeline` of `cent.js`, send a line for each command to `/api` or `/api/`, with an API key. This works too:
 
 <!-- run -->
 ```python

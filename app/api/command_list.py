@@ -15,7 +15,7 @@ from ..model.json_codec import InvalidJSON, decode
 from ..protocol.v1.replies import ReplyLimit
 from ..protocol.v2.errors import ERROR_BAD_REQUEST, ERROR_LIMIT_EXCEEDED, CodedError
 from ..runtime.yielding import iterate_yielding
-from .messages import Params
+from .messages import DisconnectParams, DisconnectReason, Params
 from .methods import ERROR_NOT_FOUND
 from .replies import encode_error
 
@@ -29,6 +29,21 @@ class ListedCommand(msgspec.Struct):
     params: Raw | UnsetType = UNSET
 
 
+class ListedDisconnect(DisconnectParams):
+    """The parameters of `disconnect`, as they are in a line.
+
+    gocent 3 sends the name of a field in Go. To Centrifugo, which ignores the case of names, it is the usual name.
+    """
+
+    go_disconnect: DisconnectReason | None = msgspec.field(default=None, name="Disconnect")
+
+    def __post_init__(self) -> None:
+        """Use the parameter with the usual name, if there is one."""
+        self.disconnect = self.disconnect or self.go_disconnect
+
+
+NO_PARAMS = (b"", b"null", b"[]")
+"""Parameters of a command without any. Libraries in PHP send a list, which is how PHP encodes an empty object."""
 _command = msgspec.json.Decoder(ListedCommand)
 
 
@@ -41,7 +56,7 @@ class CommandLists:
         decoders: Mapping[str, msgspec.json.Decoder[Any]],
     ) -> None:
         self._run = run
-        self._decoders = decoders
+        self._decoders = {**decoders, "disconnect": msgspec.json.Decoder(ListedDisconnect)}
 
     def process(self, body: bytes, max_size: int) -> bytes:
         """Carry out the commands of a request in order. Raises InvalidJSON before the first command is carried out.
@@ -62,9 +77,9 @@ class CommandLists:
         decoder = self._decoders.get(name)
         if decoder is None:
             return ERROR_NOT_FOUND
-        params = b"{}" if isinstance(command.params, UnsetType) else bytes(command.params)
+        params = b"" if isinstance(command.params, UnsetType) else bytes(command.params)
         try:
-            return self._run(name, decode(decoder, b"{}" if params == b"null" else params))
+            return self._run(name, decode(decoder, b"{}" if params in NO_PARAMS else params))
         except InvalidJSON:
             return ERROR_BAD_REQUEST
 

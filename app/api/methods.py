@@ -169,6 +169,10 @@ class BatchParams(messages.Params):
         bool | None,
         Meta(description="Carry out commands in parallel; publications in one channel stay in order."),
     ] = None
+    group_publications: Annotated[
+        bool | None,
+        Meta(description="Ignored: consecutive publications are always passed to the engine together."),
+    ] = None
 
 
 class BatchResult(messages.Result):

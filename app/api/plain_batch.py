@@ -15,7 +15,8 @@ class _Command(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 class _Batch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     commands: list[_Command]
     parallel: bool = False
-    """Accepted, but has no effect on publications."""
+    group_publications: bool = False
+    """Accepted like `parallel`, but neither has an effect on publications."""
 
 
 _batch = msgspec.json.Decoder(_Batch)

@@ -23,7 +23,7 @@ from gevent.pywsgi import WSGIHandler
 from ..api.http_api import AuthorizedRequest
 from ..api.methods import NAMES as API_METHODS
 from ..config.config import Config
-from ..config.endpoints import API, API_PATH, CLIENT, WEBSOCKET_PATH
+from ..config.endpoints import API, API_PATH, API_PATH_WITHOUT_SLASH, CLIENT, WEBSOCKET_PATH
 from ..exchange.direct_exchange import DirectExchange, decoded_path
 from ..http.body import read_body, too_slow
 from ..http.chunked import BadBody, ChunkedBody
@@ -215,6 +215,8 @@ class HTTPConnection(WSGIHandler):
         if path == config.http_prefix + WEBSOCKET_PATH and head.method == "GET" and CLIENT in self._endpoints:
             return self._serve_websocket
         api = config.http_prefix + API_PATH
+        if path == config.http_prefix + API_PATH_WITHOUT_SLASH:
+            path = api
         if not (head.method == "POST" and path.startswith(api) and API in self._endpoints):
             return None
         serve = self._api_path(service, head, path[len(api) :])

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, request
 
 from ..api.http_api import OPENAPI, has_key
-from ..config.endpoints import API_PATH
+from ..config.endpoints import API_PATH, API_PATH_WITHOUT_SLASH
 from ..exchange.wsgi_exchange import serve_wsgi
 from ..http import upgrade
 from ..http.head import HTTPError
@@ -39,9 +39,9 @@ def api_blueprint() -> Blueprint:
     """Create the blueprint of the HTTP API (docs/api.md)."""
     blueprint = Blueprint("gentrifugo_api", __name__)
     # All methods are allowed: the signature protects the request, and v1 did not check the method either.
-    blueprint.add_url_rule(
-        API_PATH, "api", ready(_api), methods=["GET", "POST", "PUT"], provide_automatic_options=False
-    )
+    view = ready(_api)
+    for path in (API_PATH, API_PATH_WITHOUT_SLASH):
+        blueprint.add_url_rule(path, "api", view, methods=["GET", "POST", "PUT"], provide_automatic_options=False)
     blueprint.add_url_rule(f"{API_PATH}<method>", "method", _method, methods=["POST"], provide_automatic_options=False)
     blueprint.add_url_rule(f"{API_PATH}{OPENAPI}", "openapi", ready(_openapi), methods=["GET"])
     return blueprint

@@ -132,8 +132,9 @@ v2_params = objects(channel=NAMES, data=DATA) | objects(
     channel=NAMES, data=plain_data, tags=st.sampled_from(['{"a":"b"}', "null", "{}"]), skip_history=st.just("true")
 )
 v2_items = objects(publish=v2_params) | st.sampled_from(["{}", "null", '{"channels":{}}', '{"publish":null}'])
+flags = st.sampled_from(["true", "false", "null", "1"])
 v2_batches = objects(commands=several(v2_items)) | objects(
-    commands=several(v2_items), parallel=st.sampled_from(["true", "false", "null", "1"])
+    commands=several(v2_items), parallel=flags, group_publications=flags
 )
 sizes = st.sampled_from([1, 200, 2000, 1 << 20])
 
@@ -165,4 +166,6 @@ def test_usual_requests_use_the_fast_path() -> None:
     assert decode_plain_publish(publish) == ("news", b'{"a":1}')
     assert decode_plain_command(command) is not None
     assert decode_plain_commands(b"[%b]" % b",".join([command] * 3), 1 << 20) is not None
-    assert decode_plain_batch(b'{"commands":[%b]}' % b",".join([b'{"publish":%b}' % publish] * 3)) is not None
+    commands = b",".join([b'{"publish":%b}' % publish] * 3)
+    assert decode_plain_batch(b'{"commands":[%b]}' % commands) is not None
+    assert decode_plain_batch(b'{"commands":[%b],"parallel":true,"group_publications":true}' % commands) is not None

@@ -24,7 +24,7 @@ from gentrifugo import Gentrifugo
 
 def create_app():
     app = Flask(__name__)
-    app.config.update(SECRET_KEY="key")
+    app.config.update(SECRET_KEY="key", GENTRIFUGO_DEBUG=True)
     rt = Gentrifugo(app)
 
     @app.get("/")
@@ -108,8 +108,8 @@ def test_site_works_behind_tls_and_below_a_path(tmp_path: Path, command: list[st
             eventually(
                 lambda: json.loads(request(port, "GET", "/club/seen")[2]) == ["https"], what="the hook saw https"
             )
-            status, location, _ = request(port, "POST", f"{path}/api")
-            assert (status, urljoin(f"{url}/api", location)) == (308, f"{url}/api/")
+            status, location, _ = request(port, "GET", f"{path}/debug/pprof")
+            assert (status, urljoin(f"{url}/debug/pprof", location)) == (308, f"{url}/debug/pprof/")
 
 
 def test_headers_of_an_untrusted_proxy_are_ignored(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.model.json_codec import InvalidJSON
 from gentrifugo.app.node.node import Node
-from tests.local_client import LocalClient
+from tests.local_client import LocalClient, closed
 
 
 def replies(calls: MethodCalls, *commands: Mapping[str, object]) -> list[object]:
@@ -29,9 +29,16 @@ def test_every_line_has_a_reply(calls: MethodCalls, client: LocalClient) -> None
     assert len(client.received()) == 2
 
 
-@pytest.mark.parametrize("params", [{}, {"params": None}, {"params": {}}])
+@pytest.mark.parametrize("params", [{}, {"params": None}, {"params": {}}, {"params": []}])
 def test_parameters_may_be_missing(calls: MethodCalls, params: dict[str, object]) -> None:
+    """In PHP an empty object and an empty list are the same, and encoded as a list."""
     assert replies(calls, {"method": "CHANNELS", **params}) == [{"result": {"channels": {}}}]
+
+
+def test_parameters_in_a_list_are_an_error(calls: MethodCalls) -> None:
+    refused = {"error": {"code": 107, "message": "bad request"}}
+    commands: list[dict[str, object]] = [{"method": "channels", "params": [1]}, {"method": "publish", "params": []}]
+    assert replies(calls, *commands) == [refused, refused]
 
 
 def test_a_command_without_a_known_method_or_with_wrong_parameters_is_an_error(calls: MethodCalls) -> None:
@@ -41,6 +48,17 @@ def test_a_command_without_a_known_method_or_with_wrong_parameters_is_an_error(c
         {"error": {"code": 104, "message": "not found"}},
         {"error": {"code": 107, "message": "bad request"}},
     ]
+
+
+@pytest.mark.parametrize("name", ["disconnect", "Disconnect"])
+def test_the_reason_of_disconnect_may_have_the_name_that_go_gives_it(
+    calls: MethodCalls, client: LocalClient, name: str
+) -> None:
+    """Centrifugo ignores the case of names, so a library in Go, gocent 3, can send the name of its field."""
+    why = {"code": 4002, "reason": "maintenance", "reconnect": False}
+    params = {"user": "alice", name: why, "ClientWhitelist": None}
+    assert replies(calls, {"method": "disconnect", "params": params}) == [{"result": {}}]
+    assert client.close_reason == closed("maintenance", reconnect=True)
 
 
 def test_one_command_may_have_several_lines(calls: MethodCalls) -> None:
