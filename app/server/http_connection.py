@@ -303,6 +303,7 @@ class HTTPConnection(WSGIHandler):
         """Return the socket, and a recv function that first returns data already read. Releases all HTTP state."""
         rest = self.rfile.take_rest()
         self._direct.release_limit()
+        self._route = None
         del self.rfile, self._heads
         recv = self._direct.recv
         return self.socket, (_recv_after(rest, recv) if rest else recv)
@@ -409,6 +410,7 @@ class HTTPConnection(WSGIHandler):
         if sock is not None:
             self._direct.release_limit()
             close(self._direct, sock)
+        self._route = None  # which refers to this object: only the garbage collector would find the two
         for name in ("rfile", "wsgi_input", "environ", "headers"):
             self.__dict__.pop(name, None)
 

@@ -26,14 +26,25 @@ HANDSHAKE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
 
+API_REQUESTS = {
+    "v1": b"POST /api/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n"
+    b'{"method":"channels"}',
+    "later version": b"POST /api/channels HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
+}
+
 
 def no_application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
     raise AssertionError("no request is served here")
 
 
+def kept_state() -> list[object]:
+    """Return all objects that hold the state of HTTP requests."""
+    return [found for found in gc.get_objects() if isinstance(found, HTTPConnection | WaitLimit)]
+
+
 @pytest.fixture
 def service(nothing_left_behind: None) -> Iterator[Service]:
-    service = Service(config())
+    service = Service(config(insecure_api=True))
     service.start()
     yield service
     service.close_connections()
@@ -47,10 +58,35 @@ def test_state_of_http_requests_is_released_when_a_websocket_is_open(service: Se
         socket.sendall(HANDSHAKE)
         assert socket.recv(1000).startswith(b"HTTP/1.1 101 ")
         eventually(lambda: service.open_websockets == 1)
-        assert not [found for found in gc.get_objects() if isinstance(found, HTTPConnection | WaitLimit)]
+        assert not kept_state()
         assert service.node.metrics.greenlets == 1
     eventually(lambda: service.node.metrics.greenlets == 0)
     http.stop()
+
+
+@pytest.mark.parametrize("request_", API_REQUESTS.values(), ids=API_REQUESTS)
+@pytest.mark.parametrize("opens_websocket", [False, True])
+def test_state_of_api_requests_is_released_without_the_garbage_collector(
+    service: Service, request_: bytes, opens_websocket: bool
+) -> None:
+    http = HTTPServer(("127.0.0.1", 0), port_app(service, ENDPOINTS), log=None)
+    http.start()
+    gc.collect()
+    gc.disable()  # an application may do that
+    try:
+        with create_connection(("127.0.0.1", http.server_port), timeout=seconds(5)) as socket:
+            socket.sendall(request_)
+            assert socket.recv(1000).startswith(b"HTTP/1.1 200 ")
+            if opens_websocket:
+                socket.sendall(HANDSHAKE)
+                assert socket.recv(1000).startswith(b"HTTP/1.1 101 ")
+                eventually(lambda: service.open_websockets == 1)
+                assert not kept_state()
+        eventually(lambda: service.node.metrics.greenlets == 0)
+        assert not kept_state()
+    finally:
+        gc.enable()
+        http.stop()
 
 
 def test_connection_is_closed_if_no_greenlet_can_be_started(capfd: pytest.CaptureFixture[str]) -> None:
