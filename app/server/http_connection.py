@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from errno import EPIPE
 from functools import partial
+from ssl import SSLError
 from typing import Any
 
 from gevent.pywsgi import WSGIHandler
@@ -347,8 +348,11 @@ class HTTPConnection(WSGIHandler):
     def _sendall(self, data: bytes) -> None:
         try:
             super()._sendall(data)  # type: ignore[misc]
-        except TimeoutError:  # which pywsgi would log as an error of the application
+        # pywsgi would log these errors as errors of the application.
+        except TimeoutError:
             raise BrokenPipeError(EPIPE, "write timeout: the client does not read") from None
+        except SSLError as error:  # so TLS reports that the client has disconnected
+            raise BrokenPipeError(EPIPE, str(error)) from None
 
     def process_result(self) -> None:
         """Write the response of the WSGI application, unless the connection was upgraded."""

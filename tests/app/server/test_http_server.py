@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from ssl import CERT_NONE, PROTOCOL_TLS_CLIENT
 from typing import Any, NoReturn
 
+import gevent
 import pytest
+from gevent.event import Event
 from gevent.socket import create_connection
+from gevent.ssl import SSLContext
 
+from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.endpoints import ENDPOINTS
 from gentrifugo.app.extension.wsgi import port_app
 from gentrifugo.app.runtime.wait_limit import WaitLimit
 from gentrifugo.app.server.http_connection import HTTPConnection
 from gentrifugo.app.server.http_server import HTTPServer
 from gentrifugo.app.service import Service
+from gentrifugo.app.tls.context import server_context
 from tests.app.conftest import config
+from tests.certificates import make_certificate
 from tests.greenlets import eventually, nothing_left_behind
 from tests.waiting import seconds
 
@@ -99,3 +107,31 @@ def test_connection_is_closed_if_no_greenlet_can_be_started(capfd: pytest.Captur
         assert socket.recv(1000) == b""
     http.stop()
     assert "no memory for another greenlet" in capfd.readouterr().err  # gevent reports it, and accepts the next one
+
+
+def test_client_that_disconnects_during_a_response_over_tls_is_not_logged_as_an_error(
+    tmp_path: Path, nothing_left_behind: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    has_ended = Event()
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        try:
+            while True:
+                yield bytes(1000)
+                gevent.sleep(0.001)
+        finally:
+            has_ended.set()
+
+    certificate = make_certificate(tmp_path)
+    options = Config(secret="s", ssl=True, ssl_cert=str(certificate.cert), ssl_key=str(certificate.key))
+    http = HTTPServer(("127.0.0.1", 0), application, log=None, ssl_context=server_context(options))
+    http.start()
+    client = SSLContext(PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, CERT_NONE
+    with client.wrap_socket(create_connection(("127.0.0.1", http.server_port), timeout=seconds(5))) as socket:
+        socket.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert socket.recv(1000).startswith(b"HTTP/1.1 200 ")
+    assert has_ended.wait(seconds(5))
+    http.stop()
+    assert "Traceback" not in capfd.readouterr().err
