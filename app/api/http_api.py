@@ -6,6 +6,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import parse_qs
 
 from ..config.endpoints import API_PATH
@@ -45,16 +46,21 @@ class MethodAPI:
         Header names are in lower case. `query` is the query of the target, without the question mark. An empty `method`
         means a request with one command per line (command_list.py). An unknown method also raises HTTPError.
         """
+        check = partial(self._check, method, headers, query)
+        check()
+        call = self._calls.by_name[method] if method else self._calls.process_lines
+        return AuthorizedRequest(self._node, method or SEVERAL, call, check, headers.get(ERROR_MODE) == "transport")
+
+    def _check(self, method: str, headers: Mapping[str, str], query: str) -> None:
+        """Raise HTTPError for an unknown method, and for a missing or invalid API key. Errors are counted."""
         try:
-            self._check(method, headers, query)
+            self._check_key(method, headers, query)
         except HTTPError as error:
             name = (method if method in NAMES else UNKNOWN_METHOD) if method else SEVERAL
             self._node.metrics.breakdowns.note_api_error(METHODS_PROTOCOL, name, f"HTTP {error.status}")
             raise
-        call = self._calls.by_name[method] if method else self._calls.process_lines
-        return AuthorizedRequest(self._node, method or SEVERAL, call, headers.get(ERROR_MODE) == "transport")
 
-    def _check(self, method: str, headers: Mapping[str, str], query: str) -> None:
+    def _check_key(self, method: str, headers: Mapping[str, str], query: str) -> None:
         if method and method not in NAMES:
             raise HTTPError(404, f"unknown method {method[:100]!r}; the methods are {_NAMES}")
         config = self._node.config
@@ -77,11 +83,25 @@ class MethodAPI:
 
 
 class AuthorizedRequest:
-    """A request with a valid API key, until the configuration is reloaded. It may be answered for several bodies."""
+    """A request with a valid API key. It may be answered for several bodies.
 
-    __slots__ = ("_call", "_kind", "_metrics", "_uses_statuses")
+    `check` raises HTTPError if the key is invalid. It is called after a reload of the configuration, because a body may
+    arrive long after its head, when the key has been replaced.
+    """
 
-    def __init__(self, node: Node, name: str, call: Callable[[bytes], Reply], uses_statuses: bool) -> None:
+    __slots__ = ("_call", "_check", "_config", "_kind", "_metrics", "_node", "_uses_statuses")
+
+    def __init__(
+        self,
+        node: Node,
+        name: str,
+        call: Callable[[bytes], Reply],
+        check: Callable[[], None],
+        uses_statuses: bool,
+    ) -> None:
+        self._node = node
+        self._config = node.config
+        self._check = check
         self._metrics = node.metrics
         self._kind = ApiMethod(METHODS_PROTOCOL, name)
         self._call = call
@@ -93,6 +113,9 @@ class AuthorizedRequest:
         metrics = self._metrics
         metrics.counters.http_api_num_requests += 1
         try:
+            if self._node.config is not self._config:
+                self._check()
+                self._config = self._node.config
             reply = self._call(body)
             response = json_response(reply) if isinstance(reply, bytes) else self._error(reply)
             metrics.breakdowns.api_requests[self._kind].observe(time.perf_counter() - started)

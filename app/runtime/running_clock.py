@@ -27,7 +27,7 @@ class RunningClock:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self.paused = 0.0
+        self._paused = 0.0
         """Seconds in which the process has paused, without a pause that is not noticed yet."""
         self._looked_at = clock()
         self._hub: Any = None
@@ -38,9 +38,12 @@ class RunningClock:
         hub = gevent.get_hub()
         if hub is not self._hub:
             self._tick_in(hub)
-        now = self._clock()
+        return self.at(self._clock())
+
+    def at(self, now: float) -> float:
+        """Return the current time, given that of the monotonic clock. The clock must have been called before."""
         late = now - self._looked_at - TICK
-        return now - self.paused - (late if late > MIN_STANDSTILL else 0.0)
+        return now - self._paused - (late if late > MIN_STANDSTILL else 0.0)
 
     def _tick_in(self, hub: Any) -> None:
         """Start the timer of an event loop that updates the clock. It does not prevent the process from exiting."""
@@ -56,7 +59,7 @@ class RunningClock:
         now = self._clock()
         late = now - self._looked_at - TICK
         if late > MIN_STANDSTILL:
-            self.paused += late
+            self._paused += late
         self._looked_at = now
 
 

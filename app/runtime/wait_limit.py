@@ -38,7 +38,7 @@ class WaitLimit:
         """Begin a wait of the current greenlet that may take `seconds` in which the process runs."""
         now = monotonic()
         self._greenlet = getcurrent()
-        self._ends = now + seconds - running_time.paused
+        self._ends = running_time.at(now) + seconds
         due = self._due
         if due is None or now + seconds < due:
             self._start(now, seconds)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from errno import EPIPE
 from functools import partial
+from ssl import SSLError
 from typing import Any
 
 from gevent.pywsgi import WSGIHandler
@@ -305,6 +306,7 @@ class HTTPConnection(WSGIHandler):
         """Return the socket, and a recv function that first returns data already read. Releases all HTTP state."""
         rest = self.rfile.take_rest()
         self._direct.release_limit()
+        self._route = None
         del self.rfile, self._heads
         recv = self._direct.recv
         return self.socket, (_recv_after(rest, recv) if rest else recv)
@@ -348,8 +350,11 @@ class HTTPConnection(WSGIHandler):
     def _sendall(self, data: bytes) -> None:
         try:
             super()._sendall(data)  # type: ignore[misc]
-        except TimeoutError:  # which pywsgi would log as an error of the application
+        # pywsgi would log these errors as errors of the application.
+        except TimeoutError:
             raise BrokenPipeError(EPIPE, "write timeout: the client does not read") from None
+        except SSLError as error:  # so TLS reports that the client has disconnected
+            raise BrokenPipeError(EPIPE, str(error)) from None
 
     def process_result(self) -> None:
         """Write the response of the WSGI application, unless the connection was upgraded."""
@@ -411,6 +416,7 @@ class HTTPConnection(WSGIHandler):
         if sock is not None:
             self._direct.release_limit()
             close(self._direct, sock)
+        self._route = None  # which refers to this object: only the garbage collector would find the two
         for name in ("rfile", "wsgi_input", "environ", "headers"):
             self.__dict__.pop(name, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 
@@ -9,8 +10,10 @@ import pytest
 
 from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.api.http_api import MethodAPI, given_key, has_key
+from gentrifugo.app.api.methods import METHODS_PROTOCOL
 from gentrifugo.app.http.head import HTTPError
 from gentrifugo.app.http.response import HTTPResponse, error_response
+from gentrifugo.app.node.breakdowns import ErrorKind
 from gentrifugo.app.node.node import Node
 
 KEY = {"x-api-key": "key"}
@@ -65,6 +68,18 @@ def test_key_may_contain_non_ascii_characters(start_node: Callable[..., Node]) -
     sent = "schlüssel".encode().decode("latin-1")
     assert ask(api, headers={"x-api-key": sent}).status == 200
     assert ask(api, query="api_key=schl%C3%BCssel").status == 200
+
+
+def test_key_is_checked_again_after_a_reload(api: MethodAPI, node: Node) -> None:
+    request = api.authorize("publish", KEY, "")
+    assert request.answer(PUBLISH).status == 200
+    node.configure(dataclasses.replace(node.config))
+    assert request.answer(PUBLISH).status == 200
+    node.configure(dataclasses.replace(node.config, api_key="another key"))
+    for _ in range(2):
+        response = request.answer(PUBLISH)
+        assert (response.status, response.body) == (401, b"invalid API key\n")
+    assert node.metrics.breakdowns.api_errors[ErrorKind(METHODS_PROTOCOL, "publish", "HTTP 401")] == 2
 
 
 def test_without_a_configured_key_every_request_is_unauthorized_and_the_log_says_why(

@@ -79,3 +79,9 @@ def test_pause_is_added_to_a_wait_that_lasts_longer(limit: WaitLimit) -> None:
     gevent.spawn_later(0.01, time.sleep, 1)
     assert not wait(limit, allowed=0.3, needed=seconds(10))
     assert running_time() - began >= 0.3
+
+
+def test_pause_before_a_wait_does_not_extend_it(limit: WaitLimit) -> None:
+    running_time()
+    time.sleep(seconds(1) + 0.5)  # the clock has not noticed this pause when the wait begins
+    assert not wait(limit, allowed=0.05, needed=seconds(0.9))

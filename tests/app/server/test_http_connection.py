@@ -6,6 +6,7 @@ whether another request may follow on the connection.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -272,6 +273,28 @@ def test_a_key_is_checked_without_wsgi_and_with_it(start_server: Callable[..., S
             peer = server.connect()
             peer.send(post(b'{"channel":"news","data":1}', headers, path))
             assert peer.response().status == status
+
+
+def test_new_key_applies_to_connections_that_are_kept(start_server: Callable[..., Server]) -> None:
+    server = start_server(api_key="key", insecure_api=False)
+    assert server.service is not None
+    node = server.service.node
+    request = post(b'{"channel":"news","data":1}', b"X-API-Key: key\r\n", b"/api/publish")
+    kept, in_the_middle = server.connect(), server.connect()
+    for peer in (kept, in_the_middle):
+        peer.send(request)
+        assert peer.response().status == 200
+    in_the_middle.send(request[:-1])
+    peer = server.connect()  # its response shows that the data above has been read
+    peer.send(request)
+    assert peer.response().status == 200
+    node.configure(dataclasses.replace(node.config, api_key="another key"))
+    kept.send(request)
+    in_the_middle.send(request[-1:])
+    assert [kept.response().status, in_the_middle.response().status] == [401, 401]
+    node.configure(dataclasses.replace(node.config, insecure_api=True))
+    peer.send(request)
+    assert peer.response().status == 200
 
 
 @pytest.mark.parametrize("path", [b"/api", b"/api/", b"/ap%69"])
