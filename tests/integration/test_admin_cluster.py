@@ -90,10 +90,29 @@ def _shows(page: Browser, server: Server) -> bool:
 
 
 def _kill(node: Server, page: Browser) -> None:
-    """Kill a node, and check that it disappears from the page within three intervals."""
+    """Kill a node, and check that the page says so within three intervals, and still does after the node is removed."""
     page.wait_for("[data-node=node-2]")
     node.kill()
     began = time.monotonic()
-    page.wait_until("!document.querySelector('[data-node=node-2]')")
+    page.wait_for("[data-node=node-2].silent")
     assert time.monotonic() - began < seconds(3 * PING + 0.3)
+    time.sleep(4 * PING)
+    page.evaluate("location.reload()")
+    page.wait_for_text("#banner", "The node node-2 has not reported since ")
+    page.wait_for_text("[data-node=node-2]", "silent since ")
     assert page.texts("[data-tile=Nodes] dd") == ["1"]
+
+
+def test_a_node_that_stops_or_is_started_again_is_not_missed(
+    nodes: list[Server], page: Browser, start_server: Callable[..., Server]
+) -> None:
+    second = nodes[1]
+    page.wait_for("[data-node=node-2]")
+    second.kill()
+    page.wait_for("[data-node=node-2].silent")
+    again = start_server(**second.options)
+    page.wait_for("[data-node=node-2]:not(.silent)")
+    assert page.texts("#banner") == [""]
+    again.stop()
+    page.wait_until("!document.querySelector('[data-node=node-2]')")
+    assert page.texts("#banner") == [""]
