@@ -4,7 +4,6 @@ import {Samples} from './samples.js';
 import {shownTime} from './windows.js';
 
 const LONGEST_INTERVAL = 2;
-const OLD = 2 * LONGEST_INTERVAL;
 
 const RATES = {
     published: 'node_num_client_msg_published', sent: 'client_num_msg_sent', requests: 'http_api_num_requests',
@@ -71,30 +70,31 @@ export class Live extends EventTarget {
         if (isOld) this.dispatchEvent(new Event('old'));
         else {
             this.answeredAt = Date.now();
-            this.#oldTimer = setTimeout(() => this.#setOld(true), 1000 * OLD);
+            this.#oldTimer = setTimeout(() => this.#setOld(true), 2000 * LONGEST_INTERVAL);
         }
     }
 
     #take(answered, known, now) {
         const alive = new Map(answered.map((node) => [node.uid, node]));
         const silent = known.filter(({uid}) => !alive.has(uid));
-        this.nodes = [...answered, ...silent].map((node) => this.#describe(node, now));
+        this.nodes = [...answered, ...silent].map((node) => this.#describe(node));
         this.nodes.sort((one, other) => one.name.localeCompare(other.name) || one.uid.localeCompare(other.uid));
         this.servers = answered.flatMap((node) => plain(node.engine ?? []).map((server) => ({...server, node: node.name})));
         const isPartial = silent.length > 0 || (answered.length === 1 && this.servers.some(({reachable}) => !reachable));
         this.partial = !isPartial ? '' : answered.length === 1 ? `${answered[0].name} only` : `${answered.length} of ${this.nodes.length} nodes`;
-        this.#before = new Map(answered.map((node) => [node.uid, {now, metrics: node.metrics}]));
+        this.#before = new Map(answered.map(({uid, metrics}) => [uid, metrics]));
         this.samples.addPresent(now, this.nodes.filter(({silentSince}) => !silentSince));
     }
 
     /** The node as it is now. What is a difference, or needs many measurements, is that of the last sample at first. */
-    #describe({uid, name: nodeName, metrics, reported_at: silentSince}, now) {
+    #describe({uid, name: nodeName, metrics, reported_at: silentSince}) {
         const described = {uid, name: nodeName, silentSince};
         for (const [name, metric] of Object.entries(GAUGES)) described[name] = metrics[metric];
         const before = silentSince ? null : this.#before.get(uid);
+        const elapsed = before ? (metrics.node_clock_milliseconds - before.node_clock_milliseconds) / 1000 : 0; // by the clock of the node
         for (const [name, metric] of Object.entries(RATES)) {
             const scale = name === 'cpu' ? 10 : 1; // milliseconds a second, as percent
-            described[name] = before && now > before.now ? Math.max(0, (metrics[metric] - before.metrics[metric]) / (now - before.now) / scale) : this.samples.last(uid, name);
+            described[name] = elapsed > 0 ? Math.max(0, (metrics[metric] - before[metric]) / elapsed / scale) : this.samples.last(uid, name);
         }
         for (const name of SAMPLED) described[name] = this.samples.last(uid, name);
         return described;

@@ -70,7 +70,7 @@ class NodeRegistry:
             self._watching.discard(info.uid)
 
     def _end_loss(self, info: NodeInfo) -> None:
-        """A lost node reports again, or the node that was started in its place: it has the same name and a new uid."""
+        """Forget the loss of this node, or of one with its name: it was started in the place of that one."""
         same = (uid for uid, known in self._lost.items() if known.info.name == info.name)
         self._lost.pop(info.uid if info.uid in self._lost else next(same, ""), None)
 

@@ -30,12 +30,11 @@ export function statusPage(app) {
         windowChoice(() => live.poll()), h('div', {class: 'plots'}, plots.map((plot) => plot.element)));
 
     const update = () => {
-        const last = (name) => samples.combined(name).at(-1);
+        const last = (name) => samples.combined(name).at(-1), {length} = live.nodes.filter(({silentSince}) => !silentSince);
         fill(tiles, [
-            ['Nodes', count(live.nodes.filter(({silentSince}) => !silentSince).length)], ['Clients', count(last('clients'))], ['Channels', count(last('channels'))],
+            ['Nodes', count(length)], ['Clients', count(last('clients'))], ['Channels', count(last('channels'))],
             ['Published/s', count(last('published'))], ['API requests/s', count(last('requests'))],
         ].map(([name, value]) => h('div', {class: 'tile', 'data-tile': name}, h('dt', {}, name, live.partial && name !== 'Nodes' && ` (${live.partial})`), h('dd', {}, value))));
-        const {length} = live.nodes.filter(({silentSince}) => !silentSince);
         sums.hidden = length < 2;
         sums.textContent = `Sums over ${length} nodes. A user or a channel on several nodes counts on each of them; the pages Users and Channels show it once.`;
         fill(nodes, live.nodes.length ? nodeTable(live.nodes) : h('p', {class: 'hint'}, 'Waiting for the nodes …'));
