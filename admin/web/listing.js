@@ -69,10 +69,11 @@ export class Listing {
     #show({items, total, nodes, has_more: hasMore}) {
         this.last = items.at(-1)?.name;
         const first = PAGE * (this.#starts.length - 1);
+        const known = this.app.live.nodes.length, missing = nodes < known ? ` Only ${nodes} of ${known} nodes have answered.` : '';
         const ending = this.#order !== 'name' && total > 1000 ? ' Sorted by name, the list has all of them; otherwise the first 1,000.' : '';
         const all = hasMore ? `${nodes > 1 ? 'up to ' : ''}${count(total)}` : count(first + items.length);
-        this.summary.textContent = !items.length ? `No ${this.kind}${this.field.value ? ' match. Press Enter to open this name' : ''}.`
-            : `${count(first + 1)} to ${count(first + items.length)} of ${all} ${this.kind}${nodes > 1 ? ', each listed once' : ''}.${ending}`;
+        this.summary.textContent = !items.length ? `No ${this.kind}${this.field.value ? ' match. Press Enter to open this name' : ''}.${missing}`
+            : `${count(first + 1)} to ${count(first + items.length)} of ${all} ${this.kind}${nodes > 1 ? ', each listed once' : ''}.${ending}${missing}`;
         [this.pager[0].disabled, this.pager[1].disabled] = [this.#starts.length === 1, !hasMore];
         const most = Math.max(1, ...items.map((item) => item.count));
         fill(this.rows, items.map((item) => h('tr', {}, h('td', {}, h('a', {href: this.href(item.name)}, item.name || 'anonymous')),

@@ -84,6 +84,21 @@ def test_figures_are_marked_while_the_server_does_not_answer(nodes: list[Server]
     assert not page.evaluate("document.querySelector('main.old')")
 
 
+def test_a_list_says_that_a_node_is_missing(nodes: list[Server], page: Browser) -> None:
+    page.wait_for("[data-node=node-2]")
+    nodes[1].process.send_signal(signal.SIGSTOP)
+    try:
+        with ProtocolClient(nodes[0], "ann") as client:
+            client.subscribe("news")
+            page.go("channels")
+            page.wait_for_text("[role=status].hint", "1 to 1 of 1 channels. Only 1 of 2 nodes have answered.")
+            page.go("users")
+            page.wait_for_text("[role=status].hint", "Only 1 of 2 nodes have answered.")
+    finally:
+        nodes[1].process.send_signal(signal.SIGCONT)
+    page.wait_until("!document.querySelector('[role=status].hint').innerText.includes('Only')")
+
+
 def _shows(page: Browser, server: Server) -> bool:
     ApiClient(server.host, server.port).publish("news", "from the second node")
     return '"from the second node"' in page.texts(".feed code")
@@ -97,7 +112,7 @@ def _kill(node: Server, page: Browser) -> None:
     page.wait_for("[data-node=node-2].silent")
     assert time.monotonic() - began < seconds(3 * PING + 0.3)
     time.sleep(4 * PING)
-    page.evaluate("location.reload()")
+    page.run("reload")
     page.wait_for_text("#banner", "The node node-2 has not reported since ")
     page.wait_for_text("[data-node=node-2]", "silent since ")
     assert page.texts("[data-tile=Nodes] dd") == ["1"]
