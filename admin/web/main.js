@@ -118,9 +118,9 @@ function showState() {
 function showBanner() {
     const banner = document.getElementById('banner');
     if (!banner) return;
-    content.classList.toggle('old', app.live.isOld);
+    content.classList.toggle('old', app.live.isOld || socket.state === 'lost');
     content.style.setProperty('--partial', app.live.partial ? `"${CSS.escape(app.live.partial)}"` : 'none');
-    const problem = socket.state === 'lost' ? 'The connection to the server is lost, reconnecting. The figures on this page are not updated.'
+    const problem = socket.state === 'lost' ? `The connection to the server is lost, reconnecting. ${app.live.answeredAt ? `All figures are of ${time(new Date(app.live.answeredAt))}.` : ''}`
         : socket.state === 'connected' ? engineProblem() : '';
     if (banner.dataset.problem === problem) return; // an alert is read out each time it changes
     banner.dataset.problem = problem;

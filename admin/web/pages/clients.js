@@ -49,13 +49,13 @@ export function clientsPage({socket, link}) {
         return {...Object.fromEntries([...kinds('transports/', transports), ...kinds('protocols/', protocols)]), 'waiting/bytes': bytesWaiting};
     }
 
-    /** What was closed in the last minute, or since the page was opened, per second. */
+    /** What was closed in the last minute, as far as the page was open, per second. */
     function rates(now, {closed, nodes}) {
         if (known.at(-1)?.nodes !== nodes) known.length = 0; // their sums cannot be compared
         known.push({at: now, closed, nodes});
         while (known[0].at < now - 60) known.shift();
-        const [before, elapsed] = [known[0].closed, Math.max(now - known[0].at, 1)];
-        return Object.fromEntries(Object.entries(closed).map(([reason, number]) => [`closed/${reason}`, Math.max(0, number - (before[reason] ?? 0)) / elapsed]));
+        const before = known[0].closed;
+        return Object.fromEntries(Object.entries(closed).map(([reason, number]) => [`closed/${reason}`, Math.max(0, number - (before[reason] ?? 0)) / 60]));
     }
 
     const userLink = ({user}) => h('a', {href: link('users', user)}, user || 'anonymous');
