@@ -84,7 +84,7 @@ def test_figures_are_marked_while_the_server_does_not_answer(nodes: list[Server]
     assert not page.evaluate("document.querySelector('main.old')")
 
 
-def test_figures_are_marked_while_the_server_is_gone(nodes: list[Server], page: Browser) -> None:
+def test_figures_are_marked_while_the_connection_is_lost(nodes: list[Server], page: Browser) -> None:
     page.wait_for("[data-node=node-1]")
     nodes[0].kill()
     page.wait_for_text("#banner", "The connection to the server is lost, reconnecting. All figures are of ")
