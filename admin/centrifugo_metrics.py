@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from ..app.model import errors as model
 from ..app.node.breakdowns import Breakdowns
+from ..app.node.hooks import PROXY
 from ..app.node.node import Node
 from ..app.protocol.v2.errors import disconnect_of, error_of
 from ..app.runtime.histogram import Histogram
@@ -39,6 +40,7 @@ TRAFFIC_NAMES = {
     "transport_messages_received": "messages_received",
     "transport_messages_received_size": "bytes_received",
 }
+PROXY_TYPES = ("connect", "refresh", "subscribe", "sub_refresh", "publish", "rpc")
 _CLOSE_CODES = {
     value.reason: disconnect_of(value).code for value in vars(model).values() if isinstance(value, model.Disconnect)
 }
@@ -76,6 +78,7 @@ class CentrifugoCollector(Collector):
         yield from _of_node(node.cluster.own_info().metrics)
         yield from _of_traffic(node.metrics.breakdowns)
         yield from _of_commands(node.metrics.breakdowns)
+        yield from _of_proxies(node.metrics.breakdowns)
         yield from _of_closes(node.metrics.breakdowns)
         yield _of_broker(node.engine_servers())
 
@@ -117,6 +120,18 @@ def _of_commands(breakdowns: Breakdowns) -> Iterator[Metric]:
     recoveries = {(recovered_label(recovered),): count for recovered, count in breakdowns.recoveries.items()}
     yield _counter("client_recover", "Recoveries of clients.", recoveries, "recovered")
     yield _counter("client_num_reply_errors", "Errors in replies to clients.", replies, "method", "code")
+
+
+def _of_proxies(breakdowns: Breakdowns) -> Iterator[Metric]:
+    of_proxies = {
+        ("http", kind.event): calls
+        for kind, calls in breakdowns.hooks.items()
+        if kind.kind == PROXY and kind.event in PROXY_TYPES
+    }
+    durations = {key: calls.durations for key, calls in of_proxies.items()}
+    yield from _durations("proxy_duration_seconds", "Calls of proxies.", durations, "protocol", "type")
+    failures = {key: calls.failures for key, calls in of_proxies.items()}
+    yield _counter("proxy_errors", "Calls of proxies that failed.", failures, "protocol", "type")
 
 
 def _of_closes(breakdowns: Breakdowns) -> Iterator[Metric]:

@@ -87,6 +87,7 @@ class NodeCollector(Collector):
             yield CounterMetricFamily(PREFIX + name, "Since the start; see docs/stats.md.", info.metrics[name])
         yield from _of_clients(node.metrics.breakdowns)
         yield from _of_backends(node.metrics.breakdowns)
+        yield from _of_hooks(node.metrics.breakdowns)
         yield from _of_engine(node.engine_servers())
 
     def _other_gauges(self) -> Iterator[Metric]:
@@ -172,6 +173,16 @@ def _of_backends(breakdowns: Breakdowns) -> Iterator[Metric]:
     for error, count in breakdowns.api_errors.items():
         errors.add_metric(error, count)
     yield errors
+
+
+def _of_hooks(breakdowns: Breakdowns) -> Iterator[Metric]:
+    labels = ("kind", "event")
+    durations = {kind: calls.durations for kind, calls in breakdowns.hooks.items()}
+    yield _durations("hook_duration_seconds", "Durations of calls of hooks in seconds.", labels, durations)
+    failures = CounterMetricFamily(f"{PREFIX}hook_failures", "Calls of hooks without a decision.", labels=labels)
+    for kind, calls in breakdowns.hooks.items():
+        failures.add_metric(kind, calls.failures)
+    yield failures
 
 
 def _of_engine(servers: list[ServerFigures]) -> Iterator[Metric]:

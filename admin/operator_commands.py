@@ -136,6 +136,11 @@ def _node_details(node: Node, command: Command) -> object:
     return {"nodes": [_without_options(answer) for answer in answers], "different": different_options(answers)}
 
 
+def _known_nodes(node: Node, command: Command) -> object:
+    known = node.cluster.registry.known_or_lost()
+    return [{**msgspec.structs.asdict(one.info), "reported_at": one.reported_at} for one in known]
+
+
 def _without_options(answer: NodeAnswer) -> dict[str, object]:
     names = ("uid", "name", "version", "engine", "started_at", "loaded_at")
     return {name: getattr(answer, name) for name in names}
@@ -239,6 +244,7 @@ def _sum(counts: Any) -> dict[str, int]:
 _COMMANDS: Mapping[str, Callable[[Node, Command], object]] = {
     "list": _list,
     "clients": _clients,
+    "known_nodes": _known_nodes,
     "node_details": _node_details,
     "channel": _channel,
     "channel_defaults": _channel_defaults,

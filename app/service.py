@@ -30,7 +30,7 @@ from .http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from .http.response import HTTPResponse
 from .model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
 from .net.transport import Transport
-from .node.hooks import CONNECT, CallHook, Hooks, call_directly
+from .node.hooks import CONNECT, HOOK_URL, PROXY, CallHook, Hooks, call_directly
 from .node.node import Node
 from .node.proxy_events import CONNECT_PROXY
 from .protocol.connection import ClientConnection
@@ -106,7 +106,7 @@ def add_hook_url(hooks: Hooks, config: Config) -> None:
 
         hook = HookURL(config)
         for event in hook_events(config):
-            hooks.add(event, hook, hook.limit)
+            hooks.add(event, hook, hook.limit, HOOK_URL)
 
 
 def add_proxies(hooks: Hooks, config: Config) -> None:
@@ -116,7 +116,7 @@ def add_proxies(hooks: Hooks, config: Config) -> None:
         from .node.proxy import proxies
 
         for event, proxy in proxies(config):
-            hooks.add(event, proxy, proxy.limit)
+            hooks.add(event, proxy, proxy.limit, PROXY)
 
 
 def hook_events(config: Config) -> Sequence[str]:

@@ -11,8 +11,8 @@ export class Listing {
     #timer = 0;
     #question = 0;
 
-    /** `columns` are titles by order: name, count and, for channels, rate. `href` links a name, `open` goes to it. */
-    constructor(app, {kind, columns, text = '', href, open}) {
+    /** The page with the list. `columns` are titles by order: name, count and, for channels, rate. `href` links a name, `open` goes to it. */
+    constructor(app, {title, kind, columns, text = '', href, open}) {
         Object.assign(this, {app, kind, columns, href});
         this.field = h('input', {type: 'search', placeholder: 'Name', 'aria-label': `Search ${kind}`, 'data-filter': true, value: text, oninput: () => this.#restart()});
         this.match = h('select', {'aria-label': 'How names match', onchange: () => this.#restart()}, [['', 'contains'], ['prefix', 'begins with']].map(([value, label]) => h('option', {value}, label)));
@@ -24,12 +24,14 @@ export class Listing {
             event.preventDefault();
             if (this.field.value) open(this.field.value);
         };
-        this.element = h('div', {class: 'page'}, h('form', {class: 'row', onsubmit: submit}, h('label', {class: 'inline'}, 'Name ', this.match), this.field, h('button', {}, 'Open')),
+        this.element = h('div', {class: 'page'}, h('h1', {}, title), h('form', {class: 'row', onsubmit: submit}, h('label', {class: 'inline'}, 'Name ', this.match), this.field, h('button', {}, 'Open')),
             h('div', {class: 'row heading'}, this.summary, h('div', {class: 'row'}, this.pager)), scrollCard(columns.name, h('table', {}, h('thead', {}, this.head), this.rows)));
         this.#showHead();
+        this.connected();
     }
 
-    async load() {
+    /** Show the current page of the list, and show it anew from time to time. */
+    async connected() {
         clearTimeout(this.#timer);
         const question = ++this.#question;
         const start = this.#starts.at(-1);
@@ -37,7 +39,7 @@ export class Listing {
         const found = await this.app.socket.call('list', {kind: this.kind, text: this.field.value, prefix: this.match.value !== '', order: this.#order, ...page}).catch(() => null);
         if (question !== this.#question || !this.element.isConnected) return;
         if (found) this.#show(plain(found.data));
-        this.#timer = setTimeout(() => this.load(), found?.data.total > 10000 ? 3 * INTERVAL : INTERVAL); // long lists cost the nodes more
+        this.#timer = setTimeout(() => this.connected(), found?.data.total > 10000 ? 3 * INTERVAL : INTERVAL); // long lists cost the nodes more
     }
 
     leave() {
@@ -46,13 +48,13 @@ export class Listing {
 
     #restart() {
         this.#starts = [null];
-        this.load();
+        this.connected();
     }
 
     #turn(isForward) {
         if (isForward) this.#starts.push(this.#order === 'name' ? this.last : PAGE * this.#starts.length);
         else this.#starts.pop();
-        this.load();
+        this.connected();
     }
 
     #showHead() {
@@ -67,10 +69,11 @@ export class Listing {
     #show({items, total, nodes, has_more: hasMore}) {
         this.last = items.at(-1)?.name;
         const first = PAGE * (this.#starts.length - 1);
+        const known = this.app.live.nodes.length, missing = nodes < known ? ` Only ${nodes} of ${known} nodes have answered.` : '';
         const ending = this.#order !== 'name' && total > 1000 ? ' Sorted by name, the list has all of them; otherwise the first 1,000.' : '';
         const all = hasMore ? `${nodes > 1 ? 'up to ' : ''}${count(total)}` : count(first + items.length);
-        this.summary.textContent = !items.length ? `No ${this.kind}${this.field.value ? ' match. Press Enter to open this name' : ''}.`
-            : `${count(first + 1)} to ${count(first + items.length)} of ${all} ${this.kind}${nodes > 1 ? ', each listed once' : ''}.${ending}`;
+        this.summary.textContent = !items.length ? `No ${this.kind}${this.field.value ? ' match. Press Enter to open this name' : ''}.${missing}`
+            : `${count(first + 1)} to ${count(first + items.length)} of ${all} ${this.kind}${nodes > 1 ? ', each listed once' : ''}.${ending}${missing}`;
         [this.pager[0].disabled, this.pager[1].disabled] = [this.#starts.length === 1, !hasMore];
         const most = Math.max(1, ...items.map((item) => item.count));
         fill(this.rows, items.map((item) => h('tr', {}, h('td', {}, h('a', {href: this.href(item.name)}, item.name || 'anonymous')),

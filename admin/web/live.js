@@ -4,7 +4,6 @@ import {Samples} from './samples.js';
 import {shownTime} from './windows.js';
 
 const LONGEST_INTERVAL = 2;
-const OLD = 2 * LONGEST_INTERVAL;
 
 const RATES = {
     published: 'node_num_client_msg_published', sent: 'client_num_msg_sent', requests: 'http_api_num_requests',
@@ -22,8 +21,7 @@ export class Live extends EventTarget {
     #timer = 0;
     #oldTimer = 0;
     #before = new Map();
-    #heard = new Map();
-    /** The nodes as they are now: name, uid, gauges, rates, whether they answered. */
+    /** The nodes as they are now: name, uid, gauges, rates, and if they do not answer, since when: `silentSince`. */
     nodes = [];
     /** The option node_ping_interval: two thirds of it pass between two questions, which wait a third for their answers, a second at most. */
     pingInterval = 3;
@@ -53,9 +51,9 @@ export class Live extends EventTarget {
         const began = Date.now();
         clearTimeout(this.#timer);
         try {
-            const [answered, known, now] = await Promise.all([this.#socket.call('nodes'), this.#socket.call('stats'), this.samples.load(shownTime())]);
+            const [known, answered, now] = await Promise.all([this.#socket.call('known_nodes'), this.#socket.call('nodes'), this.samples.load(shownTime())]);
             if (now === null) return; // who chose another window has asked anew
-            this.#take(answered.data, known.data.nodes, now);
+            this.#take(answered.data, known.data, now);
             this.#setOld(false);
             this.dispatchEvent(new Event('change'));
         } catch { /* the state of the socket says it */ }
@@ -72,35 +70,33 @@ export class Live extends EventTarget {
         if (isOld) this.dispatchEvent(new Event('old'));
         else {
             this.answeredAt = Date.now();
-            this.#oldTimer = setTimeout(() => this.#setOld(true), 1000 * OLD);
+            this.#oldTimer = setTimeout(() => this.#setOld(true), 2000 * LONGEST_INTERVAL);
         }
     }
 
     #take(answered, known, now) {
         const alive = new Map(answered.map((node) => [node.uid, node]));
-        for (const uid of alive.keys()) this.#heard.set(uid, now);
-        // The server forgets a silent node after three intervals; who asks it as often as this page may do so earlier.
-        const silent = known.filter(({uid}) => !alive.has(uid) && now - (this.#heard.get(uid) ?? now) < 2 * this.pingInterval);
-        this.nodes = [...answered.map((node) => this.#describe(node, now, true)), ...silent.map((node) => this.#describe(node, now, false))];
+        const silent = known.filter(({uid}) => !alive.has(uid));
+        this.nodes = [...answered, ...silent].map((node) => this.#describe(node));
         this.nodes.sort((one, other) => one.name.localeCompare(other.name) || one.uid.localeCompare(other.uid));
         this.servers = answered.flatMap((node) => plain(node.engine ?? []).map((server) => ({...server, node: node.name})));
         const isPartial = silent.length > 0 || (answered.length === 1 && this.servers.some(({reachable}) => !reachable));
         this.partial = !isPartial ? '' : answered.length === 1 ? `${answered[0].name} only` : `${answered.length} of ${this.nodes.length} nodes`;
-        this.#before = new Map(answered.map((node) => [node.uid, {now, metrics: node.metrics}]));
-        this.samples.addPresent(now, this.nodes.filter((node) => node.answers));
+        this.#before = new Map(answered.map(({uid, metrics}) => [uid, metrics]));
+        this.samples.addPresent(now, this.nodes.filter(({silentSince}) => !silentSince));
     }
 
     /** The node as it is now. What is a difference, or needs many measurements, is that of the last sample at first. */
-    #describe(node, now, answers) {
-        const {metrics} = node;
-        const described = {uid: node.uid, name: node.name, answers};
+    #describe({uid, name: nodeName, metrics, reported_at: silentSince}) {
+        const described = {uid, name: nodeName, silentSince};
         for (const [name, metric] of Object.entries(GAUGES)) described[name] = metrics[metric];
-        const before = answers ? this.#before.get(node.uid) : null;
+        const before = silentSince ? null : this.#before.get(uid);
+        const elapsed = before ? (metrics.node_clock_milliseconds - before.node_clock_milliseconds) / 1000 : 0; // by the clock of the node
         for (const [name, metric] of Object.entries(RATES)) {
             const scale = name === 'cpu' ? 10 : 1; // milliseconds a second, as percent
-            described[name] = before && now > before.now ? Math.max(0, (metrics[metric] - before.metrics[metric]) / (now - before.now) / scale) : this.samples.last(node.uid, name);
+            described[name] = elapsed > 0 ? Math.max(0, (metrics[metric] - before[metric]) / elapsed / scale) : this.samples.last(uid, name);
         }
-        for (const name of SAMPLED) described[name] = this.samples.last(node.uid, name);
+        for (const name of SAMPLED) described[name] = this.samples.last(uid, name);
         return described;
     }
 }

@@ -118,8 +118,9 @@ function showState() {
 function showBanner() {
     const banner = document.getElementById('banner');
     if (!banner) return;
-    content.classList.toggle('old', app.live.isOld);
-    const problem = socket.state === 'lost' ? 'The connection to the server is lost, reconnecting. The figures on this page are not updated.'
+    content.classList.toggle('old', app.live.isOld || socket.state === 'lost');
+    content.style.setProperty('--partial', app.live.partial ? `"${CSS.escape(app.live.partial)}"` : 'none');
+    const problem = socket.state === 'lost' ? `The connection to the server is lost, reconnecting. ${app.live.answeredAt ? `All figures are of ${time(new Date(app.live.answeredAt))}.` : ''}`
         : socket.state === 'connected' ? engineProblem() : '';
     if (banner.dataset.problem === problem) return; // an alert is read out each time it changes
     banner.dataset.problem = problem;
@@ -131,7 +132,7 @@ function engineProblem() {
     const {live} = app;
     if (live.isOld) return `The server does not answer. All figures are of ${time(new Date(live.answeredAt))}.`;
     return [...live.servers.filter(({reachable}) => !reachable).map(({name, since, node}) => `Redis ${name} has been unreachable since ${time(new Date(since * 1000))} (node ${node}).`),
-        ...live.nodes.filter(({answers}) => !answers).map(({name}) => `The node ${name} does not answer.`),
+        ...live.nodes.filter(({silentSince}) => silentSince).map(({name, silentSince}) => `The node ${name} has not reported since ${time(new Date(1000 * silentSince))}.`),
         live.partial && `All figures are of ${live.partial}.`].filter(Boolean).join(' ');
 }
 

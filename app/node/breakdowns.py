@@ -49,6 +49,25 @@ class ErrorKind(NamedTuple):
     """The code of the error, or in version 1 of the protocol its text."""
 
 
+class HookKind(NamedTuple):
+    """An event for which hooks are called, and what is called."""
+
+    kind: str
+    """`function`, `hook_url` or `proxy`."""
+    event: str
+
+
+class HookCalls:
+    """The calls of hooks of one kind."""
+
+    __slots__ = ("durations", "failures")
+
+    def __init__(self) -> None:
+        self.durations = Histogram()
+        self.failures = 0
+        """Calls without a decision: timeouts, exceptions, and backends without a valid response."""
+
+
 class ApiMethod(NamedTuple):
     """A method of a version of the API."""
 
@@ -72,6 +91,7 @@ class Breakdowns:
         self.api_errors: defaultdict[ErrorKind, int] = defaultdict(int)
         self.unsubscribes: defaultdict[str, int] = defaultdict(int)
         """Subscriptions that the server has ended, by the code of version 2."""
+        self.hooks: defaultdict[HookKind, HookCalls] = defaultdict(HookCalls)
         self.recoveries = {True: 0, False: 0}
         """Recoveries of clients, by whether they got everything that they had missed."""
 

@@ -59,6 +59,9 @@ log = logging.getLogger(__name__)
 MAX_MISSED_PINGS = 3
 """A node without pings for this many `node_ping_interval`s is removed from the registry."""
 
+LEAVING_TIMEOUT = 1.0
+"""Maximum seconds for the last ping of a node that stops."""
+
 INTRODUCTION_PINGS = 1.5
 """A node that has run for this many `node_ping_interval`s has received a ping from every other node."""
 
@@ -133,10 +136,13 @@ class Cluster:
         self.samples.start()
 
     def stop(self) -> None:
-        """Stop the greenlets. A second call does nothing."""
+        """Stop the greenlets, and tell the other nodes that this one leaves. A second call does nothing."""
         self.watched.stop()
         self.samples.stop()
         gevent.killall(self._greenlets)
+        if self._greenlets and self._engine.joins_nodes:
+            # In another greenlet: an engine that hangs must not delay the stop for long.
+            gevent.spawn(self._send_ping, leaving=True).join(LEAVING_TIMEOUT)
         self._greenlets = []
 
     # -- all nodes
@@ -217,8 +223,11 @@ class Cluster:
         if envelope.node == self.uid:
             return
         match envelope.message:
-            case Ping(info, watching, details):
-                self.registry.add(info, watching, details)
+            case Ping(info, watching, details, leaving):
+                if leaving:
+                    self.registry.remove(info.uid)
+                else:
+                    self.registry.add(info, watching, details)
                 self.watched.set_peers_watching(self.registry.peers_watch)
             case (
                 Unsubscribe()
@@ -272,11 +281,11 @@ class Cluster:
         self._send_ping()
         self._forget_silent()
 
-    def _send_ping(self) -> None:
+    def _send_ping(self, leaving: bool = False) -> None:
         info, details = self._info(self._snapshot), self._details()
         self.registry.add(info, details=details)
         try:
-            self.publish(Ping(info, self.watched.watching, details))
+            self.publish(Ping(info, self.watched.watching, details, leaving))
         except Refused:
             pass  # logged already; the next ping follows soon
 

@@ -29,6 +29,8 @@ class Ping(msgspec.Struct, tag="ping"):
     watching: bool = False
     """Whether an operator watches messages on that node."""
     details: NodeDetails = NO_DETAILS
+    leaving: bool = False
+    """Whether this is the last ping of the node, which stops."""
 
 
 class Unsubscribe(msgspec.Struct, tag="unsubscribe"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from ..model.errors import (
 from ..model.events import user_id
 from ..runtime.log_throttle import ThrottledLog
 from ..runtime.running_clock import TimeLimit
+from .breakdowns import Breakdowns, HookKind
 from .user_commands import disconnect_of
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,8 @@ CONCURRENT_NOTIFICATIONS = 1000
 """Maximum number of events whose hooks are called at the same time; further events wait."""
 MAX_WAITING_NOTIFICATIONS = 100_000
 """Maximum number of events that wait, about 300 MB. With a backend that hangs they would fill the memory otherwise."""
+FUNCTION, HOOK_URL, PROXY = "function", "hook_url", "proxy"
+"""What is called: a function of the application, or one of these that sends a request to a backend."""
 ENDING = (gevent.GreenletExit, KeyboardInterrupt)
 """Exceptions that end the greenlet or the process. Any other exception of a hook is logged as its failure."""
 
@@ -149,12 +153,18 @@ class _Added(NamedTuple):
     """The timeout of the hook in seconds."""
     bounds_itself: bool
     """Whether the hook limits its time itself, and must not be interrupted."""
+    kind: str
+    """What it is, for metrics."""
 
 
 class Hooks:
-    """The hooks of one node. `timeout` returns the timeout of a hook in seconds; `call` calls each of them."""
+    """The hooks of one node. `timeout` returns the timeout of a hook in seconds; `call` calls each of them.
 
-    def __init__(self, timeout: Callable[[], float], call: CallHook) -> None:
+    The calls are counted in `breakdowns`.
+    """
+
+    def __init__(self, timeout: Callable[[], float], call: CallHook, breakdowns: Breakdowns) -> None:
+        self._breakdowns = breakdowns
         self._call_hook = call
         self._timeout = timeout
         self._added: dict[str, list[_Added]] = {}
@@ -167,15 +177,17 @@ class Hooks:
         self.is_sealed = False
         """Whether the node has started, and no more hooks are accepted."""
 
-    def add(self, event: str, hook: Hook, limit: Callable[[], float] | None = None) -> None:
+    def add(self, event: str, hook: Hook, limit: Callable[[], float] | None = None, kind: str = FUNCTION) -> None:
         """Call `hook` for `event`, after earlier hooks; `limit` is the timeout of a hook that applies a timeout itself.
+
+        Its calls are counted by `kind`.
 
         Raises RuntimeError if the node has started, and TypeError if `hook` is not a plain function.
         """
         check_hook(event, hook)
         if self.is_sealed:
             raise RuntimeError(f"cannot add hook {name_of(hook)} for {event}: the server has already started")
-        self._added.setdefault(event, []).append(_Added(hook, limit or self._timeout, limit is not None))
+        self._added.setdefault(event, []).append(_Added(hook, limit or self._timeout, limit is not None, kind))
         self.count += 1
 
     def seal(self) -> None:
@@ -299,7 +311,20 @@ class Hooks:
     # -- one hook
 
     def _call(self, added: _Added, context: Context) -> object:
-        """Call one hook. Raises the exceptions of the hook, and _HookTimeout."""
+        """Call one hook, and count the call. Raises the exceptions of the hook, and _HookTimeout."""
+        calls = self._breakdowns.hooks[HookKind(added.kind, context.event.removesuffix(" proxy"))]
+        started = time.perf_counter()
+        try:
+            return self._call_in_time(added, context)
+        except (Refuse, RPCError, DisconnectClient, *ENDING):
+            raise
+        except BaseException:
+            calls.failures += 1
+            raise
+        finally:
+            calls.durations.observe(time.perf_counter() - started)
+
+    def _call_in_time(self, added: _Added, context: Context) -> object:
         timeout = gevent.Timeout()  # an `except Exception` in the hook does not catch it when the limit raises it
         try:
             if added.bounds_itself:

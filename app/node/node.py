@@ -78,7 +78,7 @@ class Node(Commands):
         self.renewals = Timers(clock=time.monotonic)
         """Timers for data that expires in other processes, even while this process is suspended."""
         self.hub = Hub(self.flusher)
-        self.hooks = Hooks(lambda: self.config.hook_timeout, call_hook)
+        self.hooks = Hooks(lambda: self.config.hook_timeout, call_hook, self.metrics.breakdowns)
         """The hooks of the application; all are added before the node starts."""
         self.stopping = False
         """Whether the node is shutting down and refuses new requests."""

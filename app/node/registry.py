@@ -32,6 +32,11 @@ class NodeDetails(msgspec.Struct, frozen=True):
 
 NO_DETAILS = NodeDetails()
 
+LOST_FOR = 900.0
+"""Seconds for which operators are told of a node that has stopped to report without leaving."""
+MAX_LOST = 100
+"""Lost nodes that are remembered; the latest ones remain."""
+
 
 class KnownNode(NamedTuple):
     """The content of the last ping of a node."""
@@ -40,6 +45,8 @@ class KnownNode(NamedTuple):
     details: NodeDetails
     received_at: float
     """The time when the ping arrived, by the clock of the registry."""
+    reported_at: float
+    """The same in Unix seconds."""
 
 
 class NodeRegistry:
@@ -49,23 +56,38 @@ class NodeRegistry:
         self._own_uid = own_uid
         self._clock = clock
         self._nodes: dict[str, KnownNode] = {}
+        self._lost: dict[str, KnownNode] = {}
         self._watching: set[str] = set()
 
     def add(self, info: NodeInfo, watching: bool = False, details: NodeDetails = NO_DETAILS) -> None:
         """Store the ping of a node; `watching` says whether an operator watches messages there."""
-        self._nodes[info.uid] = KnownNode(info, details, self._clock())
+        if info.uid not in self._nodes:
+            self._end_loss(info)
+        self._nodes[info.uid] = KnownNode(info, details, self._clock(), time.time())
         if watching:
             self._watching.add(info.uid)
         else:
             self._watching.discard(info.uid)
 
+    def _end_loss(self, info: NodeInfo) -> None:
+        """Forget the loss of this node, or of one with its name: it was started in the place of that one."""
+        same = (uid for uid, known in self._lost.items() if known.info.name == info.name)
+        self._lost.pop(info.uid if info.uid in self._lost else next(same, ""), None)
+
+    def remove(self, uid: str) -> None:
+        """Remove a node that has left; it is not lost."""
+        self._nodes.pop(uid, None)
+        self._watching.discard(uid)
+
     def forget_silent(self, max_age: float) -> None:
-        """Remove the nodes without a ping for `max_age` seconds, except this one."""
-        oldest = self._clock() - max_age
+        """Remove the nodes without a ping for `max_age` seconds, except this one. They are lost."""
+        now = self._clock()
         for uid, known in list(self._nodes.items()):
-            if known.received_at < oldest and uid != self._own_uid:
-                del self._nodes[uid]
-                self._watching.discard(uid)
+            if known.received_at < now - max_age and uid != self._own_uid:
+                self.remove(uid)
+                self._lost[uid] = known
+        lost = [(uid, known) for uid, known in self._lost.items() if known.received_at >= now - max_age - LOST_FOR]
+        self._lost = dict(lost[-MAX_LOST:])
 
     @property
     def peers(self) -> list[str]:
@@ -84,3 +106,7 @@ class NodeRegistry:
     def known(self) -> list[KnownNode]:
         """Return all known nodes, with their details."""
         return list(self._nodes.values())
+
+    def known_or_lost(self) -> list[KnownNode]:
+        """Return all known nodes, and those that were lost in the last LOST_FOR seconds."""
+        return [*self._nodes.values(), *self._lost.values()]

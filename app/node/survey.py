@@ -180,6 +180,7 @@ class Surveys:
             info = self._info()
             report.info = NodeReport(info.uid, info.name, info.started_at, info.metrics, self._servers())
             report.info.metrics["node_cpu_milliseconds"] = int(time.process_time() * 1000)
+            report.info.metrics["node_clock_milliseconds"] = int(time.monotonic() * 1000)
         if request.samples is not None:
             info = self._info()
             report.samples = self._samples.report(info.uid, info.name, request.samples)

@@ -236,3 +236,10 @@ class TestOneConnection:
     def test_closing_a_connection_requires_a_client_id(self, node: Node) -> None:
         with pytest.raises(InvalidJSON):
             reply(node, "close_connection", user="alice", client="")
+
+
+def test_known_nodes_have_the_time_of_their_last_ping(nodes: tuple[Node, Node]) -> None:
+    first, second = sorted(data(nodes[0], "known_nodes"), key=lambda node: str(node["name"]))
+    assert (first["name"], second["name"], second["uid"]) == ("first", "second", nodes[1].cluster.uid)
+    assert second["metrics"]["node_num_clients"] == 0
+    assert abs(second["reported_at"] - time.time()) < 60

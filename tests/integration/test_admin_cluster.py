@@ -84,16 +84,57 @@ def test_figures_are_marked_while_the_server_does_not_answer(nodes: list[Server]
     assert not page.evaluate("document.querySelector('main.old')")
 
 
+def test_figures_are_marked_while_the_connection_is_lost(nodes: list[Server], page: Browser) -> None:
+    page.wait_for("[data-node=node-1]")
+    nodes[0].kill()
+    page.wait_for_text("#banner", "The connection to the server is lost, reconnecting. All figures are of ")
+    page.wait_for("main.old")
+
+
+def test_a_list_says_that_a_node_is_missing(nodes: list[Server], page: Browser) -> None:
+    page.wait_for("[data-node=node-2]")
+    nodes[1].process.send_signal(signal.SIGSTOP)
+    try:
+        with ProtocolClient(nodes[0], "ann") as client:
+            client.subscribe("news")
+            page.go("channels")
+            page.wait_for_text("[role=status].hint", "1 to 1 of 1 channels. Only 1 of 2 nodes have answered.")
+            page.go("users")
+            page.wait_for_text("[role=status].hint", "Only 1 of 2 nodes have answered.")
+    finally:
+        nodes[1].process.send_signal(signal.SIGCONT)
+    page.wait_until("!document.querySelector('[role=status].hint').innerText.includes('Only')")
+
+
 def _shows(page: Browser, server: Server) -> bool:
     ApiClient(server.host, server.port).publish("news", "from the second node")
     return '"from the second node"' in page.texts(".feed code")
 
 
 def _kill(node: Server, page: Browser) -> None:
-    """Kill a node, and check that it disappears from the page within three intervals."""
+    """Kill a node, and check that the page says so within three intervals, and still does after the node is removed."""
     page.wait_for("[data-node=node-2]")
     node.kill()
     began = time.monotonic()
-    page.wait_until("!document.querySelector('[data-node=node-2]')")
+    page.wait_for("[data-node=node-2].silent")
     assert time.monotonic() - began < seconds(3 * PING + 0.3)
+    time.sleep(4 * PING)
+    page.run("reload")
+    page.wait_for_text("#banner", "The node node-2 has not reported since ")
+    page.wait_for_text("[data-node=node-2]", "silent since ")
     assert page.texts("[data-tile=Nodes] dd") == ["1"]
+
+
+def test_a_node_that_stops_or_is_started_again_is_not_missed(
+    nodes: list[Server], page: Browser, start_server: Callable[..., Server]
+) -> None:
+    second = nodes[1]
+    page.wait_for("[data-node=node-2]")
+    second.kill()
+    page.wait_for("[data-node=node-2].silent")
+    again = start_server(**second.options)
+    page.wait_for("[data-node=node-2]:not(.silent)")
+    assert page.texts("#banner") == [""]
+    again.stop()
+    page.wait_until("!document.querySelector('[data-node=node-2]')")
+    assert page.texts("#banner") == [""]

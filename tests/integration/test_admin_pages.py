@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -220,6 +221,18 @@ class TestClients:
         page.wait_for_text("[aria-label='Closed by the server'] tr", "eve\tdisconnect")
         page.wait_for_text("[aria-label=Reasons] tr", "disconnect")
         page.wait_for_text(".legend", "disconnect")
+
+    def test_closes_of_the_last_minute_are_shown_with_plots_of_a_day(self, page: Browser, nodes: list[Server]) -> None:
+        page.evaluate("localStorage.setItem('gentrifugo.window', '86400')")
+        try:
+            open_page(page, "clients", "Clients")
+            page.wait_for_text(".kinds", "Transports")
+            time.sleep(1)  # the page has asked once
+            ProtocolClient(nodes[1], "eve").close()
+            figure = "document.querySelector('[aria-label=\\'Closed connections, per minute\\'] .figure').innerText"
+            page.wait_until(f"parseFloat({figure}) > 0")
+        finally:
+            page.evaluate("localStorage.removeItem('gentrifugo.window')")
 
     def test_long_name_of_a_library_hides_no_figures(self, page: Browser, nodes: list[Server]) -> None:
         with ProtocolClientV2(nodes[0]) as client:

@@ -138,8 +138,11 @@ def test_figures_are_marked_while_another_node_does_not_answer(
         page.wait_for("[data-node=node-2]")
         second.process.send_signal(signal.SIGSTOP)
         try:
-            page.wait_for_text("#banner", "The node node-2 does not answer. All figures are of node-1 only.")
+            page.wait_for_text("#banner", "The node node-2 has not reported since ")
+            page.wait_for_text("#banner", "All figures are of node-1 only.")
             assert page.texts("[data-tile=Clients] dt") == ["Clients (node-1 only)"]
+            figure = "document.querySelector('.plot-card .figure')"
+            assert page.evaluate(f"getComputedStyle({figure}, '::after').content") == '"node-1 only"'
         finally:
             second.process.send_signal(signal.SIGCONT)
         page.wait_until("document.getElementById('banner').hidden")

@@ -34,6 +34,7 @@ OPTIONS = {
     "sse": True,
     "uni_sse": True,
     "node_ping_interval": 0.5,
+    "proxy_rpc_endpoint": "http://127.0.0.1:1/",
 }
 RANGE = "10s"
 CENTRIFUGO_QUERIES = (
@@ -61,6 +62,10 @@ CENTRIFUGO_QUERIES = (
     "centrifugo_client_command_duration_seconds_count > 0",
     "centrifugo_api_command_errors_total > 0",
     "centrifugo_broker_redis_pub_sub_errors",
+    "centrifugo_proxy_errors{protocol='http', type='rpc'} > 0",
+    "centrifugo_proxy_duration_seconds_count{type='rpc'} > 0",
+    f"histogram_quantile(0.99, sum by (le, type) "
+    f"(rate(centrifugo_proxy_duration_seconds_histogram_bucket[{RANGE}]))) > 0",
     f"rate(process_cpu_seconds_total[{RANGE}])",
     "process_resident_memory_bytes > 1e6",
 )
@@ -108,6 +113,7 @@ def clients(stack: ExitStack, one: Server, two: Server) -> Callable[[], bool]:
     def use() -> bool:
         assert v1.call("presence", {"channel": "news"})["error"]
         assert "error" in json_.call("presence", channel="news")
+        assert "error" in json_.call("rpc", method="sum", data={})  # its backend does not exist
         backend.publish("news", {"text": "hello"})
         backend.call_v4("publish", channel="news", data={})
         backend.request("POST", "/api/publish", b"{}", {"X-API-Key": "wrong"})

@@ -10,6 +10,7 @@ const INTERVAL = 3000, MAX_LINES = 8;
 
 export function clientsPage({socket, link}) {
     let timer = 0;
+    const known = []; // closed connections since the start, as they were in the last minute
     const samples = new Samples(socket, {about: 'clients'});
     const stack = (title, beginning, scale = 1) => new Plot(title, () => samples.times,
         () => samples.figures(beginning).slice(0, MAX_LINES).map((label) => ({label, values: samples.combined(beginning + label).map((value) => (value === null ? null : value * scale))})), count, {stacked: true});
@@ -38,7 +39,7 @@ export function clientsPage({socket, link}) {
         fill(reasons, counted('Reasons', 'Reason', data.closed, 'Since the start'));
         fill(waiting, data.waiting.length ? scrollCard('Slow clients', table(['User', 'Client', 'Waiting', 'Address', 'Protocol', 'Node'], data.waiting.map((one) => [userLink(one), h('code', {}, one.client), bytes(one.waiting), one.address, one.protocol, one.node]))) : h('p', {class: 'hint'}, 'None.'));
         fill(closed, data.last_closed.length ? scrollCard('Closed by the server', table(['Time', 'User', 'Reason', 'Unsent', 'Address', 'Protocol', 'Node'], data.last_closed.map((one) => [time(new Date(1000 * one.at)), userLink(one), one.reason, one.unsent ? bytes(one.unsent) : '', one.address, one.protocol, one.node]))) : h('p', {class: 'hint'}, 'None yet.'));
-        samples.addPresent(now, samples.nodes.map(({uid, name}, index) => ({uid, name, ...index ? {} : totals(data), ...rates(uid)})));
+        samples.addPresent(now, samples.nodes.map(({uid, name}, index) => ({uid, name, ...index ? {} : {...totals(data), ...rates(now, data)}})));
         plots.forEach((plot) => plot.update());
     }
 
@@ -48,9 +49,13 @@ export function clientsPage({socket, link}) {
         return {...Object.fromEntries([...kinds('transports/', transports), ...kinds('protocols/', protocols)]), 'waiting/bytes': bytesWaiting};
     }
 
-    /** A rate needs a time, so it is that of the last sample. */
-    function rates(uid) {
-        return Object.fromEntries(samples.figures('closed/').map((name) => [`closed/${name}`, samples.last(uid, `closed/${name}`)]));
+    /** What was closed in the last minute, as far as the page was open, per second. */
+    function rates(now, {closed, nodes}) {
+        if (known.at(-1)?.nodes !== nodes) known.length = 0; // their sums cannot be compared
+        known.push({at: now, closed, nodes});
+        while (known[0].at < now - 60) known.shift();
+        const before = known[0].closed;
+        return Object.fromEntries(Object.entries(closed).map(([reason, number]) => [`closed/${reason}`, Math.max(0, number - (before[reason] ?? 0)) / 60]));
     }
 
     const userLink = ({user}) => h('a', {href: link('users', user)}, user || 'anonymous');

@@ -1,6 +1,6 @@
 // All nodes, with their metrics and plots.
 import {fill, h, scrollCard, table} from '../dom.js';
-import {bytes, count, duration, microseconds, percent} from '../format.js';
+import {bytes, count, duration, microseconds, percent, time} from '../format.js';
 import {nodeDetails} from '../node_details.js';
 import {Plot} from '../plot.js';
 import {windowChoice} from '../windows.js';
@@ -30,12 +30,11 @@ export function statusPage(app) {
         windowChoice(() => live.poll()), h('div', {class: 'plots'}, plots.map((plot) => plot.element)));
 
     const update = () => {
-        const last = (name) => samples.combined(name).at(-1);
+        const last = (name) => samples.combined(name).at(-1), {length} = live.nodes.filter(({silentSince}) => !silentSince);
         fill(tiles, [
-            ['Nodes', count(live.nodes.filter((node) => node.answers).length)], ['Clients', count(last('clients'))], ['Channels', count(last('channels'))],
+            ['Nodes', count(length)], ['Clients', count(last('clients'))], ['Channels', count(last('channels'))],
             ['Published/s', count(last('published'))], ['API requests/s', count(last('requests'))],
         ].map(([name, value]) => h('div', {class: 'tile', 'data-tile': name}, h('dt', {}, name, live.partial && name !== 'Nodes' && ` (${live.partial})`), h('dd', {}, value))));
-        const {length} = live.nodes.filter((node) => node.answers);
         sums.hidden = length < 2;
         sums.textContent = `Sums over ${length} nodes. A user or a channel on several nodes counts on each of them; the pages Users and Channels show it once.`;
         fill(nodes, live.nodes.length ? nodeTable(live.nodes) : h('p', {class: 'hint'}, 'Waiting for the nodes …'));
@@ -57,8 +56,8 @@ export function statusPage(app) {
 
 function nodeTable(nodes) {
     return table(['Node', 'Up', 'Clients', 'Users', 'Channels', 'Messages/s', 'API 99 %', 'CPU', 'Memory'], nodes.map((node) => [
-        [h('span', {title: node.uid}, node.name), !node.answers && h('span', {class: 'badge warn'}, 'does not answer')],
+        [h('span', {title: node.uid}, node.name), node.silentSince && h('span', {class: 'badge warn'}, `silent since ${time(new Date(1000 * node.silentSince))}`)],
         duration(node.uptime), count(node.clients), count(node.users), count(node.channels), count(node.published),
         microseconds(node['http_api_99%ile']), percent(node.cpu), bytes(node.memory),
-    ]), {numbers: 1, class: 'nodes', rowProps: (index) => ({class: nodes[index].answers ? '' : 'silent', 'data-node': nodes[index].name})});
+    ]), {numbers: 1, class: 'nodes', rowProps: (index) => ({class: nodes[index].silentSince ? 'silent' : '', 'data-node': nodes[index].name})});
 }

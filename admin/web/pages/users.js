@@ -8,12 +8,10 @@ const INTERVAL = 3000;
 
 export function usersPage(app, user) {
     if (location.hash.startsWith('#/users/')) return userPage(app, user);
-    const listing = new Listing(app, {
-        kind: 'users', columns: {name: 'User', count: 'Connections'},
+    return new Listing(app, {
+        title: 'Users', kind: 'users', columns: {name: 'User', count: 'Connections'},
         href: (name) => app.link('users', name), open: (name) => app.go('users', name),
     });
-    listing.load();
-    return {element: h('div', {class: 'page'}, h('h1', {}, 'Users'), listing.element), connected: () => listing.load(), leave: () => listing.leave()};
 }
 
 function userPage({socket, link}, user) {

@@ -19,7 +19,7 @@ from gentrifugo.app.node.registry import NodeInfo
 from gentrifugo.app.protocol.v1.wire import encode_publication
 from tests.app.conftest import VERSION, config
 from tests.app.node.parts import ALICE, connect, received
-from tests.fakes import Bus, FailingEngine
+from tests.fakes import Bus, BusEngine, FailingEngine
 from tests.greenlets import eventually, settle
 
 StartNode = Callable[..., Node]
@@ -115,13 +115,53 @@ def test_nodes_know_each_other(start_node: StartNode) -> None:
         await_names(node, "first", "second")
 
 
-def test_node_without_pings_is_removed(start_node: StartNode) -> None:
+class InterruptibleEngine(BusEngine):
+    """Loses the messages of its node to other nodes while `is_interrupted`."""
+
+    is_interrupted = False
+
+    def publish_control(self, message: bytes) -> None:
+        if not self.is_interrupted:
+            super().publish_control(message)
+
+
+def test_node_without_pings_is_removed_and_lost(start_node: StartNode) -> None:
     bus = Bus()
+    engine = InterruptibleEngine(bus)
     first = start_node(bus.engine(), name="first", node_ping_interval=0.01)
-    second = start_node(bus.engine(), name="second", node_ping_interval=0.01)
-    eventually(lambda: len(nodes_known_to(first)) == 2)
+    start_node(engine, name="second", node_ping_interval=0.01)
+    await_names(first, "first", "second")
+    engine.is_interrupted = True
+    await_names(first, "first")
+    assert known_or_lost(first) == ["first", "second"]
+    engine.is_interrupted = False
+    await_names(first, "first", "second")
+    assert known_or_lost(first) == ["first", "second"]
+
+
+def test_a_node_that_stops_leaves_immediately(start_node: StartNode) -> None:
+    bus = Bus()
+    first, second = (start_node(bus.engine(), name=name, node_ping_interval=60) for name in ("first", "second"))
+    await_names(first, "first", "second")
     second.stop()
-    eventually(lambda: [info.name for info in nodes_known_to(first)] == ["first"])
+    settle()
+    assert known_or_lost(first) == ["first"]
+
+
+def test_an_engine_that_hangs_delays_the_stop_of_a_node_only_for_a_short_time(
+    start_node: StartNode, engine: FailingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "LEAVING_TIMEOUT", 0.01)
+    monkeypatch.setattr(engine, "joins_nodes", True)
+    node = start_node(engine)
+    gate = engine.close_gate("publish_control")
+    node.stop()
+    gate.set()
+    settle()
+
+
+def known_or_lost(node: Node) -> list[str]:
+    return sorted(known.info.name for known in node.cluster.registry.known_or_lost())
 
 
 def await_names(node: Node, *names: str) -> None:

@@ -43,6 +43,7 @@ MESSAGES = [
     DisconnectUser('"quoted"\n'),
     Ping(NodeInfo("n1", "node", 1_000, {}), watching=True),
     Ping(NodeInfo("n1", "node", 1_000, {}), details=NodeDetails("1.2", 3)),
+    Ping(NodeInfo("n1", "node", 1_000, {}), leaving=True),
     EndSubscriptions("alice", "c1", "s1", channel="news"),
     CloseConnections("alice", kept=["c1"], code=4000, reason="bye"),
     AddSubscription(

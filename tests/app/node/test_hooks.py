@@ -12,6 +12,7 @@ import pytest
 from gentrifugo.app.model.errors import Refused
 from gentrifugo.app.model.json_codec import decode_embedded
 from gentrifugo.app.node import hooks as hooks_module
+from gentrifugo.app.node.breakdowns import Breakdowns, HookKind
 from gentrifugo.app.node.hooks import (
     CONCURRENT_NOTIFICATIONS,
     CONNECT,
@@ -34,7 +35,7 @@ TIMEOUT = 0.05
 
 @pytest.fixture
 def hooks(nothing_left_behind: None) -> Hooks:
-    return Hooks(lambda: TIMEOUT, call_directly)
+    return Hooks(lambda: TIMEOUT, call_directly, Breakdowns())
 
 
 def refused_with(hooks: Hooks, event: str = CONNECT) -> tuple[str, str]:
@@ -258,7 +259,7 @@ def test_hooks_are_called_through_the_function_of_the_application() -> None:
         finally:
             steps.append("exit")
 
-    hooks = Hooks(lambda: TIMEOUT, call)
+    hooks = Hooks(lambda: TIMEOUT, call, Breakdowns())
     hooks.add(CONNECT, lambda context: steps.append("hook"))
     hooks.add(CONNECT, raising(ValueError()))
     refused_with(hooks)
@@ -269,7 +270,7 @@ def test_a_failure_of_the_function_that_calls_hooks_refuses() -> None:
     def call(hook: Hook, context: Context) -> object:
         raise ValueError("a request that makes no sense")
 
-    hooks = Hooks(lambda: TIMEOUT, call)
+    hooks = Hooks(lambda: TIMEOUT, call, Breakdowns())
     hooks.add(CONNECT, lambda context: None)
     assert refused_with(hooks)[0] == "internal server error"
 
@@ -415,3 +416,30 @@ def test_a_page_is_refused_when_a_hook_disconnects_the_client(hooks: Hooks, reas
     with pytest.raises(Refused) as caught:
         hooks.ask(Context(CONNECT, request=object()))
     assert caught.value.error.text == text
+
+
+# -- counts
+
+
+def test_calls_are_counted_by_kind_and_event_and_failures_apart(nothing_left_behind: None) -> None:
+    breakdowns = Breakdowns()
+    hooks = Hooks(lambda: TIMEOUT, call_directly, breakdowns)
+    hooks.add(CONNECT, lambda context: None)
+    hooks.add(CONNECT, raising(Undelivered("nobody is there")), lambda: TIMEOUT, "proxy")
+    hooks.add(PUBLISH, raising(Refuse()))
+    assert refused_with(hooks)
+    assert refused_with(hooks, PUBLISH)
+    counted = {kind: (calls.durations.count, calls.failures) for kind, calls in breakdowns.hooks.items()}
+    assert counted == {
+        HookKind("function", CONNECT): (1, 0),
+        HookKind("proxy", CONNECT): (1, 1),
+        HookKind("function", PUBLISH): (1, 0),
+    }
+
+
+def test_a_hook_that_takes_too_long_is_counted_as_failed(nothing_left_behind: None) -> None:
+    breakdowns = Breakdowns()
+    hooks = Hooks(lambda: TIMEOUT, call_directly, breakdowns)
+    hooks.add(CONNECT, lambda context: gevent.sleep(10))
+    assert refused_with(hooks)
+    assert breakdowns.hooks[HookKind("function", CONNECT)].failures == 1

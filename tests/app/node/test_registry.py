@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from gentrifugo.app.node.registry import NodeInfo, NodeRegistry
+from gentrifugo.app.node.registry import LOST_FOR, MAX_LOST, NodeInfo, NodeRegistry
 from tests.fakes import FakeClock
 
 
@@ -67,3 +69,60 @@ def test_watching_node_is_remembered_until_it_stops_or_expires(registry: NodeReg
     clock.advance(10)
     registry.forget_silent(max_age=9)
     assert (registry.peers_watch, registry.peers) == (False, [])
+
+
+# -- lost nodes
+
+
+def lost(registry: NodeRegistry) -> list[str]:
+    return [known.info.uid for known in registry.known_or_lost() if known.info not in registry.nodes()]
+
+
+def test_a_silent_node_is_lost_until_it_reports_again(registry: NodeRegistry, clock: FakeClock) -> None:
+    registry.add(info("a", clients=1))
+    clock.advance(10)
+    registry.forget_silent(max_age=9)
+    (known,) = registry.known_or_lost()
+    assert known.info == info("a", clients=1)
+    assert abs(known.reported_at - time.time()) < 60
+    registry.add(info("a"))
+    assert lost(registry) == []
+
+
+def test_a_node_that_leaves_is_not_lost(registry: NodeRegistry, clock: FakeClock) -> None:
+    registry.add(info("a"), watching=True)
+    registry.remove("a")
+    assert registry.known_or_lost() == []
+    assert not registry.peers_watch
+    registry.remove("a")
+
+
+def test_a_lost_node_is_forgotten_after_some_time(registry: NodeRegistry, clock: FakeClock) -> None:
+    registry.add(info("a"))
+    clock.advance(LOST_FOR)
+    registry.forget_silent(max_age=9)
+    assert lost(registry) == ["a"]
+    clock.advance(10)
+    registry.forget_silent(max_age=9)
+    assert lost(registry) == []
+
+
+def test_a_node_of_the_same_name_takes_the_place_of_one_that_is_lost(registry: NodeRegistry, clock: FakeClock) -> None:
+    for uid in ("a", "b", "c"):
+        registry.add(NodeInfo(uid, "worker", 1_000, {}))
+    clock.advance(10)
+    registry.add(NodeInfo("c", "worker", 1_000, {}))
+    registry.forget_silent(max_age=9)
+    assert lost(registry) == ["a", "b"]
+    registry.add(NodeInfo("c", "worker", 1_000, {}))
+    assert lost(registry) == ["a", "b"]
+    registry.add(NodeInfo("d", "worker", 1_000, {}))
+    assert lost(registry) == ["b"]
+
+
+def test_only_the_latest_lost_nodes_are_remembered(registry: NodeRegistry, clock: FakeClock) -> None:
+    for number in range(MAX_LOST + 1):
+        registry.add(info(str(number)))
+    clock.advance(10)
+    registry.forget_silent(max_age=9)
+    assert lost(registry) == [str(number) for number in range(1, MAX_LOST + 1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import gevent
 import pytest
 
 from gentrifugo.app.node import survey as survey_module
@@ -59,6 +60,13 @@ def test_all_nodes_report_their_metrics(nodes: tuple[Node, Node]) -> None:
     LocalClient.connected(nodes[1])
     clients = {info.name: info.metrics["node_num_clients"] for info in nodes[0].cluster.surveys.nodes()}
     assert clients == {"first": 0, "second": 1}
+
+
+def test_reports_have_a_clock_for_differences(node: Node) -> None:
+    (first,) = node.cluster.surveys.nodes()
+    gevent.sleep(0.02)
+    (second,) = node.cluster.surveys.nodes()
+    assert second.metrics["node_clock_milliseconds"] - first.metrics["node_clock_milliseconds"] >= 20
 
 
 def test_a_node_that_does_not_reply_is_missing_in_the_result(
