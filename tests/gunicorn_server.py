@@ -63,11 +63,12 @@ class Gunicorn:
         eventually(lambda: ApiClient(self.host, self.port).request("GET", "/", b"", {}), within=10)
 
     def stop(self) -> None:
-        """Stop gunicorn with SIGTERM; its log must contain no traceback."""
+        """Stop gunicorn with SIGTERM; its log must contain no traceback, and no module that gevent could not patch."""
         if self.process.poll() is None:
             self.process.terminate()
         assert self.process.wait(seconds(GRACE + 5)) == 0, self.log
         assert "Traceback" not in self.log, self.log
+        assert "MonkeyPatchWarning" not in self.log, self.log
 
 
 @contextmanager

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import gevent
+from gevent.monkey import MonkeyPatchWarning
 from gunicorn.workers.ggevent import GeventPyWSGIWorker
 
 from .. import logs
@@ -25,6 +27,10 @@ QUICK_SHUTDOWN_TIMEOUT = 1.0
 """Seconds in which the connections of clients are closed if the worker must exit quickly."""
 MIN_WORKER_CONNECTIONS = 65536
 """Number of connections per worker that is high enough, because the CPU is the limit then."""
+UNPATCHED_TYPE_HINT = r"Monkey-patching ssl .*\(NOT patched\): \['jwt\.jwks_client \([^']*\)'\]"
+"""The warning of gevent about a module that was imported before it patches the process, and uses SSLContext only as a
+type hint. A longer list of modules does not match, such as that of an application loaded with `--preload`.
+"""
 APP_FAILED_TO_LOAD = 4
 """Exit status that makes gunicorn stop instead of starting the worker again."""
 
@@ -47,6 +53,12 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
     wsgi_handler = HTTPConnection
     _leave_by = 0.0
     """Monotonic time until which this worker may wait for hooks; 0 before TERM."""
+
+    def patch(self) -> None:
+        """Let gevent patch the process, without its warning about a type hint."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", UNPATCHED_TYPE_HINT, MonkeyPatchWarning)
+            super().patch()
 
     def load_wsgi(self) -> None:
         """Load the application; an invalid configuration stops gunicorn, with one log line for each problem."""

@@ -10,7 +10,8 @@ import pytest
 
 from gentrifugo.app.http.outgoing import MAX_RESPONSE_SIZE
 from gentrifugo.app.protocol.v2 import key_set
-from gentrifugo.app.protocol.v2.key_set import KeySet, KeysUnavailable
+from gentrifugo.app.protocol.v2.key_set import KeySet
+from gentrifugo.app.protocol.v2.token_keys import KeysUnavailable
 from tests.fakes import FakeClock
 from tests.hook_backend import slow_backend
 from tests.token_keys import RSA_KEY, KeyServer, jwk, key_server
