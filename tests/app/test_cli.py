@@ -104,7 +104,7 @@ class TestCheckconfig:
         (directory / "c.yaml").write_text("secret: secret\n")
         assert run("-d", "-c", "c.yaml", "checkconfig").stdout == "c.yaml: ok\n"
 
-    def test_a_bad_file_is_refused(self, directory: Path) -> None:
+    def test_checkconfig_reports_a_syntax_error_with_its_position(self, directory: Path) -> None:
         (directory / "config.json").write_text('{"secret": }')
         assert refused("checkconfig") == ["config.json: line 1, column 12: Expecting value"]
 
