@@ -36,7 +36,7 @@ IDIOMS = re.compile(
 """Phrases that a docstring must not contain, because their meaning is not that of their words."""
 RIDDLES = re.compile(
     r"\b(without a word|whoever|goodbyes?|today's|how-manieth|(?:is|are|was|were) told|what (?:comes|came)"
-    r"|stands? still|stood still|go(?:es)? on|lets? go of|says nothing)\b",
+    r"|stands? still|stood still|time is over|from now on|go(?:es)? on|lets? go of|says nothing|\d us)\b",
     re.IGNORECASE,
 )
 """Phrases that no docstring may contain, in tests neither, because they have a plain term."""
@@ -57,9 +57,10 @@ UNCLEAR_WORDS = re.compile(
 """Words in names of tests that have a standard term."""
 PARTICIPLES = re.compile(
     r"_?(asked|cleaned|collapsed|continued|delivered|described|encoded|explained|farewell|filtered|given|kept|listed"
-    r"|merged|named|overridden|quoted|refreshed|said|shown|signed|spelled|told|verified)"
+    r"|merged|named|overridden|quoted|refreshed|said|shown|signed|spelled|told|verified"
+    r"|inflating|lacking|matching|too_large|too_slow|unacknowledged|unread|waits)"
 )
-"""Names of functions that do not say whether the function changes something or returns something."""
+"""Names of functions that do not say whether the function changes something or returns something, and what."""
 UNCLEAR_LIMITS = re.compile(r"(MOST|LARGEST|LONGEST|ENOUGH|FEWEST|LEAST)_")
 """Beginnings of names of constants; the standard terms are MAX_ and MIN_."""
 EXCEPTIONS: frozenset[str] = frozenset()

@@ -71,7 +71,7 @@ class ChannelSamples(BackgroundLoop):
     # -- which channels
 
     def record(self, channels: Iterable[str]) -> None:
-        """Record channels from now on, instead of those that were named the longest time ago."""
+        """Start to record channels. They replace those that were passed the longest time ago."""
         for channel in channels:
             if channel not in self._recorded:
                 self._recorded[channel] = _Recorded(self._clock())

@@ -20,7 +20,7 @@ from ..server.http_connection import HTTPConnection
 from ..server.http_server import HTTPServer
 from ..service import Service
 from ..views.mounted import service_of
-from ..views.several_workers import ONE_SERVER
+from ..views.several_workers import REDIS_REQUIRED
 from ..views.stock_worker import STOP_TIME
 
 QUICK_SHUTDOWN_TIMEOUT = 1.0
@@ -74,7 +74,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
         service = service_of(self.wsgi)
         if service is not None:
             if service.is_single and self.cfg.workers > 1:
-                self.log.error("%d workers: %s", self.cfg.workers, ONE_SERVER)
+                self.log.error("%d workers: %s", self.cfg.workers, REDIS_REQUIRED)
                 sys.exit(APP_FAILED_TO_LOAD)
             limits.raise_open_files()
             if self.age == 1:  # of those that gunicorn starts later the same would hold

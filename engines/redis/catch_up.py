@@ -106,7 +106,7 @@ class CatchUp(BackgroundLoop):
             self._deliver(channel, received)
 
     def _deliver(self, channel: str, received: Received) -> None:
-        if received.kept:
+        if received.is_stored:
             assert isinstance(received.event, Publication)
             self._newest[channel] = received.event.uid
             if self._noted:

@@ -197,4 +197,4 @@ class TokenVerifier:
         if self._config.token_audience and self._config.token_audience not in audiences:
             raise InvalidToken("token is for another audience (claim aud, option token_audience)")
         if self._config.token_issuer and claims.iss != self._config.token_issuer:
-            raise InvalidToken("token is of another issuer (claim iss, option token_issuer)")
+            raise InvalidToken("token is from another issuer (claim iss, option token_issuer)")

@@ -128,7 +128,7 @@ class TestEndpoints:
     @pytest.mark.parametrize(
         ("endpoints", "unknown"),
         [
-            (["clients"], "clients; there are client, api, admin"),
+            (["clients"], "clients; possible endpoints: client, api, admin"),
             (["client", "web", "x"], "web, x"),
             ([7, None], "7, None"),
         ],
