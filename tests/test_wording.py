@@ -26,7 +26,9 @@ PHRASES = re.compile(
     re.IGNORECASE,
 )
 """Phrases that a log message or an error text must not contain, because there is a standard term."""
-NEGATIONS = re.compile(r"(?<!there )\b(is|are) (no (?!longer\b)[a-z]|not valid\b(?! yet))", re.IGNORECASE)
+NEGATIONS = re.compile(
+    r"(?<!there )\b(is|are) (no (?!longer\b)[a-z]|not valid\b(?! yet))|\bnot a valid\b", re.IGNORECASE
+)
 """Negations such as "is no number" and "is not valid" in a message, which should be "is not a number" and "invalid"."""
 IDIOMS = re.compile(
     r"\b(of ours|is told|go(?:es)? on|the business of|in force|as (?:it|they) came|as above|otherwise as"

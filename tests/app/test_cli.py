@@ -57,8 +57,8 @@ class TestStart:
         (directory / "config.json").write_text('{"secrte": 1, "port": "x"}')
         assert refused("serve", CENTRIFUGO_DEBUG="perhaps") == [
             "warning: config.json: unknown option secrte; did you mean secret?",
-            "config.json: port: Not a valid integer.",
-            "CENTRIFUGO_DEBUG: Not a valid boolean.",
+            "config.json: port: Must be an integer.",
+            "CENTRIFUGO_DEBUG: Must be true or false.",
             "secret: not set in config.json; add one, or turn on the option insecure for experiments",
         ]
 
