@@ -12,7 +12,7 @@ import msgspec
 from flask import Blueprint, Flask, Response, current_app, request
 
 from ..app.config.endpoints import SOCKET_PATH
-from ..app.http.body import too_large
+from ..app.http.body import too_large_error
 from ..app.http.head import HTTPError
 from ..app.http.origins import MAX_LOGGED_HEADER, is_own
 from ..app.http.outer_address import PEER, peer_of
@@ -124,7 +124,7 @@ def _log_in(access: Access) -> Response:
 
 def _token(access: Access) -> str:
     if (request.content_length or 0) > MAX_LOGIN_SIZE:
-        raise too_large(MAX_LOGIN_SIZE)
+        raise too_large_error(MAX_LOGIN_SIZE)
     request.max_content_length = MAX_LOGIN_SIZE  # also for a request without a length
     return access.log_in(_client_address(), request.form.get("password", ""), _operator())
 

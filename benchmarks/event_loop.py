@@ -43,7 +43,7 @@ class EventLoop:
         heapq.heappush(self._timers, (when, next(self._numbers), callback))
 
     def run_until(self, done: Callable[[], bool], seconds: float) -> bool:
-        """Run until `done` returns true or the time is over; returns the last result of `done`."""
+        """Run until `done` returns true, or the timeout is reached; returns the last result of `done`."""
         deadline = time.monotonic() + seconds
         while not done():
             left = deadline - time.monotonic()

@@ -93,7 +93,7 @@ class PresenceStatsResult(msgspec.Struct, frozen=True):
     num_users: int
 
 
-class KeptPublication(msgspec.Struct, frozen=True):
+class StoredPublication(msgspec.Struct, frozen=True):
     """One publication of a history."""
 
     data: Any
@@ -107,7 +107,7 @@ class KeptPublication(msgspec.Struct, frozen=True):
 class HistoryResult(msgspec.Struct, frozen=True):
     """Publications of a channel, and the newest position of its stream."""
 
-    publications: list[KeptPublication]
+    publications: list[StoredPublication]
     """Oldest first, unless `reverse` was set."""
     offset: int
     epoch: str

@@ -127,7 +127,7 @@ files and directories, certificates, addresses, and of options that do not go to
 server would not start. It does not check whether a port is free; `gentrifugo doctor` does that. It reports all
 problems at once, and says for each where the value comes from:
 
-    gentrifugo: config.json: namespaces[1].history_size: Not a valid integer.
+    gentrifugo: config.json: namespaces[1].history_size: Must be an integer.
     gentrifugo: CENTRIFUGO_PORT: Must be between 0 and 65535.
 
 With `--strict` every warning is an error, also when the server starts or reloads.

@@ -87,7 +87,7 @@ class MemoryEngine(Engine):
         """Store a publication according to `history`, and deliver it. Returns its position; None without a history."""
         channel = publication.channel
         if once is not None:
-            earlier = self._history.earlier_result(channel, once, is_kept=history is not None)
+            earlier = self._history.earlier_result(channel, once, is_stored=history is not None)
             if earlier is not None:
                 return earlier[0]
         is_subscribed = channel in self._subscribed

@@ -58,12 +58,12 @@ class ChannelStream:
     The publications have consecutive offsets, and the newest one has the offset of the top.
     """
 
-    __slots__ = ("epoch", "expires", "kept", "meta_expires", "offset", "version", "version_epoch")
+    __slots__ = ("epoch", "expires", "meta_expires", "offset", "stored", "version", "version_epoch")
 
     def __init__(self) -> None:
         self.epoch = secrets.token_hex(EPOCH_BYTES)
         self.offset = 0
-        self.kept: deque[Publication] | None = None
+        self.stored: deque[Publication] | None = None
         """The stored publications, newest first; None if there are none, because an empty deque needs 0.7 KB."""
         self.expires = 0.0
         """The time when the publications expire."""
@@ -85,12 +85,12 @@ class ChannelStream:
 
     def keep(self, publication: Publication, size: int, until: float) -> None:
         """Store a publication at the top of the stream, with at most `size` publications in total, until `until`."""
-        kept = self.kept
-        if kept is None:
-            kept = self.kept = deque()
-        kept.appendleft(publication)
-        while len(kept) > size:
-            kept.pop()
+        stored = self.stored
+        if stored is None:
+            stored = self.stored = deque()
+        stored.appendleft(publication)
+        while len(stored) > size:
+            stored.pop()
         self.expires = until
 
     def keep_meta(self, until: float) -> None:
@@ -102,11 +102,11 @@ class ChannelStream:
 
     def newest(self, count: int | None) -> list[Publication]:
         """Return the newest `count` publications, newest first; None returns all of them."""
-        return [] if self.kept is None else list(islice(self.kept, count))
+        return [] if self.stored is None else list(islice(self.stored, count))
 
     def select(self, wanted: HistoryFilter) -> list[Publication]:
         """Return the publications that a filter selects, in the order of the filter."""
-        count = 0 if self.kept is None else len(self.kept)
+        count = 0 if self.stored is None else len(self.stored)
         first, last = self.offset - count + 1, self.offset
         if wanted.since is not None and wanted.reverse:
             last = min(last, wanted.since.offset - 1)
@@ -116,9 +116,9 @@ class ChannelStream:
             first = max(first, last - wanted.limit + 1)
         elif wanted.limit != ALL:
             last = min(last, first + wanted.limit - 1)
-        if first > last or self.kept is None:
+        if first > last or self.stored is None:
             return []
-        selected = list(islice(self.kept, self.offset - last, self.offset - first + 1))
+        selected = list(islice(self.stored, self.offset - last, self.offset - first + 1))
         return selected if wanted.reverse else selected[::-1]
 
     def has_reached(self, once: PublishConditions) -> bool:
@@ -153,22 +153,22 @@ class MemoryHistory:
         """
         channel, now = publication.channel, self._clock()
         stream = self._find(channel, now)
-        is_kept = is_active or not options.drop_inactive or (stream is not None and stream.kept is not None)
+        is_stored = is_active or not options.drop_inactive or (stream is not None and stream.stored is not None)
         if stream is None:
-            if not is_kept:
+            if not is_stored:
                 return publication, None
             stream = self._create(channel, now)
         placed = stream.place(publication)
-        if is_kept:
+        if is_stored:
             until = now + options.lifetime
-            if stream.kept is None:
+            if stream.stored is None:
                 self._expiry_queue.note(channel, until)
             stream.keep(placed[0], options.size, until)
         stream.keep_meta(now + options.meta_lifetime)
         return placed
 
     def earlier_result(
-        self, channel: str, once: PublishConditions, is_kept: bool
+        self, channel: str, once: PublishConditions, is_stored: bool
     ) -> tuple[StreamPosition | None] | None:
         """Return the result of an earlier publish if `once` forbids another one after it; None if it is allowed.
 
@@ -180,7 +180,7 @@ class MemoryHistory:
             if result is not None and result[1] > now:
                 return (result[0],)
         stream = self._find(channel, now)
-        if is_kept and once.version > 0 and stream is not None and stream.has_reached(once):
+        if is_stored and once.version > 0 and stream is not None and stream.has_reached(once):
             return (stream.top,)
         return None
 
@@ -212,7 +212,7 @@ class MemoryHistory:
         """Implement `HistoryStore.recover_since` without blocking."""
         stream = self._find_or_create(channel, meta_lifetime)
         missed = stream.offset - position.offset
-        available = 0 if stream.kept is None else len(stream.kept)
+        available = 0 if stream.stored is None else len(stream.stored)
         if limit != ALL:
             available = min(available, limit)
         if position.epoch not in ("", stream.epoch) or not 0 <= missed <= available:
@@ -223,7 +223,7 @@ class MemoryHistory:
         """Delete the history of a channel."""
         stream = self._find(channel, self._clock())
         if stream is not None:
-            stream.kept = None
+            stream.stored = None
 
     # -- expiry
 
@@ -232,7 +232,7 @@ class MemoryHistory:
         now = self._clock()
         for channel in self._expiry_queue.due(now):
             stream = self._find(channel, now)
-            if stream is not None and stream.kept is not None:
+            if stream is not None and stream.stored is not None:
                 self._expiry_queue.note(channel, stream.expires)
             yield channel
         for channel in self._meta_expiry_queue.due(now):
@@ -259,9 +259,9 @@ class MemoryHistory:
         stream = self._streams.get(channel)
         if stream is None:
             return None
-        if stream.kept is not None and stream.expires <= now:
-            stream.kept = None
-        if stream.meta_expires <= now and stream.kept is None:
+        if stream.stored is not None and stream.expires <= now:
+            stream.stored = None
+        if stream.meta_expires <= now and stream.stored is None:
             del self._streams[channel]
             return None
         return stream

@@ -43,6 +43,7 @@ class Gunicorn:
         self.config_file = directory / "config.json"
         self.config_file.write_text(json.dumps({"secret": self.secret, **options}), encoding="utf-8")
         self._log_file = directory / "gunicorn.log"
+        self._is_preloaded = "--preload" in flags
         command = [sys.executable, "-m", "gunicorn", "--bind=127.0.0.1:0"]
         command += [f"--config={settings}"] if settings else []
         command += [f"--worker-class={worker}", f"--workers={workers}", "--no-control-socket", *flags]
@@ -63,11 +64,15 @@ class Gunicorn:
         eventually(lambda: ApiClient(self.host, self.port).request("GET", "/", b"", {}), within=10)
 
     def stop(self) -> None:
-        """Stop gunicorn with SIGTERM; its log must contain no traceback."""
+        """Stop gunicorn with SIGTERM; its log must contain no traceback, and no module that gevent could not patch.
+
+        With --preload, gunicorn loads the application before its workers let gevent patch them.
+        """
         if self.process.poll() is None:
             self.process.terminate()
         assert self.process.wait(seconds(GRACE + 5)) == 0, self.log
         assert "Traceback" not in self.log, self.log
+        assert self._is_preloaded or "MonkeyPatchWarning" not in self.log, self.log
 
 
 @contextmanager

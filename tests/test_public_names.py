@@ -48,3 +48,16 @@ def test_importing_the_package_imports_nothing_that_gevent_has_to_patch() -> Non
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=seconds(30)
     )
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_https_requests_of_an_application_under_the_gunicorn_worker_let_other_greenlets_run() -> None:
+    code = """
+import gentrifugo
+gentrifugo.GentrifugoWorker
+from gevent import monkey
+monkey.patch_all()
+import ssl, urllib3
+print(urllib3.util.ssl_.SSLContext is ssl.SSLContext)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=seconds(30))
+    assert done.stdout == "True\n", done.stderr

@@ -242,7 +242,7 @@ class HistoryParams(ChannelParams):
     reverse: Annotated[OptionalBool, Meta(description="Newest publication first.")] = None
 
 
-class KeptPublication(msgspec.Struct, omit_defaults=True):
+class StoredPublication(msgspec.Struct, omit_defaults=True):
     """One publication of a history."""
 
     data: Annotated[Raw, Meta(description="The payload; Base64 in a string if it is not JSON.")]
@@ -254,7 +254,7 @@ class KeptPublication(msgspec.Struct, omit_defaults=True):
 class HistoryResult(Result):
     """Publications, and the newest position of the stream."""
 
-    publications: Annotated[list[KeptPublication], Meta(description="Oldest first, unless `reverse` is set.")]
+    publications: Annotated[list[StoredPublication], Meta(description="Oldest first, unless `reverse` is set.")]
     offset: Annotated[Offset, Meta(description="The offset of the newest publication; 0 if there has been none.")]
     epoch: Annotated[str, Meta(description="The epoch of the stream.")]
 

@@ -12,14 +12,11 @@ from ...engines.base import PublishConditions
 from ..model.errors import INVALID_MESSAGE, Error, Refused
 from ..model.json_codec import MAX_NESTING, InvalidJSON, check_nesting
 from ..model.payload import payload
-from ..node.commands import PLAIN_PUBLISH, PublishOptions, PublishRequest
+from ..node.commands import PLAIN_PUBLISH, PUBLISH_BATCH_SIZE, PublishOptions, PublishRequest
 from ..node.node import Node
 from ..runtime.yielding import yield_if_due
 from .messages import Published, PublishParams
 from .replies import RequestOutcome
-
-PUBLISH_BATCH_SIZE = 256
-"""Publications that are passed to the engine at a time."""
 
 
 def publish_request(params: PublishParams) -> PublishRequest:

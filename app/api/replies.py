@@ -16,7 +16,7 @@ from ..model.errors import Error
 from ..model.events import Publication, RawClientInfo, StreamPosition
 from ..model.payload import json_of
 from ..protocol.v2.errors import CodedError, error_of
-from .messages import ClientInfo, HistoryResult, KeptPublication, PresenceResult
+from .messages import ClientInfo, HistoryResult, PresenceResult, StoredPublication
 
 RequestOutcome: TypeAlias = StreamPosition | Error | None
 """The outcome of one publish request: a position, an error, or None if the publication is not stored in a history."""
@@ -63,10 +63,10 @@ def encode_history(stream: Stream) -> bytes:
     return _encode(HistoryResult(publications, stream.top.offset, stream.top.epoch))
 
 
-def _encode_publication(publication: Publication) -> KeptPublication:
+def _encode_publication(publication: Publication) -> StoredPublication:
     info = None if publication.info is None else _client_info(publication.info)
     tags = None if publication.tags is None else dict(publication.tags)
-    return KeptPublication(Raw(json_of(publication.data)), publication.offset, tags or None, info)
+    return StoredPublication(Raw(json_of(publication.data)), publication.offset, tags or None, info)
 
 
 def _client_info(info: RawClientInfo) -> ClientInfo:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .options import SECONDS, Choice, comma_separated, matching, option, option_metadata
+from .options import SECONDS, Choice, comma_separated, must_match, option, option_metadata
 
-NAMESPACE_NAME = matching(r"[-a-zA-Z0-9_.]{2,}", 'Must be two or more letters, digits, "-", "_" or ".".')
+NAMESPACE_NAME = must_match(r"[-a-zA-Z0-9_.]{2,}", 'Must be two or more letters, digits, "-", "_" or ".".')
 RECOVERY_MODES = Choice("stream", "cache")
 DELTA_TYPES = ("fossil",)
 PROXIED = ("proxy_subscribe", "proxy_publish", "proxy_sub_refresh")

@@ -42,7 +42,7 @@ def channel_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[
     places: list[tuple[ChannelOptions, str, str]] = [(config, "", "without a namespace")]
     for index, namespace in enumerate(config.namespaces):
         places.append((namespace, f"namespaces[{index}].", f"of the namespace {namespace.name}"))
-    yield from _unasked_backends(config, [options for options, _, _ in places])
+    yield from _unused_backends(config, [options for options, _, _ in places])
     for options, path, about in places:
         names = {each.name for each in options_of(ChannelOptions) if getattr(options, each.name) != each.default}
         yield from _missing_options(options, names, path)
@@ -54,7 +54,7 @@ def channel_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[
         yield from _closed_to_v1(config, names, path)
 
 
-def _unasked_backends(config: Config, places: Sequence[ChannelOptions]) -> Iterator[str]:
+def _unused_backends(config: Config, places: Sequence[ChannelOptions]) -> Iterator[str]:
     """Yield warnings about backends that decide about channels, if no channel lets them."""
     for name in PROXIED:
         if getattr(config, f"{name}_endpoint") and not any(getattr(options, name) for options in places):

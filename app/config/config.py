@@ -22,7 +22,7 @@ from .options import (
     Choice,
     comma_separated,
     host_names,
-    matching,
+    must_match,
     networks,
     option,
     origins_or_all,
@@ -32,9 +32,9 @@ from .options import (
 )
 from .stream_options import StreamOptions
 
-HTTP_PREFIX = matching(r"(/[^/?#\s]+)*", "Must be empty, or begin with a slash and not end with one.")
-HEADER_NAME_OR_EMPTY = matching(r"[A-Za-z0-9-]*", "Must be the name of a header.")
-PATH_OR_EMPTY = matching(r"(/[^?#\s]*)?", "Must be empty or begin with a slash.")
+HTTP_PREFIX = must_match(r"(/[^/?#\s]+)*", "Must be empty, or begin with a slash and not end with one.")
+HEADER_NAME_OR_EMPTY = must_match(r"[A-Za-z0-9-]*", "Must be the name of a header.")
+PATH_OR_EMPTY = must_match(r"(/[^?#\s]*)?", "Must be empty or begin with a slash.")
 HOOK_EVENTS = (
     "connect",
     "subscribe",
@@ -45,11 +45,11 @@ HOOK_EVENTS = (
     "channel_vacated",
     "private_subscribe",
 )
-INTEGRITY_OR_EMPTY = matching(
+INTEGRITY_OR_EMPTY = must_match(
     r"(sha(256|384|512)-[A-Za-z0-9+/]{43,86}={0,2}( (?=sha)|$))*",
     "Must be hashes such as sha384-…, as in the attribute integrity of a script, or empty.",
 )
-MODE = matching(r"[0-7]{3}", "Must be three octal digits, such as 660.")
+MODE = must_match(r"[0-7]{3}", "Must be three octal digits, such as 660.")
 LEVEL = validate.Range(min=1, max=9, error=RANGE_ERROR)
 LOG_LEVELS = Choice("trace", "debug", "info", "warning", "warn", "error", "critical", "fatal", "none")
 

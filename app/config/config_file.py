@@ -153,7 +153,7 @@ class YamlLoader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError, TypeError):
-            raise yaml.constructor.ConstructorError(None, None, "not a valid value", node.start_mark) from None
+            raise yaml.constructor.ConstructorError(None, None, "invalid value", node.start_mark) from None
 
 
 def read_yaml(text: str, warn: Callable[[str], None]) -> Any:

@@ -87,7 +87,7 @@ class ConfigError(Exception):
         self.warnings = list(warnings)
 
 
-def matching(pattern: str, error: str) -> validate.Regexp:
+def must_match(pattern: str, error: str) -> validate.Regexp:
     r"""Return a check that the whole text matches: `\Z`, because `$` would let a newline pass at the end."""
     return validate.Regexp(re.compile(f"(?:{pattern})\\Z"), error=error)
 

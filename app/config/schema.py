@@ -25,6 +25,11 @@ TIME_WITH_UNITS = re.compile(rf"[+-]?(?:{TIME_PART.pattern})+")
 LIST_TYPES = (list, tuple, set, frozenset)
 """Types of values that are accepted for a comma-separated string."""
 NOT_AN_OBJECT = "Must be an object of options by name."
+INVALID: Mapping[type, Mapping[str, str]] = {
+    bool: {"invalid": "Must be true or false."},
+    int: {"invalid": "Must be an integer."},
+}
+"""The errors for values of another type, in place of those of marshmallow."""
 NOT_NULL = {"null": "Must have a value; remove the option to use its default."}
 
 
@@ -42,7 +47,7 @@ class TimeField(fields.Float):
     """A number of seconds, or a text with units as in Centrifugo since v4: `1m30s`, `500ms`."""
 
     default_error_messages = {
-        "invalid": 'Not a valid time: write seconds, such as 90 or 0.5, or units, such as "1m30s" or "500ms".'
+        "invalid": 'Must be a time in seconds, such as 90 or 0.5, or with units, such as "1m30s" or "500ms".'
     }
 
     def _validated(self, value: Any) -> float:
@@ -57,8 +62,9 @@ class TextField(fields.String):
     """A string that can be encoded as UTF-8 and contains no NUL character."""
 
     default_error_messages = {
-        "number": "Not a valid string; put it in quotes.",
-        "unicode": "Not a valid string; it cannot be encoded as UTF-8.",
+        "number": "Must be a string: put it in quotes.",
+        "invalid": "Must be a string.",
+        "unicode": "Must be a string that can be encoded as UTF-8.",
         "nul": "Must not contain a NUL character.",
         "comma": "An item of the list must not contain a comma.",
     }
@@ -124,7 +130,8 @@ def schema_of(declaring: type) -> type[Schema]:
 
 def field_of(option: Option) -> fields.Field[Any]:
     """Create the marshmallow field that checks one option."""
-    settings: dict[str, Any] = {"validate": option.check, "required": option.is_required, "error_messages": NOT_NULL}
+    errors = {**NOT_NULL, **INVALID[option.type]} if option.type in INVALID else NOT_NULL
+    settings: dict[str, Any] = {"validate": option.check, "required": option.is_required, "error_messages": errors}
     if option.type is str:
         facts = option.facts
         return TextField(numeric=facts.numeric, lower=bool(option.choices), is_list=facts.is_list, **settings)

@@ -10,7 +10,7 @@ from .command_line import DEFAULT_PATH, GivenOptions
 from .config import Config
 from .options import ConfigError
 
-PROCESS = (
+PROCESS_OPTIONS = (
     "address",
     "port",
     "ssl",
@@ -54,7 +54,7 @@ def application_path(given: GivenOptions, environ: Mapping[str, str]) -> str:
     if given.app:
         return given.app
     options = given.environment.keys() | given.flags.keys()
-    is_alone = given.document.missing and given.document.path == DEFAULT_PATH and options <= {*PROCESS, "debug"}
+    is_alone = given.document.missing and given.document.path == DEFAULT_PATH and options <= {*PROCESS_OPTIONS, "debug"}
     return environ.get(FLASK_APP, "") if is_alone else ""
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .client_options import ClientOptions
-from .options import matching, option, url_or_empty
+from .options import must_match, option, url_or_empty
 
-PUBLIC_KEY_OR_EMPTY = matching(
+PUBLIC_KEY_OR_EMPTY = must_match(
     r"(\s*-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s\\]+-----END PUBLIC KEY-----(\s|\\n)*)?",
     "Must be a public key in PEM, which begins with -----BEGIN PUBLIC KEY-----, or empty.",
 )

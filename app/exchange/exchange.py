@@ -14,7 +14,7 @@ from ..http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from ..http.response import HTTPResponse, chunk
 from ..net.direct_socket import DirectSocket
 from ..net.direct_tls import direct as direct_of
-from ..net.socket_queues import unacknowledged
+from ..net.socket_queues import unacknowledged_bytes
 from ..websocket.compression import Compression, Deflate
 
 ServeWebSocket: TypeAlias = Callable[[Any, Callable[[int], bytes]], None]
@@ -165,9 +165,9 @@ class Exchange(ABC):
         """Encode a part of a stream for the socket, as a chunk if the stream is sent in chunks."""
         return chunk(data) if self.is_chunked else data
 
-    def unacknowledged(self) -> int:
+    def unacknowledged_bytes(self) -> int:
         """Return the number of written bytes that the client's machine has not acknowledged."""
-        return unacknowledged(self.socket)
+        return unacknowledged_bytes(self.socket)
 
     def abort(self) -> None:
         """Shut the connection down, so that further writes to it fail."""

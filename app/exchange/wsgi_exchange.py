@@ -8,7 +8,7 @@ from ssl import SSLWantReadError
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from ..http.body import too_large, too_slow
+from ..http.body import too_large_error, too_slow_error
 from ..http.client_address import TrustedProxies
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
@@ -74,15 +74,15 @@ class WSGIExchange(Exchange):
         length = self._environ.get("CONTENT_LENGTH") or ""
         size = int(length) if length.isdecimal() else max_size + 1  # a chunked body: read it to its end
         if length and size > max_size:
-            raise too_large(max_size, CLOSE_CONNECTION)
+            raise too_large_error(max_size, CLOSE_CONNECTION)
         if not length and "transfer-encoding" not in self.headers:
             return b""
         try:
             body = TimedBody(self._environ["wsgi.input"], timeout).read(size)
         except TimeoutError:
-            raise too_slow(CLOSE_CONNECTION) from None
+            raise too_slow_error(CLOSE_CONNECTION) from None
         if len(body) > max_size:
-            raise too_large(max_size, CLOSE_CONNECTION)
+            raise too_large_error(max_size, CLOSE_CONNECTION)
         return body
 
     def respond(self, response: HTTPResponse) -> None:

@@ -94,5 +94,5 @@ def _endpoints(endpoints: object) -> frozenset[str]:
     if isinstance(endpoints, (str, bytes)) or not isinstance(endpoints, Collection):
         raise TypeError(f'endpoints: expected a list of names, such as ["client"], not {endpoints!r}')
     if unknown := sorted(str(name) for name in endpoints if name not in ENDPOINTS):
-        raise ValueError(f"unknown endpoints: {', '.join(unknown)}; there are {', '.join(ENDPOINTS)}")
+        raise ValueError(f"unknown endpoints: {', '.join(unknown)}; possible endpoints: {', '.join(ENDPOINTS)}")
     return frozenset(endpoints)

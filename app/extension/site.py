@@ -17,7 +17,7 @@ from ..config.command_line import DEFAULT_PATH, GivenOptions
 from ..config.config import Config, default_name
 from ..config.loading import LoadedConfig
 from ..config.options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError
-from ..config.site_options import PROCESS, ApplicationError
+from ..config.site_options import PROCESS_OPTIONS, ApplicationError
 from ..service import Service
 from ..views.mounted import service_of
 from .configuration import late_key_warning
@@ -97,16 +97,16 @@ def load_site_config(application: Flask, given: GivenOptions, path: str) -> Load
     problems = [
         f"--{name}: not allowed with --app: set {APPLICATION_PREFIX}{name.upper()} in the config of the application"
         for name in given.flags
-        if name not in PROCESS and name != "debug"
+        if name not in PROCESS_OPTIONS and name != "debug"
     ]
     if given.document.path != DEFAULT_PATH:
         problems.append("--config: not allowed with --app; pass the file to Gentrifugo(...) in the application")
     warnings = [
         f"{ENVIRONMENT_PREFIX}{name.upper()}: ignored with --app; set it in the application"
         for name in given.environment
-        if name not in PROCESS
+        if name not in PROCESS_OPTIONS
     ]
-    values = {name: value for name, value in {**given.environment, **given.flags}.items() if name in PROCESS}
+    values = {name: value for name, value in {**given.environment, **given.flags}.items() if name in PROCESS_OPTIONS}
     checked, wrong = schema.check(Config, values)
     problems += [f"{given.place(name)}: {text}" for name, text in wrong.items() if name in values]
     if problems:

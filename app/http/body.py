@@ -13,12 +13,12 @@ CONTINUE = encode_response_head(100, {})
 """The interim response that tells a waiting peer to send the body."""
 
 
-def too_large(max_size: int, headers: Mapping[str, str] | None = None) -> HTTPError:
+def too_large_error(max_size: int, headers: Mapping[str, str] | None = None) -> HTTPError:
     """Build the error for a request whose body is larger than `max_size` bytes."""
     return HTTPError(413, f"the request is larger than {max_size} bytes", headers)
 
 
-def too_slow(headers: Mapping[str, str] | None = None) -> HTTPError:
+def too_slow_error(headers: Mapping[str, str] | None = None) -> HTTPError:
     """Build the error for a request whose head or body arrives too slowly."""
     return HTTPError(408, "timeout while reading the request", headers)
 
@@ -31,12 +31,12 @@ def read_body(head: Head, reader: RequestReader, sendall: Callable[[bytes], obje
     """
     size = head.content_length
     if size is not None and size > max_size:
-        raise too_large(max_size)
+        raise too_large_error(max_size)
     if head.waits_for_continue:
         sendall(CONTINUE)
     if size is not None:
         return reader.read_body(size)
     body: bytes = ChunkedBody(reader).read(max_size + 1)
     if len(body) > max_size:
-        raise too_large(max_size)
+        raise too_large_error(max_size)
     return body

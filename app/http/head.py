@@ -26,7 +26,7 @@ _LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
 _HOST = re.compile(r"[!$%&'()*+,\-.0-9:;=A-Z\[\]_a-z~]*", re.ASCII)
 _SCHEME_AND_HOST = re.compile(r"https?://[^/?]*", re.ASCII | re.IGNORECASE)
 # Given twice with different values these would mean two different requests.
-_ONCE = frozenset(
+_SINGLE_HEADERS = frozenset(
     ("content-length", "host", "transfer-encoding", "sec-websocket-key", "sec-websocket-version", "x-api-sign")
 )
 
@@ -144,7 +144,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
             raise HTTPError(400, "malformed header line")
         name, value = match[1].lower(), match[2].strip(" \t")
         if name in headers:
-            if name in _ONCE:
+            if name in _SINGLE_HEADERS:
                 raise HTTPError(400, f"duplicate header {name}")
             value = f"{headers[name]}, {value}"
         headers[name] = value

@@ -75,9 +75,9 @@ class RequestReader:
 
     def unread_head(self, head: bytes) -> None:
         """Put a head back, so that it can be read again."""
-        self.unread(head + b"\r\n\r\n")
+        self.put_back(head + b"\r\n\r\n")
 
-    def unread(self, data: bytes) -> None:
+    def put_back(self, data: bytes) -> None:
         """Put data back in front of the unread data."""
         self._buffer = data + self._buffer
 

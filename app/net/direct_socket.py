@@ -1,8 +1,8 @@
 """Reads and writes a gevent socket with fewer system calls than gevent itself.
 
 gevent's `recv` first tries to read, which fails whenever the peer waits for a response, and creates an object for the
-timeout. Its `sendall` asks the kernel for the size of the send buffer. A request and its response take 20 us
-with gevent's methods, and 10 us with these.
+timeout. Its `sendall` asks the kernel for the size of the send buffer. A request and its response take 20 µs
+with gevent's methods, and 10 µs with these.
 """
 
 from __future__ import annotations

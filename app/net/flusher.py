@@ -4,7 +4,7 @@
 the outboxes that are not empty and writes all frames of a connection with one `send`, on the raw non-blocking socket
 and within a callback of the event loop.
 
-The system call is the main cost (sending one frame of 100 bytes takes about 6 us, twenty joined frames about 7). So
+The system call is the main cost (sending one frame of 100 bytes takes about 6 µs, twenty joined frames about 7). So
 under load the flusher rests between two rounds, and frames gather: the longer the last round took, the longer the rest.
 """
 

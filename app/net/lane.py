@@ -82,7 +82,7 @@ class Lane:
         self._timer.start(self._write_slice)
 
     def _write_slice(self) -> None:
-        """Write until the round ends or its slice of time is over. Runs in the event loop; never switches greenlets."""
+        """Write until the round ends or its time slice has passed. Runs in the event loop; never switches greenlets."""
         started = time.monotonic()
         if self._round is None:
             waiting, self.waiting = self.waiting, []

@@ -10,12 +10,12 @@ from termios import FIONREAD, TIOCOUTQ
 from typing import Any
 
 
-def unread(socket: Any) -> int:
+def unread_bytes(socket: Any) -> int:
     """Received bytes that have not been read; 0 if the socket is closed."""
     return _ask(socket, FIONREAD)
 
 
-def unacknowledged(socket: Any) -> int:
+def unacknowledged_bytes(socket: Any) -> int:
     """Written bytes that the peer's machine has not acknowledged; 0 if the socket is closed."""
     return _ask(socket, TIOCOUTQ)
 

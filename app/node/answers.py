@@ -87,7 +87,7 @@ class NodeAnswers:
         rates = self._rates.current() if is_about_channels else None
         names = self._hub.channels() if is_about_channels else self._hub.users()
         count = self._hub.num_subscribers if is_about_channels else self._hub.num_user_connections
-        matching = list(_matching(names, question))
+        matching = list(_matching_names(names, question))
         chosen = iterate_yielding(matching)
         if question.order == "name":
             after = question.after
@@ -154,7 +154,7 @@ class NodeAnswers:
         )
 
 
-def _matching(names: list[str], question: ListQuestion) -> Iterator[str]:
+def _matching_names(names: list[str], question: ListQuestion) -> Iterator[str]:
     text = question.text
     if not text:
         yield from names

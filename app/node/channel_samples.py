@@ -14,6 +14,7 @@ from heapq import nlargest
 
 import gevent
 
+from ..runtime.background import BackgroundLoop
 from ..runtime.yielding import iterate_yielding
 from .hub import Hub
 from .rings import Rings, SamplesWanted
@@ -43,7 +44,7 @@ class _Recorded:
         self.rings = Rings()
 
 
-class ChannelSamples:
+class ChannelSamples(BackgroundLoop):
     """The recorded channels of one node.
 
     `count_presence` returns how many clients are present in a channel on all nodes, or None if that is not known. It
@@ -55,21 +56,11 @@ class ChannelSamples:
     ) -> None:
         self.published: dict[str, int] = {}
         """Publications by channel, only of those that are recorded; the node adds them."""
+        super().__init__()
         self._hub = hub
         self._count_presence = count_presence
         self._clock = clock
         self._recorded: OrderedDict[str, _Recorded] = OrderedDict()
-        self._greenlet: gevent.Greenlet[[], None] | None = None
-
-    def start(self) -> None:
-        """Start the greenlet that finds channels to record, and looks up presence."""
-        self._greenlet = gevent.spawn(self._run)
-
-    def stop(self) -> None:
-        """Stop the greenlet. A second call does nothing."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
-            self._greenlet = None
 
     def _run(self) -> None:
         while True:
@@ -80,7 +71,7 @@ class ChannelSamples:
     # -- which channels
 
     def record(self, channels: Iterable[str]) -> None:
-        """Record channels from now on, instead of those that were named the longest time ago."""
+        """Start to record channels. They replace those that were passed the longest time ago."""
         for channel in channels:
             if channel not in self._recorded:
                 self._recorded[channel] = _Recorded(self._clock())

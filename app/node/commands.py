@@ -30,6 +30,9 @@ from .engine_failures import EngineFailures
 from .metrics import Counters
 from .user_commands import AddSubscription, AnyUserCommand, EndSubscriptions
 
+PUBLISH_BATCH_SIZE = 256
+"""Maximum number of publications of one request that are passed to the engine together."""
+
 ApplyToUsers: TypeAlias = Callable[[Unsubscribe | DisconnectUser | AnyUserCommand], None]
 """Applies a command to the connections of a user on all nodes. Raises Refused."""
 

@@ -49,7 +49,7 @@ class MissedChannels:
     def _recover_subscribers(self) -> None:
         while self._channels:
             channels, self._channels = self._channels, set()
-            connections = [open_ for open_ in self._hub.open if self._lacking(open_, channels)]
+            connections = [open_ for open_ in self._hub.open if self._affected_channels(open_, channels)]
             if connections:
                 log.warning(
                     "messages may be missing in %d channels: ending subscriptions of %d clients, which then recover",
@@ -60,8 +60,8 @@ class MissedChannels:
         self._greenlet = None
 
     def _recover(self, channels: set[str], connection: OpenConnection) -> None:
-        for channel in self._lacking(connection, channels):
+        for channel in self._affected_channels(connection, channels):
             connection.recover_again(channel)
 
-    def _lacking(self, connection: OpenConnection, channels: set[str]) -> list[str]:
+    def _affected_channels(self, connection: OpenConnection, channels: set[str]) -> list[str]:
         return [name for name in connection.channels if name in channels and self._hub.is_muted(name, connection)]

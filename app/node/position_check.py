@@ -12,6 +12,7 @@ import gevent
 
 from ..model.errors import Refused
 from ..model.events import StreamPosition
+from ..runtime.background import BackgroundLoop
 from ..runtime.yielding import yield_if_due
 from .positions import LivePositions
 
@@ -19,7 +20,7 @@ POSITION_CHECK_INTERVAL = 40.0
 """Seconds between two checks. Clients with positions are notified of a loss within twice this time."""
 
 
-class PositionCheck:
+class PositionCheck(BackgroundLoop):
     """Checks the followed channels. `top` looks up the top of a stream; `note` is called for a channel with a gap."""
 
     def __init__(
@@ -29,22 +30,12 @@ class PositionCheck:
         note: Callable[[str], None],
         interval: float = POSITION_CHECK_INTERVAL,
     ) -> None:
+        super().__init__()
         self._positions = positions
         self._top = top
         self._note = note
         self._interval = interval
         self._before: Mapping[str, StreamPosition | None] = {}
-        self._greenlet: gevent.Greenlet[[], None] | None = None
-
-    def start(self) -> None:
-        """Start the greenlet that checks channels."""
-        self._greenlet = gevent.spawn(self._run)
-
-    def stop(self) -> None:
-        """Stop checking. A second call does nothing."""
-        greenlet, self._greenlet = self._greenlet, None
-        if greenlet is not None:
-            greenlet.kill()
 
     def _run(self) -> None:
         while True:

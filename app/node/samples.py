@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import gevent
 
+from ..runtime.background import BackgroundLoop
 from ..runtime.yielding import iterate_yielding
 from .breakdowns import OTHER_KINDS
 from .channel_samples import ChannelSamples
@@ -50,7 +51,7 @@ class Gauges(NamedTuple):
     """The seconds that the engine last took."""
 
 
-class NodeHistory:
+class NodeHistory(BackgroundLoop):
     """Takes samples of one node. `gauges` returns the current ones; `clock` is in seconds since 1970."""
 
     def __init__(
@@ -61,6 +62,7 @@ class NodeHistory:
         channels: ChannelSamples,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self._hub = hub
         self._metrics = metrics
         self._gauges = gauges
@@ -68,19 +70,16 @@ class NodeHistory:
         self._clock = clock
         self._rings = Rings(("http_api", "client_api"))
         self._reasons: set[str] = set()
-        self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
         """Start the greenlets that take samples."""
-        self._greenlet = gevent.spawn(self._run)
+        super().start()
         self._channels.start()
 
     def stop(self) -> None:
         """Stop the greenlets. A second call does nothing."""
         self._channels.stop()
-        if self._greenlet is not None:
-            self._greenlet.kill()
-            self._greenlet = None
+        super().stop()
 
     def _run(self) -> None:
         while True:

@@ -17,7 +17,7 @@ MAX_WATCH_TIME = 600.0
 class WatchedNamespaces:
     """The namespaces that are watched on this node. `later` calls a function once after some seconds.
 
-    `on_change` is called when a namespace is added or its time is over.
+    `on_change` is called when a namespace is added or its time limit is reached.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class WatchedNamespaces:
         if end > self._clock() + 0.5:
             return  # it has been prolonged, which has set another timer
         del self._ends[namespace]
-        log.info("watching messages of %s ended: its time is over", _channels_of(namespace))
+        log.info("watching messages of %s ended: time limit reached", _channels_of(namespace))
         self._on_change()
 
 

@@ -218,7 +218,7 @@ def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
     name = f"Redis {shard.name}"
     with client_of(shard, settings.timeouts) as client:
         try:
-            lacking = _lacking(client, shard, settings.prefix)
+            lacking = _missing_permissions(client, shard, settings.prefix)
             if lacking:
                 text = f"{name}: the Redis user lacks permissions: {', '.join(lacking)}"
                 return [Finding(PROBLEM, text, "give it the ACL rules in docs/redis.md")]
@@ -233,7 +233,7 @@ def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
             return [Finding(PROBLEM, f"{name}: {reason(error)}", "start it, or check redis_host and redis_port")]
 
 
-def _lacking(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
+def _missing_permissions(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
     """Return the commands and channels that the engine needs but the Redis user may not use; tries each of them."""
     sentinel = [("ROLE",)] if shard.sentinels is not None else []
     lacking = [

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import gevent
+from gevent.monkey import MonkeyPatchWarning
 from gunicorn.workers.ggevent import GeventPyWSGIWorker
 
 from .. import logs
@@ -18,13 +20,17 @@ from ..server.http_connection import HTTPConnection
 from ..server.http_server import HTTPServer
 from ..service import Service
 from ..views.mounted import service_of
-from ..views.several_workers import ONE_SERVER
+from ..views.several_workers import REDIS_REQUIRED
 from ..views.stock_worker import STOP_TIME
 
 QUICK_SHUTDOWN_TIMEOUT = 1.0
 """Seconds in which the connections of clients are closed if the worker must exit quickly."""
 MIN_WORKER_CONNECTIONS = 65536
 """Number of connections per worker that is high enough, because the CPU is the limit then."""
+UNPATCHED_TYPE_HINT = r"Monkey-patching ssl .*\(NOT patched\): \['jwt\.jwks_client \([^']*\)'\]"
+"""The warning of gevent about a module that was imported before it patches the process, and uses SSLContext only as a
+type hint. A longer list of modules does not match, such as that of an application loaded with `--preload`.
+"""
 APP_FAILED_TO_LOAD = 4
 """Exit status that makes gunicorn stop instead of starting the worker again."""
 
@@ -48,6 +54,12 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
     _leave_by = 0.0
     """Monotonic time until which this worker may wait for hooks; 0 before TERM."""
 
+    def patch(self) -> None:
+        """Let gevent patch the process, without its warning about a type hint."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", UNPATCHED_TYPE_HINT, MonkeyPatchWarning)
+            super().patch()
+
     def load_wsgi(self) -> None:
         """Load the application; an invalid configuration stops gunicorn, with one log line for each problem."""
         try:
@@ -62,7 +74,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
         service = service_of(self.wsgi)
         if service is not None:
             if service.is_single and self.cfg.workers > 1:
-                self.log.error("%d workers: %s", self.cfg.workers, ONE_SERVER)
+                self.log.error("%d workers: %s", self.cfg.workers, REDIS_REQUIRED)
                 sys.exit(APP_FAILED_TO_LOAD)
             limits.raise_open_files()
             if self.age == 1:  # of those that gunicorn starts later the same would hold

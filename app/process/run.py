@@ -171,7 +171,7 @@ class Server:
         logs.set_level(loaded.config)
         if context is not None:
             for http in self._servers:
-                http.renew(context)
+                http.use_tls_context(context)
         log.info("configuration reloaded")
 
     def _shut_down(self) -> None:

@@ -20,7 +20,7 @@ from ..config.site_options import ApplicationError, is_debugger_requested, worke
 from .file_watch import FILE_CHECK_INTERVAL, FileWatch, python_folders
 from .master import Master, worker_command
 from .reloader import FILE_CHANGED_STATUS, Reloader
-from .site_settings import ask, is_settings_process
+from .site_settings import is_settings_process, request_settings
 from .standard_error import report
 from .startup_checks import run_checked
 from .supervised import is_worker
@@ -68,7 +68,7 @@ def loaded_of_site(given: GivenOptions, arguments: Sequence[str]) -> LoadedConfi
         raise ConfigError(given.problems)
     serving = list(arguments)
     serving.remove(given.words[0])
-    settings = ask(worker_command(serving))
+    settings = request_settings(worker_command(serving))
     if isinstance(settings, int):
         raise ConfigError([])
     return settings.loaded
@@ -77,17 +77,17 @@ def loaded_of_site(given: GivenOptions, arguments: Sequence[str]) -> LoadedConfi
 def _run_master(master: type[Master], arguments: Sequence[str]) -> int:
     command = worker_command(arguments)
     try:
-        while (settings := ask(command)) == FILE_CHANGED_STATUS:
+        while (settings := request_settings(command)) == FILE_CHANGED_STATUS:
             pass
     except KeyboardInterrupt:  # the process that was asked waits for a change; it is interrupted, too
         return INTERRUPTED_STATUS
     if isinstance(settings, int):
         return settings
     loaded, endpoints = settings.loaded, settings.endpoints
-    return run_checked(loaded, lambda: master(loaded, keep, command, endpoints).run())
+    return run_checked(loaded, lambda: master(loaded, keep_configuration, command, endpoints).run())
 
 
-def keep(current: Config) -> LoadedConfig:
+def keep_configuration(current: Config) -> LoadedConfig:
     """Return the configuration after SIGHUP: the current one with a warning, because an application sets it."""
     return LoadedConfig(current, [OPTIONS_KEPT])
 
@@ -102,7 +102,7 @@ def _run(given: GivenOptions, path: str) -> int:
     # This is imported only now, because the server must import the patched modules.
     from .site_worker import run
 
-    return run(given, path, keep)
+    return run(given, path, keep_configuration)
 
 
 def _wait_for_change(watch: FileWatch) -> int:

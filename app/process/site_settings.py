@@ -17,7 +17,9 @@ from ..config.config import Config
 from ..config.loading import LoadedConfig
 
 SETTINGS_VARIABLE = "GENTRIFUGO_ASKED"
-"""Environment variable of the process started by `ask`: its parent's process ID, and the descriptor for the answer."""
+"""Environment variable of the process that `request_settings` starts: the process ID of its parent, and the descriptor
+for the answer.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class SiteSettings:
 _settings = msgspec.json.Decoder(SiteSettings)
 
 
-def ask(command: Sequence[str]) -> SiteSettings | int:
+def request_settings(command: Sequence[str]) -> SiteSettings | int:
     """Run `command` to get the settings of its application. Returns the exit status of the command if it fails."""
     read, write = os.pipe()
     environ = {**os.environ, SETTINGS_VARIABLE: f"{os.getpid()}:{write}"}
@@ -51,12 +53,12 @@ def ask(command: Sequence[str]) -> SiteSettings | int:
 
 
 def is_settings_process(environ: Mapping[str, str]) -> bool:
-    """Return whether this process was started by `ask` to report settings. False in its child processes."""
+    """Return whether `request_settings` has started this process to report settings. False in its child processes."""
     return environ.get(SETTINGS_VARIABLE, "").partition(":")[0] == str(os.getppid())
 
 
 def answer(settings: SiteSettings, environ: Mapping[str, str]) -> None:
-    """Send the settings to the parent process that called `ask`."""
+    """Send the settings to the parent process that called `request_settings`."""
     descriptor = int(environ[SETTINGS_VARIABLE].partition(":")[2])
     with open(descriptor, "wb") as pipe:
         pipe.write(msgspec.json.encode(settings))

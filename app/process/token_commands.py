@@ -11,7 +11,7 @@ from typing import Any
 from ..config.config import Config
 from ..config.options import ConfigError
 from ..protocol.v2.claims import ConnectionToken, SubscriptionToken
-from ..protocol.v2.key_set import KeysUnavailable
+from ..protocol.v2.token_keys import KeysUnavailable
 from ..protocol.v2.token_making import connection_token, subscription_token
 from ..protocol.v2.tokens import ExpiredToken, InvalidToken, TokenVerifier
 

@@ -27,7 +27,7 @@ class CPUMeter:
         self._share = 0.0
 
     def share(self) -> float:
-        """Return the share from 0 (idle) to 1 (always working) in the last complete window. Takes less than 1 us.
+        """Return the share from 0 (idle) to 1 (always working) in the last complete window. Takes less than 1 µs.
 
         Returns the share of the current window if it is lower. Otherwise, after a thousand clients have connected at
         the same time, the messages of the next quarter of a second would be delayed (p99 27 ms instead of 15 in every
@@ -52,7 +52,7 @@ SPARE_LIMIT = 0.65
 def demanded_cpu_time() -> float:
     """Return the seconds in which this process has used a CPU, or this thread has waited for one.
 
-    Waiting counts only on Linux. Takes 10 us.
+    Waiting counts only on Linux. Takes 10 µs.
     """
     try:
         with open("/proc/thread-self/schedstat", "rb") as file:

@@ -34,7 +34,7 @@ class RunningClock:
         self._timer: Any = None
 
     def __call__(self) -> float:
-        """Return the current time. Only differences of two times have a meaning. Takes less than 1 us."""
+        """Return the current time. Only differences of two times have a meaning. Takes less than 1 µs."""
         hub = gevent.get_hub()
         if hub is not self._hub:
             self._tick_in(hub)

@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 import gevent
 from gevent.event import Event
 
+from .background import BackgroundLoop
 from .running_clock import running_time
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,8 @@ class _LateTimer(Timer):
         self.due = due
 
 
-class Timers:
-    """Calls callbacks after a delay. Callbacks must not block.
+class Timers(BackgroundLoop):
+    """Calls callbacks after a delay, while it is started. Callbacks must not block. Timers may be added before.
 
     `resolution` is in seconds: timers that are due within the same interval are called together.
     `clock` returns the time in seconds. The default counts only the time in which the process runs, so that data that
@@ -56,22 +57,12 @@ class Timers:
     """
 
     def __init__(self, resolution: float = 0.1, clock: Callable[[], float] = running_time) -> None:
+        super().__init__()
         self._resolution = resolution
         self._clock = clock
         self._ticks: list[int] = []
         self._buckets: dict[int, list[Timer]] = {}
         self._earlier = Event()
-        self._greenlet: gevent.Greenlet[[], None] | None = None
-
-    def start(self) -> None:
-        """Start calling callbacks. Timers may have been added before."""
-        self._greenlet = gevent.spawn(self._run)
-
-    def stop(self) -> None:
-        """Stop calling callbacks. A second call does nothing."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
-            self._greenlet = None
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Call `callback` once, `delay` seconds from now or up to `resolution` later; never if that is infinite."""

@@ -18,7 +18,7 @@ class WaitLimit:
     """Raises WaitTooLong in a greenlet that waits too long. Two waits cannot overlap.
 
     The timer of the event loop is not stopped when a wait ends, but started again if it expires too early for a later
-    wait. So a wait takes 0.3 us instead of 1.5.
+    wait. So a wait takes 0.3 µs instead of 1.5.
     """
 
     __slots__ = ("_due", "_ends", "_greenlet", "_hub", "_timer")

@@ -35,7 +35,7 @@ _slice = _CurrentSlice()
 def yield_if_due() -> None:
     """Let other greenlets run if this one has worked for TIME_SLICE without waiting. Call it between pieces of work.
 
-    Takes 0.3 us when it is not due. A greenlet that has waited continues in a later iteration of the event loop, and
+    Takes 0.3 µs when it is not due. A greenlet that has waited continues in a later iteration of the event loop, and
     its time slice begins again.
     """
     loop = gevent.get_hub().loop
@@ -50,7 +50,7 @@ def yield_if_due() -> None:
 def iterate_yielding(items: Iterable[Item]) -> Iterator[Item]:
     """Iterate over `items`, and let other greenlets run between two of them whenever TIME_SLICE has passed.
 
-    Takes 0.1 us for each item: for loops in which most items need little work.
+    Takes 0.1 µs for each item: for loops in which most items need little work.
     """
     due = time.monotonic() + TIME_SLICE
     for item in items:

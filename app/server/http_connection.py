@@ -1,7 +1,7 @@
 """One HTTP connection: reads every request strictly, and serves it directly or through gevent's pywsgi.
 
 API requests with JSON, WebSocket handshakes and SockJS are the hot paths, and are served without a WSGI environ: a
-single publish takes about 20 us of CPU instead of 430 us through Flask. All other requests are put back unchanged, for
+single publish takes about 20 µs of CPU instead of 430 µs through Flask. All other requests are put back unchanged, for
 pywsgi and the WSGI application.
 """
 
@@ -26,7 +26,7 @@ from ..api.methods import NAMES as API_METHODS
 from ..config.config import Config
 from ..config.endpoints import API, API_PATH, API_PATH_WITHOUT_SLASH, CLIENT, WEBSOCKET_PATH
 from ..exchange.direct_exchange import DirectExchange, decoded_path
-from ..http.body import read_body, too_slow
+from ..http.body import read_body, too_slow_error
 from ..http.chunked import BadBody, ChunkedBody
 from ..http.head import Head, HTTPError, origin_form
 from ..http.outer_address import PEER
@@ -89,7 +89,7 @@ class HTTPConnection(WSGIHandler):
         self._idle_timeout = timeout
         """Seconds until the first byte of the next request."""
         if received:
-            self.rfile.unread(received)
+            self.rfile.put_back(received)
         if isinstance(address, tuple):  # not a Unix socket
             # pywsgi writes head and body separately; with Nagle's algorithm the body waits 40 ms for an ACK.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -167,7 +167,7 @@ class HTTPConnection(WSGIHandler):
         except HTTPError as error:
             self._refuse(error, raw)
         except TimeoutError:
-            self._refuse(too_slow(), raw)
+            self._refuse(too_slow_error(), raw)
         except BadBody as error:
             self._refuse(HTTPError(400, str(error)), raw)
         else:

@@ -49,7 +49,7 @@ class HTTPServer(WSGIServer):
         if is_shared:
             self.max_accept = 1  # the other processes are woken up too and accept the other connections
 
-    def renew(self, context: SSLContext) -> None:
+    def use_tls_context(self, context: SSLContext) -> None:
         """Use the TLS context `context` for new connections."""
         self._context = context
 

@@ -23,7 +23,7 @@ from .binding import bind, has_credentials
 from .options import SockJSOptions
 from .peer import Connect
 from .receivers import Poll, StreamingRequest, WaitingRequest
-from .responses import NOT_CACHED, NOT_SNIFFED, PLAIN, cookie, cors, method_not_allowed, plain_text, preflight
+from .responses import NO_SNIFFING, NOT_CACHED, PLAIN, cookie, cors, method_not_allowed, plain_text, preflight
 from .session import Session
 from .session_directory import SessionDirectory
 from .sessions import Sessions
@@ -191,7 +191,7 @@ class SockJS:
         return cookie(exchange.headers) if self._options().cookie else {}
 
     def _headers(self, exchange: Exchange) -> dict[str, str]:
-        return {**NOT_CACHED, **NOT_SNIFFED, **cors(exchange.headers), **self._cookie(exchange)}
+        return {**NOT_CACHED, **NO_SNIFFING, **cors(exchange.headers), **self._cookie(exchange)}
 
     def _read_body(self, exchange: Exchange) -> bytes:
         set_up = self._options()
@@ -352,7 +352,7 @@ def _check_navigation(headers: Mapping[str, str], route: Route) -> None:
 
 
 def _no_session() -> HTTPError:
-    return HTTPError(404, "session not found", {**NOT_CACHED, **NOT_SNIFFED})
+    return HTTPError(404, "session not found", {**NOT_CACHED, **NO_SNIFFING})
 
 
 def _opening(exchange: Exchange, set_up: SockJSOptions) -> Opening:

@@ -60,7 +60,7 @@ class WaitingRequest(ABC):
 
     def has_unacknowledged_data(self) -> bool:
         """Return whether the client's machine has not yet acknowledged all data."""
-        return self._exchange.unacknowledged() > 0
+        return self._exchange.unacknowledged_bytes() > 0
 
     def abandon(self) -> None:
         """End the request and its connection."""

@@ -16,7 +16,7 @@ JSON_UTF8 = "application/json; charset=UTF-8"
 JAVASCRIPT = "application/javascript; charset=UTF-8"
 
 NOT_CACHED = {"Cache-Control": "no-store, no-cache, no-transform, must-revalidate, max-age=0"}
-NOT_SNIFFED = {"X-Content-Type-Options": "nosniff"}
+NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 """Header that keeps browsers from interpreting a body as a page, because it may contain data of a client."""
 
 BALANCER_COOKIE = "JSESSIONID"
@@ -25,7 +25,7 @@ BALANCER_COOKIE = "JSESSIONID"
 
 def plain_text(status: int, reason: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
     """Return a plain text response, with additional `headers`."""
-    return HTTPResponse(status, {"Content-Type": PLAIN, **NOT_SNIFFED, **(headers or {})}, reason.encode())
+    return HTTPResponse(status, {"Content-Type": PLAIN, **NO_SNIFFING, **(headers or {})}, reason.encode())
 
 
 def method_not_allowed(allowed: str) -> HTTPResponse:

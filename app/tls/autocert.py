@@ -63,8 +63,8 @@ class Autocert:
         self._tokens: dict[str, str] = {}
         """Responses to HTTP-01 challenges at `/.well-known/acme-challenge/TOKEN`, by token."""
         self._greenlets: list[gevent.Greenlet[..., None]] = []
-        self._told = sys.unraisablehook
-        self._turn = BoundedSemaphore()  # one order after the other, all of one account
+        self._previous_hook = sys.unraisablehook
+        self._order_lock = BoundedSemaphore()  # one order after the other, all of one account
         self.context = bare_context()
         """The TLS context for handshakes of clients; it selects the certificate by the requested server name."""
         self.context.sni_callback = self._choose
@@ -83,13 +83,13 @@ class Autocert:
         sys.unraisablehook = self._log_unraisable
         for name in self._names:
             self._load(name)
-            self._greenlets.append(gevent.spawn(self._keep, name))
+            self._greenlets.append(gevent.spawn(self._keep_valid, name))
 
     def stop(self) -> None:
         """Stop obtaining and renewing certificates, and close the HTTP server for challenges."""
         if self._http is not None:
             self._http.stop(timeout=0.5)
-        sys.unraisablehook = self._told
+        sys.unraisablehook = self._previous_hook
         gevent.killall(self._greenlets)
         self._greenlets = []
 
@@ -114,11 +114,11 @@ class Autocert:
         if isinstance(failure.exc_value, UnicodeDecodeError) and isinstance(failure.object, bytes):
             log.debug("TLS handshake with an invalid server name: %r", failure.object)
         else:
-            self._told(failure)
+            self._previous_hook(failure)
 
     # -- getting and renewing
 
-    def _keep(self, name: str) -> None:
+    def _keep_valid(self, name: str) -> None:
         backoff = Backoff(MIN_RETRY_DELAY, MAX_RETRY_DELAY)
         while True:
             due = self._renew_at.get(name)
@@ -141,7 +141,7 @@ class Autocert:
             log.error("cannot get a certificate for %s: internal error; retrying in %g s", name, pause, exc_info=error)
 
     def _obtain(self, name: str) -> None:
-        with self._turn:
+        with self._order_lock:
             log.info("requesting a certificate for %s", name)
             try:
                 chain, key = self._account.order(name, self._kind, self._force_rsa, self._show)

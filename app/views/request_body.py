@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from flask import request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from ..http.body import too_large, too_slow
+from ..http.body import too_large_error, too_slow_error
 from ..http.response import CLOSE_CONNECTION
 from ..http.wsgi_body import TimedBody
 
@@ -27,8 +27,8 @@ def limited_body(max_size: int, seconds: float) -> Iterator[None]:
     try:
         yield
     except RequestEntityTooLarge:
-        raise too_large(max_size) from None
+        raise too_large_error(max_size) from None
     except ClientDisconnected as error:  # Werkzeug raises this for all errors while reading
         if isinstance(error.__context__, TimeoutError):
-            raise too_slow(CLOSE_CONNECTION) from None
+            raise too_slow_error(CLOSE_CONNECTION) from None
         raise

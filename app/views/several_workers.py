@@ -14,7 +14,7 @@ from .mounted import mounted_server
 
 log = logging.getLogger(__name__)
 
-ONE_SERVER = (
+REDIS_REQUIRED = (
     "several workers require the Redis engine, because the memory engine does not connect processes: "
     'set app.config["GENTRIFUGO_ENGINE"] = "redis" in a Flask application, or "engine": "redis" in a configuration '
     "file, or CENTRIFUGO_ENGINE=redis in the environment of gentrifugo:create_app(); or start one worker"
@@ -30,9 +30,9 @@ def refusal(application: Flask) -> str:
     if mounted.workers <= 1 and not (has_request_context() and request.environ.get("wsgi.multiprocess")):
         return ""
     _log_once()
-    return ONE_SERVER
+    return REDIS_REQUIRED
 
 
 @functools.cache
 def _log_once() -> None:
-    log.error("%s; refusing all requests and calls", ONE_SERVER)
+    log.error("%s; refusing all requests and calls", REDIS_REQUIRED)

@@ -78,10 +78,10 @@ def answer_handshakes_late(service: Service) -> None:
     workers = sys.modules.get(GEVENT_WORKERS)
     if workers is not None and "geventwebsocket.handler" in sys.modules:
         _services.add(service)
-        workers.PyWSGIServer.pre_start_hook = staticmethod(_waits)
+        workers.PyWSGIServer.pre_start_hook = staticmethod(_calls_application_first)
 
 
-def _waits(handler: Any) -> bool:
+def _calls_application_first(handler: Any) -> bool:
     """Return whether a request is passed to the application before gevent-websocket answers the handshake."""
     path = handler.environ["PATH_INFO"]
     if not any(_is_for(service, path) for service in list(_services)):

@@ -91,7 +91,7 @@ def agree(compression: Compression | None, offers: str) -> Deflate | None:
     return None
 
 
-def inflating() -> Extension:
+def inflate_extension() -> Extension:
     """Return an extension for the parser of one peer's frames that inflates compressed messages up to the limit."""
     return PerMessageDeflate(True, True, MAX_WINDOW_BITS, MAX_WINDOW_BITS)
 

@@ -18,11 +18,11 @@ from ..net.flusher import Flusher
 from ..net.linger import linger
 from ..net.outbox import Outbox
 from ..net.read_allowance import ReadAllowance
-from ..net.socket_queues import unread
+from ..net.socket_queues import unread_bytes
 from ..runtime.running_clock import TimeLimit, running_time
 from ..runtime.timers import Timer, Timers
 from ..runtime.yielding import yield_if_due
-from .compression import Deflate, inflating
+from .compression import Deflate, inflate_extension
 from .frames import (
     MESSAGE_TOO_BIG,
     PING_FRAME,
@@ -149,7 +149,7 @@ class WebSocket:
         self._socket = socket
         self._recv = recv
         self._timers = timers
-        self._reader = FrameReader(max_size, (inflating(),) if deflate else ())
+        self._reader = FrameReader(max_size, (inflate_extension(),) if deflate else ())
         self._unparsed = b""  # received data that waits until the messages before it have been handled
         self._too_big = too_big
         self._allowance: ReadAllowance | None = None  # for the message that has begun to arrive
@@ -238,7 +238,7 @@ class WebSocket:
         if seconds > 0:
             with suppress(_MessageTimeout), TimeLimit(seconds, _MessageTimeout()):
                 return self._recv(RECV_SIZE)
-        if not unread(self._socket):
+        if not unread_bytes(self._socket):
             raise _MessageTimeout
         with TimeLimit(ARRIVED_DATA_TIMEOUT, _MessageTimeout()):  # the process was too busy to notice the data in time
             return self._recv(RECV_SIZE)
@@ -327,7 +327,7 @@ class WebSocket:
     def _check_pong(self, pongs_before: int) -> None:
         if self._reader.pongs != pongs_before:
             self._ping_timer = self._timers.after(self._ping_interval * 8 / 9, self._ping)
-        elif self._unparsed or unread(self._socket):
+        elif self._unparsed or unread_bytes(self._socket):
             # The reading greenlet is busy, for example with a hook. Unread data shows that the peer is alive, and may
             # contain the pong.
             self._ping_timer = self._timers.after(self._ping_interval / 9, lambda: self._check_pong(pongs_before))

@@ -1,7 +1,7 @@
 """Encodes and parses WebSocket frames, without I/O.
 
 Most received frames are small masked text frames, which are parsed here. The parser of the `websockets` library parses
-all others (13 us for a frame of 65 KB, while wsproto takes 88 us). Frames to send are encoded here, because one frame
+all others (13 µs for a frame of 65 KB, while wsproto takes 88 µs). Frames to send are encoded here, because one frame
 is used for all receivers.
 """
 
@@ -118,7 +118,7 @@ class FrameReader:
         """Number of pongs received."""
         self._ends: _FrameEnds
         self._parser: Protocol | None = None
-        """Created for the first frame that is not plain: it takes 10 us and 3 KB, and most clients never need it."""
+        """Created for the first frame that is not plain: it takes 10 µs and 3 KB, and most clients never need it."""
         self._max_size = max_size
         self._extensions = extensions
         self._opcode = TEXT
@@ -160,7 +160,7 @@ class FrameReader:
         """Return the messages in plain frames at the beginning of `data`, and the data after them.
 
         A plain frame is a complete masked frame with a complete message whose length has at most two bytes, or a pong.
-        Nearly all frames are plain. Parsing one takes 1 us here, and 5 us in the parser.
+        Nearly all frames are plain. Parsing one takes 1 µs here, and 5 µs in the parser.
         """
         messages = []
         position = 0

@@ -13,7 +13,7 @@ from ..http.response import encode_response_head
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 WEBSOCKET_VERSION = "13"
 
-# The common part of all responses, without the empty line at the end. It saves 1.5 us for each connection.
+# The common part of all responses, without the empty line at the end. It saves 1.5 µs for each connection.
 _SWITCHING = encode_response_head(101, {"Upgrade": "websocket", "Connection": "Upgrade"}).removesuffix(b"\r\n")
 
 
@@ -60,5 +60,5 @@ def _checked_key(key: str) -> str:
     except (binascii.Error, UnicodeEncodeError):
         size = 0
     if size != 16:
-        raise HTTPError(400, "Sec-WebSocket-Key is not 16 bytes in base64")
+        raise HTTPError(400, "Sec-WebSocket-Key is not 16 bytes in Base64")
     return key

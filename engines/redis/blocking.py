@@ -216,8 +216,8 @@ def _client(shard: ShardSettings, timeouts: Timeouts, **more: Any) -> Any:
         }
     if shard.sentinels is not None:
         addresses = [(address.host, address.port) for address in shard.sentinels.addresses]
-        patience = {"socket_timeout": timeouts.connect, "socket_connect_timeout": timeouts.connect}
-        sentinel: Any = Sentinel(addresses, **patience)  # type: ignore[no-untyped-call]
+        limits = {"socket_timeout": timeouts.connect, "socket_connect_timeout": timeouts.connect}
+        sentinel: Any = Sentinel(addresses, **limits)  # type: ignore[no-untyped-call]
         return sentinel.master_for(shard.sentinels.master, **options)
     return redis.Redis(shard.address.host, shard.address.port, **options)
 

@@ -16,6 +16,7 @@ import gevent
 from gevent.event import Event as Signal
 
 from ...app.model.events import Event, Publication
+from ...app.runtime.background import BackgroundLoop
 from ...app.runtime.backoff import Backoff
 from ...app.runtime.running_clock import wait_for
 from ...app.runtime.yielding import yield_if_due
@@ -83,10 +84,11 @@ class _Gap:
         self.held = []
 
 
-class CatchUp:
+class CatchUp(BackgroundLoop):
     """Detects and closes the gaps in the channels of one shard."""
 
     def __init__(self, name: str, source: Source) -> None:
+        super().__init__()
         self._name = name
         self._source = source
         # The newest publication that was delivered, or that the history had if nothing was delivered yet.
@@ -95,17 +97,6 @@ class CatchUp:
         self._gaps: dict[str, _Gap] = {}
         self._returned: list[tuple[_Gap, int]] = []
         self._arrived = Signal()
-        self._greenlet: gevent.Greenlet[[], None] | None = None
-
-    def start(self) -> None:
-        """Start the greenlet that closes gaps."""
-        self._greenlet = gevent.spawn(self._run)
-
-    def stop(self) -> None:
-        """Stop delivering. A second call does nothing."""
-        greenlet, self._greenlet = self._greenlet, None
-        if greenlet is not None:
-            greenlet.kill()
 
     def handle(self, channel: str, received: Received) -> None:
         """Deliver a received event, now or when the gap before it is closed."""
@@ -115,7 +106,7 @@ class CatchUp:
             self._deliver(channel, received)
 
     def _deliver(self, channel: str, received: Received) -> None:
-        if received.kept:
+        if received.is_stored:
             assert isinstance(received.event, Publication)
             self._newest[channel] = received.event.uid
             if self._noted:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 CODEC_VERSION = 1
 LOGGED_REASONS = 100
 """Maximum number of different reasons for skipping a message that are logged."""
-LIVE, KEPT, JOIN, LEAVE = range(4)
+LIVE, STORED, JOIN, LEAVE = range(4)
 """The kinds of events: a publication that is not in the history, one that is, a join, a leave."""
 
 CHANNEL_LIST = "the list of channels"
@@ -61,7 +61,7 @@ class Received(NamedTuple):
     """An event, and whether it is in the history of its channel."""
 
     event: Event
-    kept: bool
+    is_stored: bool
 
 
 class Unreadable(ValueError):
@@ -86,10 +86,10 @@ def encode_publication(publication: Publication) -> bytes:
     return _encode((CODEC_VERSION, LIVE, uid, data, client, info, tags))
 
 
-def encode_unplaced(publication: Publication, kept: bool) -> bytes:
-    """Encode a publication without its last two fields, which a script adds. Set `kept` if it is for the history."""
+def encode_unplaced(publication: Publication, is_stored: bool) -> bytes:
+    """Encode a publication without its last two fields, which a script adds. With `is_stored` it is for the history."""
     uid, _, data, client, info, tags, _, _ = publication
-    kind = KEPT if kept else LIVE
+    kind = STORED if is_stored else LIVE
     encoded = _encode((CODEC_VERSION, kind, uid, data, client, info, tags, 0, ""))
     return encoded[: -len(NO_POSITION)]
 
@@ -111,7 +111,7 @@ def decode_event(channel: str, data: bytes) -> Received:
     if version != CODEC_VERSION:
         raise _unreadable(data)
     info = None if envelope.info is None else _client_info(envelope.info)
-    if kind == KEPT or kind == LIVE:
+    if kind == STORED or kind == LIVE:
         publication = Publication(
             envelope.uid,
             channel,
@@ -122,7 +122,7 @@ def decode_event(channel: str, data: bytes) -> Received:
             envelope.offset,
             envelope.epoch,
         )
-        return Received(publication, kind == KEPT)
+        return Received(publication, kind == STORED)
     if info is None or kind not in (JOIN, LEAVE):
         raise Unreadable(f"unknown kind of event: {kind}")
     return Received((Join if kind == JOIN else Leave)(channel, info), False)

@@ -1,7 +1,7 @@
 """One connection to a Redis server: a gevent socket on which commands are written and replies are read with hiredis.
 
-For one message of a subscription redis-py takes 6.7 us, and hiredis on the plain socket 0.4 us. For one command a
-client of redis-py takes 109 us, and a hundred commands that are written together take 0.9 us each. So nodes do not use
+For one message of a subscription redis-py takes 6.7 µs, and hiredis on the plain socket 0.4 µs. For one command a
+client of redis-py takes 109 µs, and a hundred commands that are written together take 0.9 µs each. So nodes do not use
 redis-py; programs that are not nodes use it (engines/redis/blocking.py).
 """
 

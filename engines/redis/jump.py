@@ -14,7 +14,7 @@ _BITS_64 = (1 << 64) - 1
 
 @lru_cache(CACHED_CHANNELS)
 def bucket(channel: str, buckets: int) -> int:
-    """Return the number of the bucket for `channel`, from 0 to `buckets` - 1; takes 2 us if it is not cached."""
+    """Return the number of the bucket for `channel`, from 0 to `buckets` - 1; takes 2 µs if it is not cached."""
     return jump(int.from_bytes(blake2b(channel.encode(), digest_size=8).digest(), "big"), buckets)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import gevent
 from gevent.event import Event
 
+from ...app.runtime.background import BackgroundLoop
 from ...app.runtime.backoff import Backoff
 from ...app.runtime.log_throttle import ThrottledLog
 from ...app.runtime.running_clock import wait_for
@@ -50,13 +51,14 @@ class ServerReturn:
             event.set()
 
 
-class Link(ABC):
+class Link(BackgroundLoop):
     """One connection for one purpose, served by a greenlet. It can be started and stopped once.
 
     All links to the same server share `server_return`.
     """
 
     def __init__(self, name: str, dial: Dial, server_return: ServerReturn) -> None:
+        super().__init__()
         self.unavailable_reason = f"{name}: not connected yet"
         """Why there is no connection; empty while connected, and during the first attempt to reconnect."""
         self._name = name
@@ -65,7 +67,6 @@ class Link(ABC):
         self._address: ServerAddress | None = None
         """The address of the last connection."""
         self._ready = Event()
-        self._greenlet: gevent.Greenlet[[], None] | None = None
         self._breaks = ThrottledLog(log)
         self.changed_at = time.time()
         """When the connection became usable or was lost, in seconds since 1970."""
@@ -79,14 +80,12 @@ class Link(ABC):
         """Start the greenlet that connects."""
         self.unavailable_reason = ""
         self.changed_at = time.time()
-        self._greenlet = gevent.spawn(self._run)
+        super().start()
 
     def stop(self) -> None:
         """Close the connection; waiting calls fail. A second call does nothing."""
         self.unavailable_reason = f"{self._name}: the engine has stopped"
-        greenlet, self._greenlet = self._greenlet, None
-        if greenlet is not None:
-            greenlet.kill()
+        super().stop()
         self._ready.clear()
         self._give_up(self.unavailable_reason)
 

@@ -48,7 +48,7 @@ class Pipeline(Link):
         self._sent: list[_Call] = []
         self._arrived = Event()
         # A command may have to wait until the previous batch has been answered.
-        self._patience = timeouts.write + timeouts.read
+        self._reply_timeout = timeouts.write + timeouts.read
         self.round_trips = Histogram()
         """How long it took from writing a batch to reading its last reply."""
 
@@ -71,11 +71,11 @@ class Pipeline(Link):
         self._arrived.set()
         try:
             # Not get(timeout): its exception looks like a timeout of the caller, which must not be caught.
-            wait_for(call.result, self._patience)
+            wait_for(call.result, self._reply_timeout)
         finally:
             call.given_up = not call.result.ready()
         if call.given_up:
-            raise EngineError(f"{self._name}: no reply within {self._patience:g} s")
+            raise EngineError(f"{self._name}: no reply within {self._reply_timeout:g} s")
         replies: list[Any] = call.result.get()  # type: ignore[assignment]
         return replies
 

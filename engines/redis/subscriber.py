@@ -124,11 +124,11 @@ class Subscriber(Link):
         done: AsyncResult[None] = AsyncResult()
         self._waiting.append(_Change(verb, name, done))
         self._arrived.set()
-        patience = self._timeouts.write + self._timeouts.read
+        timeout = self._timeouts.write + self._timeouts.read
         # Not get(timeout): the exception that it raises looks like a timeout of the caller, which must not be caught.
-        wait_for(done, patience)
+        wait_for(done, timeout)
         if not done.ready():
-            raise EngineError(f"{self._name}: no reply within {patience:g} s")
+            raise EngineError(f"{self._name}: no reply within {timeout:g} s")
         done.get()
 
     # -- the connection

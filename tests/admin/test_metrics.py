@@ -110,7 +110,7 @@ def test_both_sets_of_metric_names_can_be_requested(server: Server) -> None:
     assert counter in answer.body.decode().splitlines()
 
 
-def test_other_names_are_refused(server: Server) -> None:
+def test_unknown_set_of_metric_names_is_refused(server: Server) -> None:
     answer = ApiClient(server.host, server.port).request("GET", "/metrics?names=prometheus")
     assert (answer.status, b"not 'prometheus'" in answer.body) == (400, True)
 

@@ -57,8 +57,8 @@ class TestStart:
         (directory / "config.json").write_text('{"secrte": 1, "port": "x"}')
         assert refused("serve", CENTRIFUGO_DEBUG="perhaps") == [
             "warning: config.json: unknown option secrte; did you mean secret?",
-            "config.json: port: Not a valid integer.",
-            "CENTRIFUGO_DEBUG: Not a valid boolean.",
+            "config.json: port: Must be an integer.",
+            "CENTRIFUGO_DEBUG: Must be true or false.",
             "secret: not set in config.json; add one, or turn on the option insecure for experiments",
         ]
 
@@ -104,7 +104,7 @@ class TestCheckconfig:
         (directory / "c.yaml").write_text("secret: secret\n")
         assert run("-d", "-c", "c.yaml", "checkconfig").stdout == "c.yaml: ok\n"
 
-    def test_a_bad_file_is_refused(self, directory: Path) -> None:
+    def test_checkconfig_reports_a_syntax_error_with_its_position(self, directory: Path) -> None:
         (directory / "config.json").write_text('{"secret": }')
         assert refused("checkconfig") == ["config.json: line 1, column 12: Expecting value"]
 

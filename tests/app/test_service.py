@@ -122,7 +122,7 @@ def test_an_engine_whose_options_do_not_fit_together_is_refused() -> None:
         build_engine(config(engine="redis", redis_master_name="main"))
 
 
-def test_a_start_that_failed_is_tried_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_failed_is_retried(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     service.stop()
     service.started = False
 

@@ -106,7 +106,7 @@ def test_a_command_that_exits_at_once_is_shown_with_its_output() -> None:
         pass
 
 
-def test_a_command_that_never_listens_is_given_up_and_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_never_listens_is_stopped_after_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(started_process.StartedProcess.poll_until, "__defaults__", (0.3,))
     with (
         pytest.raises(BenchmarkError, match=r"sleep: timeout after 0.3 s before the server answered on port \d+"),

@@ -9,7 +9,7 @@ from typing import TypeVar
 from gentrifugo.app.config.channel_options import PROXIED, ChannelOptions
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
-from gentrifugo.app.config.site_options import PROCESS
+from gentrifugo.app.config.site_options import PROCESS_OPTIONS
 from gentrifugo.app.model import errors
 from gentrifugo.app.model.errors import Disconnect, Error
 from gentrifugo.app.node.metrics import COUNTER_NAMES
@@ -104,7 +104,7 @@ def test_the_options_that_a_reload_changes_are_listed() -> None:
 
 def test_the_options_that_an_application_leaves_to_the_command_are_listed() -> None:
     spans = {span.removeprefix("--") for span in page("flask.md").code_spans if span.startswith("--")}
-    assert {name for name in PROCESS if not name.startswith("ssl_")} <= spans
+    assert {name for name in PROCESS_OPTIONS if not name.startswith("ssl_")} <= spans
     assert "ssl_" in spans
 
 

@@ -71,7 +71,7 @@ def test_an_invalid_configuration_is_reported_as_at_a_start(tmp_path: Path) -> N
         [PROGRAM, "doctor", f"--config={config}"], capture_output=True, text=True, timeout=seconds(20)
     )
     assert (done.returncode, done.stdout) == (1, "doctor: 2 problems found\n")
-    assert "port: Not a valid integer." in done.stderr
+    assert "port: Must be an integer." in done.stderr
     assert "secret: not set" in done.stderr
 
 

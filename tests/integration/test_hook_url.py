@@ -235,7 +235,7 @@ def test_hanging_backend_delays_only_the_client_that_waits_for_it(start_server: 
         assert (refused["error"], refused["advice"]) == ("internal server error", "retry")
 
 
-def test_an_answer_that_never_ends_is_one_try_and_is_given_up_in_time(start_server: StartServer) -> None:
+def test_a_response_without_an_end_is_one_attempt_and_ends_with_the_timeout(start_server: StartServer) -> None:
     with slow_backend() as backend:
         options = {"hook_timeout": 0.3, "hook_tries": 3, "hook_events": "channel_occupied"}
         server = start_server(**options, hook_url=backend.url)

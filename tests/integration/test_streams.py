@@ -109,7 +109,7 @@ def test_client_connects_subscribes_and_receives_messages(server: Any, path: str
         assert client.read() is None
 
 
-def test_a_token_that_is_not_valid_ends_the_stream_with_the_reason(server: Any) -> None:
+def test_an_invalid_token_ends_the_stream_with_the_reason(server: Any) -> None:
     with StreamClient(server.port, "/connection/http_stream", {"id": 1, "connect": {"token": "no"}}) as client:
         assert client.status == 200
         assert client.next() == {"push": {"disconnect": {"code": 3500, "reason": "invalid token"}}}

@@ -184,7 +184,9 @@ def test_old_versions_are_refused(server: Server, version: ssl.TLSVersion) -> No
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_modern_versions_have_modern_ciphers(server: Server, certificate: Certificate, version: ssl.TLSVersion) -> None:
+def test_tls_1_2_and_1_3_use_authenticated_ciphers(
+    server: Server, certificate: Certificate, version: ssl.TLSVersion
+) -> None:
     context = certificate.trusting()
     context.minimum_version = context.maximum_version = version
     with connected(server.port, context) as client:

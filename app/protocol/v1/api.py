@@ -17,7 +17,7 @@ import msgspec
 from ...model.errors import FIX, INVALID_MESSAGE, LIMIT_EXCEEDED, NAMESPACE_NOT_FOUND, Error, Refused
 from ...model.json_codec import InvalidJSON
 from ...node.breakdowns import SEVERAL
-from ...node.commands import PublishRequest
+from ...node.commands import PUBLISH_BATCH_SIZE, PublishRequest
 from ...node.node import Node
 from ...runtime.yielding import iterate_yielding, yield_if_due
 from . import wire
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 
 V1_PROTOCOL = "v1"
 """The name of this API in the metrics."""
-PUBLISH_BATCH_SIZE = 256
-"""Maximum number of publications of one request that are passed to the engine together."""
 QUEUE_BATCH_SIZE = 1024
 """Number of commands of a queue after which the references to finished ones are released."""
 MAX_LOGGED_ENTRY = 80

@@ -34,11 +34,11 @@ from .errors import (
     disconnect_of,
 )
 from .event_positions import LastEvent
-from .key_set import KeysUnavailable
 from .messages import NO_PAYLOAD, ConnectRequest, RefreshRequest, SubscribeRequest
 from .permissions import apply_override
 from .served_client import Identity, ServedClient
 from .subscriptions import GrantedSubscription
+from .token_keys import KeysUnavailable
 from .tokens import ExpiredToken, ForeignToken, InvalidToken
 
 log = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ def log_unsendable(event: Event) -> Unsendable:
     """Log, at a limited rate, that an event contains bytes that are not JSON, and return the exception to raise."""
     _unsendable_log.log(
         "not JSON",  # not the channel, because clients can invent channels
-        "message in channel %r is not JSON: disconnecting its subscribers that use protocol version 2 in JSON",
+        "message in channel %r is not JSON: disconnecting its subscribers that use protocol v2 with JSON",
         event.channel,
     )
     return Unsendable()

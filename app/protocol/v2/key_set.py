@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from ...http.outgoing import MAX_RESPONSE_SIZE, http_client
 from ...runtime.log_throttle import ThrottledLog
-from .token_keys import Key, key_of_jwk
+from .token_keys import Key, KeysUnavailable, key_of_jwk
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +29,6 @@ LIFETIME = 3600
 TIMEOUT = 5
 """Seconds for one request."""
 MAX_KEYS = 100
-
-
-class KeysUnavailable(Exception):
-    """The keys cannot be fetched at the moment; the text says why."""
 
 
 class _Set(msgspec.Struct):

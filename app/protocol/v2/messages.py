@@ -277,7 +277,7 @@ class SendRequest(Message):
 
 
 class Command(Message):
-    """A message from a client: an ID and one request. A command with neither answers a ping."""
+    """A message from a client: an ID and one request. Without both, it is the reply to a ping."""
 
     id: Annotated[UInt32, 1] = 0
     connect: Annotated[ConnectRequest | None, 4] = None

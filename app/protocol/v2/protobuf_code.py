@@ -1,8 +1,8 @@
 """Generates the Python functions that encode and decode messages in Protobuf, from the declarations of the messages.
 
 There is one function for each type of message, like one written by hand. It is faster than the runtime of Google (upb),
-whose objects have to be copied from and into messages: decoding a publish takes 0.9 us instead of 1.0 us, decoding a
-subscribe 1.0 us instead of 1.3 us, and encoding a connect reply 0.7 us instead of 1.3 us.
+whose objects have to be copied from and into messages: decoding a publish takes 0.9 µs instead of 1.0 µs, decoding a
+subscribe 1.0 µs instead of 1.3 µs, and encoding a connect reply 0.7 µs instead of 1.3 µs.
 """
 
 from __future__ import annotations

@@ -41,6 +41,10 @@ CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _CURVES_OF_JWK = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 
 
+class KeysUnavailable(Exception):
+    """The keys cannot be fetched at the moment; the text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key, and the algorithms whose signatures it verifies."""

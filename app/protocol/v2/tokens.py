@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,8 +28,10 @@ from .claims import (
     read_lifetime,
     read_subscription,
 )
-from .key_set import KeySet
 from .token_keys import HMAC, Key, configured_keys
+
+if TYPE_CHECKING:
+    from .key_set import KeySet
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +107,16 @@ def _from_base64(data: bytes) -> bytes:
         raise ValueError(str(error)) from None
 
 
+def _key_set_at(url: str) -> KeySet | None:
+    """Return the key set at a URL; None if the URL is empty."""
+    if not url:
+        return None
+    # Imported only when needed, because it imports an HTTP client, which gevent must patch first.
+    from .key_set import KeySet
+
+    return KeySet(url)
+
+
 class TokenVerifier:
     """Verifies tokens with the keys of a configuration. `now` returns the Unix time in seconds."""
 
@@ -113,7 +125,7 @@ class TokenVerifier:
         self._now = now
         self._config = config
         self._keys: Sequence[Key] = configured_keys(config)
-        self._key_set = KeySet(config.token_jwks_public_endpoint) if config.token_jwks_public_endpoint else None
+        self._key_set = _key_set_at(config.token_jwks_public_endpoint)
 
     def reload(self, config: Config) -> None:
         """Load the keys of another configuration. A key set at the same URL stays cached.
@@ -129,7 +141,7 @@ class TokenVerifier:
             log.error("cannot load the keys for tokens, keeping the current ones: %s", error)
         url = config.token_jwks_public_endpoint
         if self._key_set is None or self._key_set.url != url:
-            self._key_set = KeySet(url) if url else None
+            self._key_set = _key_set_at(url)
 
     def connection(self, token: str) -> ConnectionToken:
         """Verify a connection token and return its claims.
@@ -196,4 +208,4 @@ class TokenVerifier:
         if self._config.token_audience and self._config.token_audience not in audiences:
             raise InvalidToken("token is for another audience (claim aud, option token_audience)")
         if self._config.token_issuer and claims.iss != self._config.token_issuer:
-            raise InvalidToken("token is of another issuer (claim iss, option token_issuer)")
+            raise InvalidToken("token is from another issuer (claim iss, option token_issuer)")

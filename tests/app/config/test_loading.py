@@ -94,11 +94,11 @@ class TestProblems:
         assert sorted(problems("--client-channel-limit=-1", "--prot=1", environ=environ)) == [
             "--client_channel_limit: Must be between 0 and 9223372036854775807.",
             "--prot: unknown flag; did you mean --port?",
-            "CENTRIFUGO_PING_INTERVAL: Not a valid time: write seconds, such as 90 or 0.5, or units, "
+            "CENTRIFUGO_PING_INTERVAL: Must be a time in seconds, such as 90 or 0.5, or with units, "
             'such as "1m30s" or "500ms".',
-            "config.json: namespaces[1].history_size: Not a valid integer.",
-            "config.json: port: Not a valid integer.",
-            "config.json: presence: Not a valid boolean.",
+            "config.json: namespaces[1].history_size: Must be an integer.",
+            "config.json: port: Must be an integer.",
+            "config.json: presence: Must be true or false.",
         ]
 
     def test_names_of_namespaces_are_unique(self, write: Write) -> None:
@@ -172,7 +172,7 @@ class TestProblems:
     def test_unreadable_file_is_reported_together_with_other_problems(self, write: Write, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text("{")
         assert problems("--port=x") == [
-            "--port: Not a valid integer.",
+            "--port: Must be an integer.",
             "config.json: line 1, column 2: Expecting property name enclosed in double quotes",
         ]
 
@@ -186,7 +186,7 @@ class TestProblems:
             (["--insecure", "--redis-hots", "h"], "--redis-hots: unknown flag; did you mean --redis_host?"),
             (["--insecure", "--por=9000"], "--por: unknown flag; did you mean --port?"),
             (["--insecure", "--namespaces=[]"], "--namespaces: can be set only in the configuration file"),
-            (["--insecure=perhaps", "--secret=s"], "--insecure: Not a valid boolean."),
+            (["--insecure=perhaps", "--secret=s"], "--insecure: Must be true or false."),
             (["--insecure", "-p1", "one", "-p2", "two"], "two: unexpected argument"),
         ],
     )
@@ -295,7 +295,7 @@ class TestFromMapping:
         with pytest.raises(ConfigError) as caught:
             from_mapping({"port": "x"}, source="GENTRIFUGO")
         assert caught.value.problems == [
-            "GENTRIFUGO: port: Not a valid integer.",
+            "GENTRIFUGO: port: Must be an integer.",
             "secret: not set in GENTRIFUGO; add one, or turn on the option insecure for experiments",
         ]
 

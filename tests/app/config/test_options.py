@@ -13,7 +13,7 @@ from gentrifugo.app.config.channel_options import ChannelOptions, Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import (
     Option,
-    matching,
+    must_match,
     options_of,
     origins_or_all,
     passed_on_headers,
@@ -122,7 +122,7 @@ def test_a_url_of_a_web_server_is_accepted(text: str) -> None:
 
 
 def test_a_pattern_must_match_the_whole_text() -> None:
-    check = matching(r"[a-z]+", "Letters.")
+    check = must_match(r"[a-z]+", "Letters.")
     assert problem_of(check, "abc") == ""
     for text in ("abc\n", "abc1", ""):
         with pytest.raises(ValidationError, match="Letters"):

@@ -141,6 +141,6 @@ def test_time_limit_of_zero_is_refused(name: str) -> None:
     assert name in problem(**{name: 0})
 
 
-def test_more_queues_without_the_queue_are_worth_a_warning() -> None:
+def test_number_of_queues_without_option_redis_api_causes_a_warning() -> None:
     loaded = from_mapping({"secret": "secret", "engine": "redis", "redis_api_num_shards": 2})
     assert any("redis_api_num_shards" in warning for warning in loaded.warnings)

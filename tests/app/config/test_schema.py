@@ -76,9 +76,9 @@ def test_every_time_may_be_written_with_units(name: str) -> None:
     assert check(Config, {name: "2m"}) == ({name: 120.0}, {})
 
 
-NOT_INTEGER = "Not a valid integer."
-NOT_TIME = 'Not a valid time: write seconds, such as 90 or 0.5, or units, such as "1m30s" or "500ms".'
-QUOTES = "Not a valid string; put it in quotes."
+NOT_INTEGER = "Must be an integer."
+NOT_TIME = 'Must be a time in seconds, such as 90 or 0.5, or with units, such as "1m30s" or "500ms".'
+QUOTES = "Must be a string: put it in quotes."
 
 
 @pytest.mark.parametrize(
@@ -113,23 +113,23 @@ QUOTES = "Not a valid string; put it in quotes."
         ("connection_lifetime", "9" * 400 + "h", "Special numeric values (nan or infinity) are not permitted."),
         ("connection_lifetime", float("nan"), "Special numeric values (nan or infinity) are not permitted."),
         ("websocket_compression_level", 10, "Must be between 1 and 9."),
-        ("presence", "perhaps", "Not a valid boolean."),
-        ("presence", [], "Not a valid boolean."),
-        ("presence", 2, "Not a valid boolean."),
+        ("presence", "perhaps", "Must be true or false."),
+        ("presence", [], "Must be true or false."),
+        ("presence", 2, "Must be true or false."),
         ("secret", 83, QUOTES),
         ("secret", True, QUOTES),
-        ("secret", ["a"], "Not a valid string."),
-        ("secret", b"bytes", "Not a valid string."),
+        ("secret", ["a"], "Must be a string."),
+        ("secret", b"bytes", "Must be a string."),
         ("allowed_origins", ["https://a.example,https://b.example"], "An item of the list must not contain a comma."),
         (
             "allowed_origins",
             ["nowhere"],
             "invalid origin nowhere: expected a form such as https://example.com or https://*.example.com.",
         ),
-        ("allowed_origins", [["*"]], "Not a valid string."),
+        ("allowed_origins", [["*"]], "Must be a string."),
         ("hook_events", ["connect", 7], QUOTES),
-        ("hook_events", {"connect": True}, "Not a valid string."),
-        ("secret", "\ud800", "Not a valid string; it cannot be encoded as UTF-8."),
+        ("hook_events", {"connect": True}, "Must be a string."),
+        ("secret", "\ud800", "Must be a string that can be encoded as UTF-8."),
         ("log_file", "a\0b", "Must not contain a NUL character."),
         ("redis_port", True, QUOTES),
         ("redis_port", 1.5, QUOTES),

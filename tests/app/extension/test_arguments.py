@@ -128,7 +128,7 @@ class TestEndpoints:
     @pytest.mark.parametrize(
         ("endpoints", "unknown"),
         [
-            (["clients"], "clients; there are client, api, admin"),
+            (["clients"], "clients; possible endpoints: client, api, admin"),
             (["client", "web", "x"], "web, x"),
             ([7, None], "7, None"),
         ],
@@ -140,7 +140,7 @@ class TestEndpoints:
 
 class TestApplication:
     @pytest.mark.parametrize("app", ["news", {"engine": "redis"}, Path("config.json"), Flask], ids=repr)
-    def test_other_values_are_refused(self, app: Any) -> None:
+    def test_argument_that_is_not_an_application_is_refused(self, app: Any) -> None:
         with pytest.raises(TypeError, match=r"app: expected a Flask application, not .*; options are given as config="):
             Gentrifugo(app)
         with pytest.raises(TypeError, match="app: expected a Flask application"):

@@ -120,7 +120,7 @@ class TestTokenKey:
 
 class TestMistakes:
     def test_error_for_an_invalid_value_names_its_source(self) -> None:
-        with pytest.raises(ConfigError, match=r"app\.config: GENTRIFUGO_PING_INTERVAL: Not a valid time"):
+        with pytest.raises(ConfigError, match=r"app\.config: GENTRIFUGO_PING_INTERVAL: Must be a time"):
             configured(GENTRIFUGO_PING_INTERVAL="often")
         with pytest.raises(ConfigError, match=r"the options of Gentrifugo\(\.\.\.\): ping_interval"):
             configured({"config": {"ping_interval": "often"}})

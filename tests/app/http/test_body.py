@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from gevent.socket import SHUT_WR, socketpair
 
-from gentrifugo.app.http.body import read_body, too_large
+from gentrifugo.app.http.body import read_body, too_large_error
 from gentrifugo.app.http.chunked import BadBody
 from gentrifugo.app.http.head import Head, HTTPError
 from gentrifugo.app.http.reader import RequestReader
@@ -74,8 +74,8 @@ def test_a_larger_body_is_refused(request_: Request, body: bytes, headers: dict[
 
 
 def test_the_headers_of_a_refusal_can_be_chosen() -> None:
-    assert too_large(10).headers == {}
-    assert too_large(10, {"Connection": "close"}).headers == {"Connection": "close"}
+    assert too_large_error(10).headers == {}
+    assert too_large_error(10, {"Connection": "close"}).headers == {"Connection": "close"}
 
 
 @pytest.mark.parametrize(("version", "sent"), [("HTTP/1.1", [b"HTTP/1.1 100 Continue\r\n\r\n"]), ("HTTP/1.0", [])])

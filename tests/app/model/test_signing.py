@@ -23,11 +23,11 @@ def test_info_is_part_of_the_token() -> None:
     assert signing.client_token("secret", "42", "1395086390", '{"name":"Zoë"}') == TOKEN_WITH_INFO
 
 
-def test_sign_of_a_private_channel_is_computed() -> None:
+def test_signature_of_a_private_channel_is_computed() -> None:
     assert signing.channel_sign("secret", "c1", "$one", "{}") == CHANNEL_SIGN
 
 
-def test_sign_of_an_api_request_is_computed() -> None:
+def test_signature_of_an_api_request_is_computed() -> None:
     assert signing.api_sign("secret", b'{"method":"node","params":{}}') == API_SIGN
 
 
@@ -36,7 +36,7 @@ def test_signs_follow_the_documented_formula(secret: str, user: str, timestamp: 
     assert signing.client_token(secret, user, timestamp, info) == credentials.sign(user, timestamp, info, secret=secret)
 
 
-def test_a_sign_matches_itself() -> None:
+def test_a_signature_matches_itself() -> None:
     assert signing.matches(TOKEN, TOKEN)
 
 

@@ -196,7 +196,7 @@ def test_frames_that_a_dead_socket_refused_are_not_counted_as_sent(flusher: Flus
 # -- the limit
 
 
-def test_more_than_the_limit_overflows_once(open_line: Callable[..., Line]) -> None:
+def test_overflow_is_reported_once(open_line: Callable[..., Line]) -> None:
     line = open_line(limit=10)
     line.outbox.append(b"a" * 10)
     assert line.overflows == 0

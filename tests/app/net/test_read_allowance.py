@@ -32,7 +32,7 @@ def test_a_peer_at_the_lowest_rate_is_never_too_slow() -> None:
     assert allowance.left == 10
 
 
-def test_occasional_bytes_are_too_slow() -> None:
+def test_single_bytes_at_long_intervals_use_up_the_allowance() -> None:
     allowance = ReadAllowance(10)
     for _ in range(7):
         allowance.note_waited(1.5)

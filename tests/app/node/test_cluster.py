@@ -236,7 +236,7 @@ def test_stats_show_the_last_whole_interval(start_node: StartNode) -> None:
     assert node.cluster.own_info().metrics["node_num_client_msg_published"] == 1
 
 
-def test_a_ping_that_fails_is_tried_again(start_node: StartNode, engine: FailingEngine) -> None:
+def test_a_ping_that_fails_is_retried(start_node: StartNode, engine: FailingEngine) -> None:
     engine.failing.add("publish_control")
     node = start_node(engine, node_ping_interval=0.01)
     eventually(lambda: engine.calls["publish_control"] > 2)

@@ -108,7 +108,7 @@ def test_fields_that_a_later_version_adds_are_ignored() -> None:
     ],
     ids=lambda data: data[:60],
 )
-def test_other_values_are_refused(data: bytes) -> None:
+def test_invalid_control_message_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidJSON):
         control.decode(data)
 

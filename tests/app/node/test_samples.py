@@ -169,7 +169,7 @@ def test_memory_of_samples_is_limited(bench: Bench) -> None:
     assert bench.samples.memory == full
 
 
-def test_clients_have_figures_of_their_own(bench: Bench) -> None:
+def test_samples_contain_the_kinds_of_clients(bench: Bench) -> None:
     bench.run(4)
     bench.metrics.breakdowns.traffic[TrafficKind("websocket", "v1")].connections = 3
     bench.metrics.breakdowns.traffic[TrafficKind("websocket", "v2 json")].connections = 2

@@ -74,7 +74,7 @@ def test_client_id_and_session_select_connections(
     assert [connection.uid for connection in connections if connection.closed_with] == closed
 
 
-def test_some_connections_may_be_kept(plain: FakeConnection, controlled: ControlledConnection) -> None:
+def test_excepted_connections_are_not_closed(plain: FakeConnection, controlled: ControlledConnection) -> None:
     carry_out(CloseConnections("alice", kept=["plain"], code=4000, reason="bye"), [plain, controlled])
     assert plain.closed_with == []
     assert controlled.closed_with == [Disconnect("bye", reconnect=True, backend_code=4000)]

@@ -33,7 +33,7 @@ def test_a_namespace_is_watched_until_its_time_is_over(node: Node, caplog: pytes
         eventually(lambda: not watched(node)["chat:1"])
     assert [record.message for record in caplog.records] == [
         "an operator watches messages of namespace 'chat' for 0 s, although option watch is off",
-        "watching messages of namespace 'chat' ended: its time is over",
+        "watching messages of namespace 'chat' ended: time limit reached",
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from gentrifugo.app.config import command_line
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import ConfigError, options_of
-from gentrifugo.app.process.site_process import OPTIONS_KEPT, keep, serve_site
+from gentrifugo.app.process.site_process import OPTIONS_KEPT, keep_configuration, serve_site
 
 
 def test_a_command_line_that_is_wrong_is_refused_before_the_application_is_loaded() -> None:
@@ -18,6 +18,6 @@ def test_a_command_line_that_is_wrong_is_refused_before_the_application_is_loade
 
 def test_the_options_of_an_application_stay_on_hup() -> None:
     config = Config(secret="s")
-    loaded = keep(config)
+    loaded = keep_configuration(config)
     assert loaded.config is config
     assert loaded.warnings == [OPTIONS_KEPT]

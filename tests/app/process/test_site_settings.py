@@ -8,7 +8,13 @@ import sys
 import pytest
 
 from gentrifugo.app.config.loading import from_mapping
-from gentrifugo.app.process.site_settings import SETTINGS_VARIABLE, SiteSettings, answer, ask, is_settings_process
+from gentrifugo.app.process.site_settings import (
+    SETTINGS_VARIABLE,
+    SiteSettings,
+    answer,
+    is_settings_process,
+    request_settings,
+)
 
 CONFIG = from_mapping({"secret": "s", "port": 0, "history_lifetime": 1.5, "namespaces": [{"name": "chat"}]}).config
 SETTINGS = SiteSettings(CONFIG, ["careful"], "that of a test", ["api", "client"])
@@ -26,18 +32,18 @@ def python(code: str) -> list[str]:
 
 
 def test_settings_are_read_from_the_process() -> None:
-    settings = ask(python(PROGRAM))
+    settings = request_settings(python(PROGRAM))
     assert settings == SETTINGS
     assert isinstance(settings, SiteSettings)
     assert (settings.loaded.config, settings.loaded.warnings) == (CONFIG, ["careful"])
 
 
 def test_status_of_a_failed_process_is_returned() -> None:
-    assert ask(python("raise SystemExit(3)")) == 3
+    assert request_settings(python("raise SystemExit(3)")) == 3
 
 
 def test_process_that_fails_after_its_answer_counts_as_failed() -> None:
-    assert ask(python(f"{PROGRAM}\nraise SystemExit(3)")) == 3
+    assert request_settings(python(f"{PROGRAM}\nraise SystemExit(3)")) == 3
 
 
 def test_child_processes_do_not_report_settings() -> None:

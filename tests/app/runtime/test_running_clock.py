@@ -111,7 +111,7 @@ def test_a_time_limit_does_not_count_a_suspended_process() -> None:
 
 
 @pytest.mark.usefixtures("nothing_left_behind")
-def test_running_time_is_a_running_clock() -> None:
+def test_default_clock_counts_running_time() -> None:
     assert isinstance(running_clock.running_time, RunningClock)
     assert running_time() <= running_time()
 

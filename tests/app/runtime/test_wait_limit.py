@@ -39,7 +39,7 @@ def wait(limit: WaitLimit, allowed: float, needed: float) -> bool:
     return True
 
 
-def test_wait_ends_when_it_is_too_long(limit: WaitLimit) -> None:
+def test_wait_ends_after_its_limit(limit: WaitLimit) -> None:
     assert not wait(limit, allowed=0.02, needed=seconds(5))
 
 

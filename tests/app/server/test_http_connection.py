@@ -435,7 +435,7 @@ def trickle(peer: Peer) -> None:
             gevent.sleep(SOON / 50)
 
 
-def test_request_without_a_sign_is_refused_before_its_body_arrives(start_server: Callable[..., Server]) -> None:
+def test_request_without_a_signature_is_refused_before_its_body_arrives(start_server: Callable[..., Server]) -> None:
     peer = start_server(insecure_api=False, secret="secret").connect()
     peer.send(post(b"", length=MAX_BODY))
     response = peer.response()

@@ -38,7 +38,7 @@ def test_a_broadcast_is_quoted_once() -> None:
     assert frames.quote_message(message) is frames.quote_message(bytes(bytearray(message)))
 
 
-def test_close_frame() -> None:
+def test_close_reason_is_quoted_as_json() -> None:
     assert frames.session_close_frame(3000, '{"a": "b"}') == b'c[3000,"{\\"a\\": \\"b\\"}"]'
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gentrifugo.app.websocket.compression import inflating
+from gentrifugo.app.websocket.compression import inflate_extension
 from gentrifugo.app.websocket.frames import (
     BINARY,
     INVALID_DATA,
@@ -412,7 +412,7 @@ def deflated(data: bytes) -> bytes:
 
 
 def reader_of_compressed(max_size: int = MAX) -> FrameReader:
-    return FrameReader(max_size, (inflating(),))
+    return FrameReader(max_size, (inflate_extension(),))
 
 
 def test_compressed_message_is_parsed() -> None:

@@ -123,4 +123,4 @@ def test_other_websocket_versions_are_refused(value: str | None) -> None:
 )
 def test_invalid_key_is_refused(value: str | None) -> None:
     error = refused(sec_websocket_key=value)
-    assert (error.status, error.reason) == (400, "Sec-WebSocket-Key is not 16 bytes in base64")
+    assert (error.status, error.reason) == (400, "Sec-WebSocket-Key is not 16 bytes in Base64")

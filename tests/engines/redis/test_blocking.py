@@ -16,7 +16,7 @@ from gentrifugo.engines.redis.blocking import BlockingRedis, _connection_initial
 from gentrifugo.engines.redis.settings import RedisSettings, ServerAddress, ShardSettings, Timeouts, Tls
 from tests.redis_server import RedisServer, redis_server
 
-KEPT = HistoryOptions(10, 60, False)
+STORED = HistoryOptions(10, 60, False)
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def test_a_batch_has_an_outcome_for_each_also_when_redis_has_forgotten_the_scrip
     server: RedisServer, blocking: BlockingRedis
 ) -> None:
     batch: list[PublishItem] = [
-        (message("kept"), KEPT, None),
-        (message("broken"), KEPT, None),
+        (message("kept"), STORED, None),
+        (message("broken"), STORED, None),
         (message("plain"), None, None),
     ]
     first, broken, plain = blocking.publish_all(batch)

@@ -56,7 +56,7 @@ def test_the_format_is_the_documented_one() -> None:
     assert msgspec.msgpack.decode(codec.encode_publication(publication)) == [1, 0, *shown]
     tagged = publication._replace(tags={"a": "b"})
     assert msgspec.msgpack.decode(codec.encode_publication(tagged)) == [1, 0, *shown, {"a": "b"}]
-    placed = codec.encode_unplaced(tagged, kept=True) + b"\x07" + b"\xa2e1"
+    placed = codec.encode_unplaced(tagged, is_stored=True) + b"\x07" + b"\xa2e1"
     assert msgspec.msgpack.decode(placed) == [1, 1, *shown, {"a": "b"}, 7, "e1"]
     join = msgspec.msgpack.decode(codec.encode_event(Join("news", info)))
     assert join == [1, 2, "", b"", "", ["42", "c1", b'{"a":1}', b""]]

@@ -19,7 +19,7 @@ def message(uid: str, epoch: str = EPOCH) -> Publication:
 
 def entry(uid: str, epoch: str = EPOCH) -> bytes:
     position = msgspec.msgpack.encode(int(uid)) + msgspec.msgpack.encode(epoch)
-    return encode_unplaced(message(uid), kept=True) + position
+    return encode_unplaced(message(uid), is_stored=True) + position
 
 
 @pytest.mark.parametrize(

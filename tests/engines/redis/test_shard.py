@@ -20,7 +20,7 @@ from tests.redis_server import RedisServer, redis_server
 
 __all__ = ["nothing_left_behind"]
 
-KEPT = HistoryOptions(10, 60, False)
+STORED = HistoryOptions(10, 60, False)
 TIMEOUTS = Timeouts(connect=0.2, read=0.5, write=0.2)
 
 
@@ -55,7 +55,7 @@ def shard(server: RedisServer, nothing_left_behind: None) -> Iterator[Shard]:
 
 
 def publish(shard: Shard, uid: str) -> None:
-    shard.pipeline.ask(*commands.publish(shard.keys, Publication(uid, "news", b"{}"), KEPT))
+    shard.pipeline.ask(*commands.publish(shard.keys, Publication(uid, "news", b"{}"), STORED))
 
 
 def test_failing_handler_does_not_prevent_further_messages(shard: Shard, caplog: pytest.LogCaptureFixture) -> None:

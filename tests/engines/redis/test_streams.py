@@ -27,7 +27,7 @@ TOP = StreamPosition(3, EPOCH)
 def entry(offset: int, epoch: str = EPOCH) -> bytes:
     """An entry of a history with the uid of its offset."""
     position = msgspec.msgpack.encode(offset) + msgspec.msgpack.encode(epoch)
-    return codec.encode_unplaced(message(f"u{offset}"), kept=True) + position
+    return codec.encode_unplaced(message(f"u{offset}"), is_stored=True) + position
 
 
 def found(entries: Sequence[bytes], is_valid: int = 1) -> RedisStream:

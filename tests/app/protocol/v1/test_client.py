@@ -553,7 +553,7 @@ def test_client_can_subscribe_up_to_the_channel_limit(start: StartNode) -> None:
     client.subscribe("three")
 
 
-def test_anonymous_users_need_the_option(node: Node) -> None:
+def test_anonymous_users_subscribe_only_with_option_anonymous(node: Node) -> None:
     client = LocalClient.connected(node, user="")
     assert errors_of(client.call("subscribe", channel="news")) == ("permission denied", "fix")
     assert client.subscribe("rich:news")
@@ -568,7 +568,7 @@ def test_insecure_lets_anonymous_users_subscribe(start: StartNode) -> None:
 # -- private channels
 
 
-def test_client_subscribes_to_a_private_channel_with_the_sign_of_the_backend(client: LocalClient) -> None:
+def test_client_subscribes_to_a_private_channel_with_the_signature_of_the_backend(client: LocalClient) -> None:
     assert client.subscribe(**private_params(client.uid, "$news"))["channel"] == "$news"
 
 
@@ -585,12 +585,12 @@ def test_client_subscribes_to_a_private_channel_with_the_sign_of_the_backend(cli
         {"channel": "$other"},
     ],
 )
-def test_any_other_sign_is_refused(client: LocalClient, change: dict[str, Any]) -> None:
+def test_any_other_signature_is_refused(client: LocalClient, change: dict[str, Any]) -> None:
     reply = client.call("subscribe", **{**private_params(client.uid, "$news"), **change})
     assert errors_of(reply) == ("permission denied", "fix")
 
 
-def test_the_sign_for_another_client_is_refused(client: LocalClient, node: Node) -> None:
+def test_signature_for_another_client_is_refused(client: LocalClient, node: Node) -> None:
     other = LocalClient.connected(node, "bob")
     assert errors_of(client.call("subscribe", **private_params(other.uid, "$news"))) == ("permission denied", "fix")
 
@@ -986,7 +986,7 @@ def test_a_closed_client_is_not_renewed(start: StartNode, engine: FailingEngine)
     assert engine.presence("present:news") == {}
 
 
-def test_a_renewal_that_fails_is_tried_again(start: StartNode, engine: FailingEngine) -> None:
+def test_a_renewal_that_fails_is_retried(start: StartNode, engine: FailingEngine) -> None:
     client = LocalClient.connected(start(presence_ping_interval=0.01))
     client.subscribe("present:news")
     engine.failing.add("add_presence")

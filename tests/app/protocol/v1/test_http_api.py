@@ -52,7 +52,7 @@ def test_a_signed_request_is_carried_out(api: HTTPApi) -> None:
         ("é\udcff", 401, MISMATCH),
     ],
 )
-def test_a_request_without_its_sign_is_refused(api: HTTPApi, given: str, status: int, reason: str) -> None:
+def test_a_request_without_its_signature_is_refused(api: HTTPApi, given: str, status: int, reason: str) -> None:
     assert api.answer(given, CHANNELS) == text_response(status, reason)
 
 
@@ -68,7 +68,7 @@ def test_an_empty_request_is_refused(start_api: Callable[..., HTTPApi], insecure
 
 
 @pytest.mark.parametrize("given", ["", "wrong"])
-def test_insecure_api_requires_no_sign(start_api: Callable[..., HTTPApi], given: str) -> None:
+def test_insecure_api_requires_no_signature(start_api: Callable[..., HTTPApi], given: str) -> None:
     assert start_api(insecure_api=True).answer(given, CHANNELS).status == 200
 
 

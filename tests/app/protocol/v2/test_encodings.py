@@ -174,7 +174,7 @@ def test_json_client_is_disconnected_by_a_payload_that_is_not_json(
     assert [message["body"]["data"] for message in old.received()] == ["/wA="] * 3
     assert mixed.hub.num_subscribers(channel) == 2
     assert [record.getMessage() for record in caplog.records if "not JSON" in record.getMessage()] == [
-        f"message in channel {channel!r} is not JSON: disconnecting its subscribers that use protocol version 2 in JSON"
+        f"message in channel {channel!r} is not JSON: disconnecting its subscribers that use protocol v2 with JSON"
     ]
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from gentrifugo.app.http.outgoing import MAX_RESPONSE_SIZE
 from gentrifugo.app.protocol.v2 import key_set
-from gentrifugo.app.protocol.v2.key_set import KeySet, KeysUnavailable
+from gentrifugo.app.protocol.v2.key_set import KeySet
+from gentrifugo.app.protocol.v2.token_keys import KeysUnavailable
 from tests.fakes import FakeClock
 from tests.hook_backend import slow_backend
 from tests.token_keys import RSA_KEY, KeyServer, jwk, key_server
@@ -175,7 +176,7 @@ except (KeysUnavailable, gevent.Timeout) as error:
 @pytest.mark.parametrize(
     ("own", "outer", "error"), [("0.3", "60", "no response within 0.3 s"), ("60", "0.3", "0.3 seconds")]
 )
-def test_an_answer_that_never_ends_is_given_up(own: str, outer: str, error: str) -> None:
+def test_response_without_an_end_ends_with_the_timeout(own: str, outer: str, error: str) -> None:
     """This runs in a separate process, where gevent has patched the sockets, so that it can interrupt a read."""
     with slow_backend() as endless:
         command = [sys.executable, "-c", ASKING, endless.url, own, outer]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gentrifugo.app.config.config import Config
-from gentrifugo.app.protocol.v2.key_set import KeysUnavailable
+from gentrifugo.app.protocol.v2.token_keys import KeysUnavailable
 from gentrifugo.app.protocol.v2.tokens import ExpiredToken, ForeignToken, InvalidToken, TokenVerifier
 from tests.token_keys import EC_KEYS, HMAC_KEY, RSA_KEY, KeyServer, jwk, key_server, pem, token
 
