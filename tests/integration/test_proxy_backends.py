@@ -144,7 +144,7 @@ def test_other_clients_are_served_while_a_backend_hangs(start_server: StartServe
 
     with hook_backend() as backend:
         backend.answer = answer
-        server = start_server(**options(backend.url.partition("/hooks")[0]), hook_timeout=seconds(3))
+        server = start_server(**options(backend.url.partition("/hooks")[0]), hook_timeout=seconds(1))
         waiting, other = connect(server.port, "ann"), connect(server.port, "bob")
         waiting.send(do="subscribe", channel="chat:slow")
         eventually(lambda: any("channel" in asked for asked in backend.events))
