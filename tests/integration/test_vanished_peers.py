@@ -7,7 +7,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,10 @@ def connections_of(server: Server, address: str) -> list[str]:
     remote = f"{number:08X}:"
     process = Path(f"/proc/{server.pid}")
     rows = [line.split() for line in (process / "net/tcp").read_text().splitlines()[1:]]
-    descriptors = {os.readlink(descriptor) for descriptor in (process / "fd").iterdir()}
+    descriptors = set()
+    for descriptor in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed at this moment
+            descriptors.add(os.readlink(descriptor))
     return [row[2] for row in rows if row[2].startswith(remote) and f"socket:[{row[9]}]" in descriptors]
 
 
