@@ -59,11 +59,10 @@ class HeadParser:
             pieces = self._pieces = _split(self._raw)
         values: dict[str, str] = {}
         start = 0
-        for piece, name in pieces:
+        *varying, (rest, _) = pieces
+        for piece, name in varying:
             if not raw.startswith(piece, start):
                 return None
-            if not name:  # the rest of the head
-                return before.varied(values) if start + len(piece) == len(raw) else None
             start += len(piece)
             end = raw.find(b"\r", start)
             value = raw[start:end] if end >= 0 else raw[start:]
@@ -71,7 +70,7 @@ class HeadParser:
                 return None
             values[name] = value.decode()
             start += len(value)
-        return None
+        return before.varied(values) if raw[start:] == rest else None
 
 
 def _split(raw: bytes) -> list[tuple[bytes, str]]:

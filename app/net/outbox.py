@@ -82,7 +82,9 @@ class Queue(ABC):
 
     def take_result(self, sent: int) -> None:
         """Process the result of sending to the descriptor: the number of sent bytes, or a negative errno."""
-        raise NotImplementedError("cannot send directly: this queue has no descriptor")
+        raise NotImplementedError(  # pragma: no cover (a queue without a descriptor is written with `write`)
+            "cannot send directly: this queue has no descriptor"
+        )
 
     @abstractmethod
     def fail(self, reason: str) -> None:

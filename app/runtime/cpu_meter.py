@@ -57,7 +57,7 @@ def demanded_cpu_time() -> float:
     try:
         with open("/proc/thread-self/schedstat", "rb") as file:
             waited = int(file.read().split()[1]) / 1e9
-    except (OSError, IndexError, ValueError):
+    except (OSError, IndexError, ValueError):  # pragma: no cover (only on systems other than Linux)
         waited = 0.0
     return time.process_time() + waited
 

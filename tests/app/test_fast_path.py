@@ -17,7 +17,7 @@ from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.events import Publication, StreamPosition
 from gentrifugo.app.model.json_codec import MAX_NESTING, InvalidJSON
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.node.plain_publish import decode_plain_publish
+from gentrifugo.app.node.plain_publish import MAX_FLAT_SIZE, decode_plain_publish
 from gentrifugo.app.protocol.v1 import api as api_module
 from gentrifugo.app.protocol.v1.api import Api, BadRequest
 from gentrifugo.app.protocol.v1.plain_commands import decode_plain_command, decode_plain_commands
@@ -169,3 +169,13 @@ def test_usual_requests_use_the_fast_path() -> None:
     commands = b",".join([b'{"publish":%b}' % publish] * 3)
     assert decode_plain_batch(b'{"commands":[%b]}' % commands) is not None
     assert decode_plain_batch(b'{"commands":[%b],"parallel":true,"group_publications":true}' % commands) is not None
+
+
+@pytest.mark.parametrize("size", [MAX_FLAT_SIZE + 1, 10 * MAX_FLAT_SIZE])
+def test_payloads_that_may_be_nested_too_deeply_use_the_other_path(size: int) -> None:
+    publish = b'{"channel":"news","data":"%b"}' % (b"[" * size)
+    command = b'{"method":"publish","params":%b}' % publish
+    assert decode_plain_publish(publish) is None
+    assert decode_plain_command(command) is None
+    assert decode_plain_commands(b"[%b]" % b",".join([command] * 3), 1 << 20) is None
+    assert decode_plain_batch(b'{"commands":[%b]}' % b",".join([b'{"publish":%b}' % publish] * 3)) is None

@@ -377,3 +377,12 @@ def test_frames_of_a_closed_socket_never_reach_the_next_owner_of_its_descriptor(
             with pytest.raises(BlockingIOError):
                 end.recv(1)
     assert line.errors == ["[Errno 9] Bad file descriptor"]
+
+
+def test_frame_for_a_full_socket_waits_without_the_c_module(open_line: Callable[..., Line]) -> None:
+    line = open_line()
+    line.fill()
+    rest = line.outbox.size
+    line.outbox.write(b"".join(line.outbox.frames))
+    assert line.outbox.size == rest, "the socket takes nothing"
+    assert line.read(len(LARGE)) == LARGE

@@ -12,10 +12,15 @@ from typing import Any
 import pytest
 from gevent import socket
 
+from gentrifugo.app.config.endpoints import ENDPOINTS
 from gentrifugo.app.exchange import fd_passing
+from gentrifugo.app.extension.wsgi import port_app
 from gentrifugo.app.server import connection_receiver
 from gentrifugo.app.server.connection_receiver import ConnectionReceiver
+from gentrifugo.app.service import Service
 from gentrifugo.app.sockjs.session_directory import SessionDirectory
+from tests.app.conftest import config
+from tests.greenlets import eventually
 
 REQUEST = b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -116,3 +121,22 @@ def test_connection_that_is_closed_at_both_ends_causes_no_error(door: str, caplo
     with given(door, REQUEST % b"next") as client:
         assert answered(client, b"/next")
     assert not caplog.records
+
+
+def test_received_connection_may_open_a_websocket(parent: Path) -> None:
+    service = Service(config())
+    service.start()
+    directory = SessionDirectory("group", parent)
+    served = ConnectionReceiver(port_app(service, ENDPOINTS), directory)
+    served.start()
+    door = next(str(path) for path in directory.path.iterdir() if path.is_socket())
+    request = (
+        b"GET /connection/websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with given(door, request) as client:
+        assert client.recv(1000).startswith(b"HTTP/1.1 101 ")
+        eventually(lambda: service.open_websockets == 1)
+    eventually(lambda: service.open_websockets == 0)
+    served.stop()
+    service.stop()
