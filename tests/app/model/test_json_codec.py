@@ -18,6 +18,7 @@ from gentrifugo.app.model.json_codec import (
     check_nesting,
     decode,
     decode_value,
+    decode_values,
     encode_value,
     is_json,
 )
@@ -251,3 +252,18 @@ def standard_library_accepts(text: bytes) -> bool:
 def test_deep_nesting_in_an_unknown_field_is_refused(before: bytes) -> None:
     with pytest.raises(InvalidJSON, match="nested too deeply"):
         decode(PARCEL, b'{"unknown":[%b%b1%b]}' % (before, b"[" * 100_000, b"]" * 100_000))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(b'{"a":', "truncated"), (b"[" * 5000 + b"]" * 5000, "nested"), (b'"\xff"', "utf-8|UTF-8"), (b"1", "array")],
+    ids=["truncated", "deep", "not UTF-8", "wrong type"],
+)
+def test_values_that_cannot_be_decoded_are_refused(text: bytes, reason: str) -> None:
+    decoder = msgspec.json.Decoder(list[int] if text == b"1" else Any)
+    with pytest.raises(InvalidJSON, match=reason):
+        decode_values(decoder, text)
+
+
+def test_half_of_a_surrogate_pair_in_a_value_is_replaced() -> None:
+    assert decode_values(msgspec.json.Decoder(list[str]), b'["\\ud800"]') == ["\ufffd"]

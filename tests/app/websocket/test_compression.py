@@ -81,6 +81,12 @@ def test_equal_messages_have_equal_frames() -> None:
     assert deflate.frame(TEXTS[0]) == first
 
 
+def test_binary_message_is_compressed_too() -> None:
+    frame = agreed(NO_TAKEOVER).binary_frame(b"\xff" * 1000)
+    assert len(frame) < 100
+    assert inflated(frame) == (BINARY, b"\xff" * 1000)
+
+
 def test_receivers_with_the_same_terms_share_frames() -> None:
     assert agreed("permessage-deflate; client_max_window_bits").frame == agreed("permessage-deflate").frame
     assert agreed("permessage-deflate; server_max_window_bits=9").frame != agreed("permessage-deflate").frame
