@@ -96,6 +96,15 @@ def test_recoveries_are_counted_by_their_result_in_both_sets_of_names(server: Se
     assert f'centrifugo_client_recover{{recovered="no"}} {found[("recovered", "no"),]}' in answer
 
 
+def test_subscriptions_that_a_backend_ends_are_counted_by_their_code(server: Server) -> None:
+    with ProtocolClientV2(server, "ann") as client:
+        client.subscribe("recovering:ended")
+        ApiClient(server.host, server.port).call("unsubscribe", user="ann", channel="recovering:ended")
+        assert client.push()["unsubscribe"]["code"] == 2000
+        ended = scrape(server)["gentrifugo_client_unsubscribes_total"]
+    assert ended[("code", "2000"),] >= 1
+
+
 def test_the_memory_engine_is_always_up(server: Server) -> None:
     found = scrape(server)
     assert found["gentrifugo_engine_up"] == {(): 1}

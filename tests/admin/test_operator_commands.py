@@ -12,6 +12,7 @@ import pytest
 from gentrifugo.admin.operator_commands import answer_operator, different_options, merge_lists
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.json_codec import InvalidJSON
+from gentrifugo.app.node.commands import PublishOptions
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.questions import MAX_RANKED, ListAnswer, ListItem
 from gentrifugo.app.protocol.v1 import wire
@@ -188,6 +189,12 @@ class TestChannel:
         assert [one.get("is_base64") for one in found["publications"]] == [None, True, None]
         assert found["offset"] == 4
         assert found["epoch"]
+
+    def test_history_contains_tags(self, node: Node) -> None:
+        node.publish("kept:a", b"1", options=PublishOptions(tags={"kind": "goal"}))
+        node.publish("kept:a", b"2")
+        publications = data(node, "stream", channel="kept:a")["publications"]
+        assert [one.get("tags") for one in publications] == [None, {"kind": "goal"}]
 
     def test_a_channel_without_history_is_refused(self, node: Node) -> None:
         assert reply(node, "stream", channel="plain:a")["error"] == "not available"

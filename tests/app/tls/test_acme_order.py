@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from acme import client, messages
+from acme import client, errors, messages
 from josepy import jwk
 
 from gentrifugo.app.tls.acme_order import NONCE_TRIES, Account, CertificateRefused, _Network, _rsa_key
@@ -55,3 +55,30 @@ def test_a_server_without_the_challenge_that_can_be_answered_is_refused() -> Non
     authorization = SimpleNamespace(challenges=offered)
     with pytest.raises(CertificateRefused, match="no challenge of type tls-alpn-01 offered, only dns-01, http-01"):
         Account("", "", None)._answer(None, authorization, "tls-alpn-01", "a.example", lambda *_: None)
+
+
+class KnowsAccount:
+    """An ACME server that has an account for the key already."""
+
+    url = "https://acme.example/account/1"
+
+    def __init__(self, directory: object, network: Any) -> None:
+        self.network = network
+        self.queried: list[str] = []
+
+    @staticmethod
+    def get_directory(url: str, network: object) -> object:
+        return object()
+
+    def new_account(self, registration: object) -> None:
+        raise errors.ConflictError(self.url)
+
+    def query_registration(self, account: messages.RegistrationResource) -> None:
+        self.queried.append(account.uri)
+
+
+def test_account_that_the_server_knows_already_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "ClientV2", KnowsAccount)
+    server = Account("https://acme.example/directory", "", None)._connect()
+    assert server.queried == [KnowsAccount.url]
+    assert server.network.account.uri == KnowsAccount.url

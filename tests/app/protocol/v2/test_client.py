@@ -13,10 +13,11 @@ from gentrifugo.app.model.errors import CLOSE_DISCONNECT, CLOSE_SHUTDOWN, Discon
 from gentrifugo.app.node import hooks
 from gentrifugo.app.node.hooks import Context, Refuse, RPCError
 from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v2.errors import CLOSE_TOO_MANY_REQUESTS
 from gentrifugo.app.protocol.v2.token_making import connection_token, sign_token
 from tests.app.conftest import VERSION
 from tests.fakes import FailingEngine
-from tests.greenlets import eventually
+from tests.greenlets import eventually, settle
 from tests.local_client_v2 import KEY, LocalClientV2
 
 StartNode = Callable[..., Node]
@@ -363,3 +364,18 @@ def test_call_has_no_reply_if_its_handler_closes_the_connection(start: StartNode
     clients[0].received()
     clients[0].send({"id": 9, "rpc": {"method": "add"}})
     assert clients[0].received() == []
+
+
+def test_recovering_a_channel_without_subscription_does_nothing(node: Node) -> None:
+    client = LocalClientV2.connected(node)
+    client.received()
+    client.connection.recover_again("news")
+    settle()
+    assert client.received() == []
+
+
+def test_disconnect_in_another_greenlet_has_its_code(node: Node) -> None:
+    client = LocalClientV2.connected(node)
+    client.connection.disconnect_later(CLOSE_TOO_MANY_REQUESTS)
+    settle()
+    assert client.transport.closes == [(3013, "too many requests")]
