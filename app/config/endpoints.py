@@ -10,7 +10,10 @@ ENDPOINTS = (CLIENT, API, ADMIN)
 # Below option http_prefix.
 API_PATH = "/api/"
 API_PATH_WITHOUT_SLASH = "/api"
-"""The same, as libraries for Centrifugo 2 to 4 name it. Those in PHP do not follow redirects."""
+"""The path of the API without the slash at its end, to which libraries for Centrifugo 2 to 4 send requests.
+
+Those in PHP do not follow redirects.
+"""
 SOCKJS_PATH = "/connection"
 WEBSOCKET_PATH = f"{SOCKJS_PATH}/websocket"
 SOCKET_PATH = "/socket"

@@ -67,7 +67,7 @@ class Head:
         self.version = version
         self.headers = headers
         self.original: object = object()
-        """The same object for all heads that `varied` derives from each other, which have the same meaning."""
+        """Identifies heads with the same meaning: all heads that `varied` derives from a head share this object."""
         path, _, query = target.partition("?")
         self.path = path if path.startswith("/") else origin_form(target).partition("?")[0]
         """The target without its query, still percent-encoded."""

@@ -46,7 +46,7 @@ class KnownNode(NamedTuple):
     received_at: float
     """The time when the ping arrived, by the clock of the registry."""
     reported_at: float
-    """The same in Unix seconds."""
+    """When the last ping of the node arrived, in Unix seconds."""
 
 
 class NodeRegistry:

@@ -1,4 +1,4 @@
-"""Requests as phpcent and gocent send them, for every method, to a real server with either engine.
+"""The HTTP API answers the requests of the libraries phpcent and gocent, with both engines.
 
 The libraries are not here. These requests have their paths, headers and bodies, with the spelling of PHP or Go, and the
 answers are read as strictly as the libraries do: redirects are not followed, and names may not be there twice.

@@ -1,4 +1,4 @@
-"""Behaviour of reading requests from a socket: complete heads, exact bodies, and a timeout for every wait."""
+"""The request reader returns complete heads and whole bodies, and every wait has a timeout."""
 
 from __future__ import annotations
 
