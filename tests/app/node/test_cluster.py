@@ -155,7 +155,9 @@ def test_an_engine_that_hangs_delays_the_stop_of_a_node_only_for_a_short_time(
     monkeypatch.setattr(engine, "joins_nodes", True)
     node = start_node(engine)
     gate = engine.close_gate("publish_control")
+    calls = engine.calls["publish_control"]
     node.stop()
+    assert engine.calls["publish_control"] == calls + 1, "it has begun to say that it leaves, and did not wait for that"
     gate.set()
     settle()
 

@@ -97,7 +97,14 @@ def test_a_connection_can_be_closed_before_its_first_message(connect: Connect) -
     assert transport.closes == [(3000, {"reason": "shutting down", "reconnect": True})]
 
 
-@pytest.mark.parametrize("failure", ["silent", "failed", "broken"])
+FAILURE_ADVICE = {
+    "silent": {"reason": "write ping error", "reconnect": True},
+    "failed": {"reason": "error sending message", "reconnect": True},
+    "broken": {"reason": "internal server error", "reconnect": True},
+}
+
+
+@pytest.mark.parametrize("failure", FAILURE_ADVICE)
 def test_failures_before_the_first_message_end_the_connection(connect: Connect, failure: str) -> None:
     connection, transport = connect()
     fail: dict[str, Callable[[], None]] = {
@@ -107,6 +114,7 @@ def test_failures_before_the_first_message_end_the_connection(connect: Connect, 
     }
     fail[failure]()
     eventually(lambda: len(transport.closes) == 1)
+    assert transport.closes == [(3000, FAILURE_ADVICE[failure])]
 
 
 def test_text_messages_reach_the_client_of_either_version(connect: Connect) -> None:
