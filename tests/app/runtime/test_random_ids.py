@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import uuid
+from itertools import chain
 
 from gentrifugo.app.runtime.random_ids import random_uuid
 
@@ -35,3 +38,25 @@ def test_forked_process_creates_other_ids() -> None:
     os.close(writing)
     assert uuid.UUID(of_child)
     assert of_child not in [random_uuid() for _ in range(100)]
+
+
+def collect(found: list[str]) -> None:
+    found.extend(random_uuid() for _ in range(3000))
+
+
+def test_threads_never_get_the_same_id() -> None:
+    ids: list[list[str]] = [[] for _ in range(8)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [
+            threading.Thread(target=lambda found=found: found.extend(random_uuid() for _ in range(3000)))
+            for found in ids
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert len(set(chain(*ids))) == 8 * 3000
