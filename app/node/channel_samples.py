@@ -93,8 +93,8 @@ class ChannelSamples(BackgroundLoop):
 
     def look_up_presence(self) -> None:
         """Count who is present in the channels that operators have opened. May block."""
-        opened = [channel for channel, one in self._recorded.items() if self._clock() - one.opened < PRESENCE_TIME]
-        for channel in opened[-MAX_PRESENCE_LOOKUPS:]:
+        last = nlargest(MAX_PRESENCE_LOOKUPS, self._recorded.items(), key=lambda item: item[1].opened)
+        for channel in [channel for channel, one in reversed(last) if self._clock() - one.opened < PRESENCE_TIME]:
             number = self._count_presence(channel)
             if number is not None and channel in self._recorded:
                 self._recorded[channel].present, self._recorded[channel].counted = number, self._clock()

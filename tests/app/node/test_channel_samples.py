@@ -94,6 +94,7 @@ def test_memory_of_channels_has_a_limit(bench: Bench) -> None:
     for number in range(3 * MAX_RECORDED):
         bench.present[f"channel {number}"] = 1
         bench.samples.open(f"channel {number}")
+        bench.clock.advance(1)
     bench.samples.look_up_presence()
     bench.run(62)
     bench.run(MAX_WINDOW, step=max(STEPS))
@@ -130,8 +131,20 @@ def test_presence_without_a_recent_answer_is_a_gap(bench: Bench) -> None:
 def test_only_so_many_channels_are_asked_for_their_presence(bench: Bench) -> None:
     for number in range(2 * MAX_PRESENCE_LOOKUPS):
         bench.samples.open(f"channel {number}")
+        bench.clock.advance(1)
     bench.samples.look_up_presence()
     assert bench.asked == [f"channel {number}" for number in range(MAX_PRESENCE_LOOKUPS, 2 * MAX_PRESENCE_LOOKUPS)]
+
+
+def test_presence_of_an_open_channel_is_counted_though_larger_ones_were_opened_before(bench: Bench) -> None:
+    largest = [f"large{number}" for number in range(MAX_PRESENCE_LOOKUPS)]
+    for channel in [*largest, "mine"]:
+        bench.samples.open(channel)
+        bench.clock.advance(1)
+    bench.samples.record(largest)  # the lookup of the channels with the most subscribers names them again
+    bench.samples.look_up_presence()
+    assert "mine" in bench.asked
+    assert len(bench.asked) == MAX_PRESENCE_LOOKUPS
 
 
 def test_a_node_records_the_channels_with_the_most_subscribers(start_node: Callable[..., Node]) -> None:
