@@ -10,23 +10,22 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import gevent
-
+from ..runtime.background import BackgroundLoop
 from .hub import Hub, OpenConnection
 
 log = logging.getLogger(__name__)
 
 
-class MissedChannels:
+class MissedChannels(BackgroundLoop):
     """Makes the subscribers of channels recover. `spread` calls a function for each connection, over some time."""
 
     def __init__(
         self, hub: Hub, spread: Callable[[Sequence[OpenConnection], Callable[[OpenConnection], None]], None]
     ) -> None:
+        super().__init__()
         self._hub = hub
         self._spread = spread
         self._channels: set[str] = set()
-        self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def note(self, channel: str, only_positioned: bool = False) -> None:
         """Record that publications of a channel may be missing. Does not block.
@@ -38,15 +37,9 @@ class MissedChannels:
             return
         self._channels.add(channel)
         if self._greenlet is None:
-            self._greenlet = gevent.spawn(self._recover_subscribers)
+            self.start()
 
-    def stop(self) -> None:
-        """Stop the greenlet, and make no further clients recover."""
-        greenlet, self._greenlet = self._greenlet, None
-        if greenlet is not None:
-            greenlet.kill()
-
-    def _recover_subscribers(self) -> None:
+    def _run(self) -> None:
         while self._channels:
             channels, self._channels = self._channels, set()
             connections = [open_ for open_ in self._hub.open if self._affected_channels(open_, channels)]

@@ -24,8 +24,8 @@ GAP = math.nan
 SAMPLED_PERCENTILES = (50, 90, 99)
 SHADES = 32
 """Parts of each power of two into which durations are counted, so that a percentile is at most 3 % too high."""
-MAX_EXPONENT = 26
-"""Durations of 2 to this power and more, which is a minute in microseconds, are counted as such."""
+MAX_SHIFT = 26
+"""The number of powers of two that are distinguished: durations over 71 minutes are counted as 71 minutes."""
 
 
 class SamplesWanted(msgspec.Struct):
@@ -77,7 +77,7 @@ class Durations:
 def _shade(duration: int) -> int:
     """Return the number of the part of a power of two that has a duration; durations below SHADES have their own."""
     duration = max(duration, 0)
-    shift = min(max(duration.bit_length() - SHADES.bit_length(), 0), MAX_EXPONENT)
+    shift = min(max(duration.bit_length() - SHADES.bit_length(), 0), MAX_SHIFT)
     return shift * SHADES + min(duration >> shift, 2 * SHADES - 1)
 
 
