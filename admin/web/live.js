@@ -56,7 +56,7 @@ export class Live extends EventTarget {
             this.#take(answered.data, known.data, now);
             this.#setOld(false);
             this.dispatchEvent(new Event('change'));
-        } catch { /* the state of the socket says it */ }
+        } catch (error) { if (this.#socket.state === 'connected') console.error(error); } // otherwise the page shows the state
         clearTimeout(this.#timer);
         if (this.#socket.state !== 'connected') return;
         // Each of two questions waits a third of the interval for a node that does not answer; one of them counts as pause.

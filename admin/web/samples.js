@@ -26,7 +26,7 @@ export class Samples {
         if (window !== this.#window) return null;
         // A node that could not be asked before, or begins to record a channel, has older samples too.
         const isNew = ({uid, since}) => !this.#nodes.get(uid)?.isAsked || this.#nodes.get(uid).since !== number(since);
-        if (this.#stored.length && data.nodes.some(isNew)) {
+        if (this.#stored.length && (number(data.now) < this.#stored.at(-1) || data.nodes.some(isNew))) { // or the clock was set back
             this.#forget();
             return this.load(window);
         }
