@@ -96,7 +96,7 @@ export class Plot {
         return this.figureIs === 'highest' ? Math.max(...values) : values.reduce((sum, value) => sum + value, 0);
     }
 
-    /** The columns of uPlot: each line by itself, or on top of those before it. */
+    /** The columns of uPlot: each line by itself, or on top of those before it. The first line is drawn last, over those that add nothing to it. */
     #data() {
         const times = this.times();
         const below = times.map(() => 0);
@@ -104,7 +104,7 @@ export class Plot {
             const value = values[index] ?? null;
             if (!this.stacked || this.#hidden.has(label) || value === null) return value;
             return below[index] += value;
-        }))];
+        })).reverse()];
     }
 
     #draw(UPlot) {
@@ -131,7 +131,7 @@ export class Plot {
             series: [{}, ...this.#lines.map(({label}, index) => {
                 const stroke = colour(`--plot-${index % COLOURS + 1}`);
                 return {label, stroke, width: 1.6, dash: filled ? [] : DASHES[index % DASHES.length], show: !this.#hidden.has(label), fill: filled ? `${stroke}2e` : undefined, points: {show: false}};
-            })],
+            }).reverse()],
             bands: this.stacked ? this.#bands() : [],
             hooks: {setCursor: [() => this.#point()], setSelect: [(self) => this.#select(self)]},
         }, this.#data(), this.canvas);
@@ -144,7 +144,7 @@ export class Plot {
 
     /** Each shown line of a stack is filled down to the one below it. */
     #bands() {
-        const shown = this.#lines.flatMap(({label}, index) => (this.#hidden.has(label) ? [] : [index + 1]));
+        const shown = this.#lines.flatMap(({label}, index) => (this.#hidden.has(label) ? [] : [this.#lines.length - index]));
         return shown.slice(1).map((upper, index) => ({series: [upper, shown[index]]}));
     }
 

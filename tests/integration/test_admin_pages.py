@@ -62,6 +62,33 @@ def open_page(page: Browser, path: str, title: str) -> None:
     page.wait_for_text("h1", title)
 
 
+STACKED_PLOT = """
+(async () => {
+    const {Plot} = await import('./plot.js');
+    const times = [1, 2, 3, 4, 5, 6].map((second) => 1800000000 + second);
+    const values = (place) => times.map((_, index) => (place === PLACE && index > 2 ? 9 : 0));
+    const lines = [0, 1, 2].map((place) => ({label: `${place}`, values: values(place)}));
+    const format = Object.assign((value) => String(value), {steps: [1, 2, 5]});
+    const plot = new Plot('stack', () => times, () => lines, format, {stacked: true});
+    document.querySelector('main').append(plot.element);
+    await plot.update();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const canvas = plot.element.querySelector('canvas');
+    const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height / 2);
+    const style = getComputedStyle(document.documentElement);
+    const parts = (colour) => colour.match(/[0-9a-f]{2}/g).map((part) => parseInt(part, 16));
+    const colours = [1, 2, 3].map((number) => parts(style.getPropertyValue(`--plot-${number}`)));
+    const near = (at, colour) => data[at + 3] > 200 && colour.every((part, i) => Math.abs(part - data[at + i]) < 24);
+    return colours.map((colour) => {
+        let count = 0;
+        for (let at = 0; at < data.length; at += 4) count += near(at, colour);
+        return count;
+    });
+})()
+"""
+"""The numbers of pixels in the upper half of a stacked plot with the colour of each line; only one line is not 0."""
+
+
 class TestPlots:
     """The plot of the clients, which is the first one of the page Status."""
 
@@ -115,6 +142,12 @@ class TestPlots:
         status.wait_for(".values[open] th")
         assert status.texts(".values[open] th")[:5] == ["Line", "Now", "Lowest", "Highest", "Mean"]
         status.click(".values summary")
+
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    def test_value_in_a_stack_has_the_colour_of_its_line(self, status: Browser, place: int) -> None:
+        pixels = status.evaluate(STACKED_PLOT.replace("PLACE", str(place)))
+        assert pixels.index(max(pixels)) == place, pixels
+        status.evaluate("document.querySelector('[aria-label=stack]').remove()")
 
 
 class TestNodes:
