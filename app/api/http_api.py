@@ -121,7 +121,8 @@ class AuthorizedRequest:
             metrics.breakdowns.api_requests[self._kind].observe(time.perf_counter() - started)
         except InvalidJSON as error:
             metrics.breakdowns.note_api_error(METHODS_PROTOCOL, self._kind.name, "HTTP 400")
-            response = error_response(HTTPError(400, f"invalid request body: {error}"))
+            reason = f"invalid request body: {error}" if body else "empty request body"
+            response = error_response(HTTPError(400, reason))
         except HTTPError as error:
             response = error_response(error)
         metrics.http_api.record(time.perf_counter() - started)

@@ -6,9 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, abort, current_app, request
 
 from ..api.http_api import OPENAPI, has_key
+from ..api.methods import NAMES
 from ..config.endpoints import API_PATH, API_PATH_WITHOUT_SLASH
 from ..exchange.wsgi_exchange import serve_wsgi
 from ..http import upgrade
@@ -43,6 +44,8 @@ def api_blueprint() -> Blueprint:
     for path in (API_PATH, API_PATH_WITHOUT_SLASH):
         blueprint.add_url_rule(path, "api", view, methods=["GET", "POST", "PUT"], provide_automatic_options=False)
     blueprint.add_url_rule(f"{API_PATH}<method>", "method", _method, methods=["POST"], provide_automatic_options=False)
+    others = ["GET", "PUT", "PATCH", "DELETE"]  # otherwise another view, such as the web interface, answers 404
+    blueprint.add_url_rule(f"{API_PATH}<method>", "not_post", _require_post, methods=others)
     blueprint.add_url_rule(f"{API_PATH}{OPENAPI}", "openapi", ready(_openapi), methods=["GET"])
     return blueprint
 
@@ -118,6 +121,13 @@ def _carry_out(service: Service) -> Response:
 def _method(method: str) -> Response:
     """Carry out one method of the API of later versions, which has a path for each method."""
     return ready(lambda service: _answer_method(service, method))()
+
+
+def _require_post(method: str) -> Response:
+    """Refuse a request for a method of the API with another HTTP method than POST."""
+    if method not in NAMES:
+        abort(404)
+    return refuse(HTTPError(405, f"{request.method} is not allowed: the API requires POST", {"Allow": "POST"}))
 
 
 def _answer_method(service: Service, method: str) -> Response:

@@ -11,7 +11,7 @@ from ...node.breakdowns import SEVERAL, UNKNOWN_METHOD, ApiMethod
 from ...node.node import Node
 from .api import API_COMMANDS, V1_PROTOCOL, Api, BadRequest
 
-NO_SIGN = 'missing signature (X-API-Sign header or form field "sign")'
+NO_SIGN = 'missing signature (X-API-Sign header or form field "sign") or API key (X-API-Key header)'
 
 _KINDS = {name: ApiMethod(V1_PROTOCOL, name) for name in (*API_COMMANDS, SEVERAL)}
 

@@ -53,7 +53,9 @@ def test_json_without_signature_is_refused_for_the_missing_signature(
 ) -> None:
     response = api.post("/api/", data=BODY, content_type=content_type)
     assert response.status_code == 400
-    assert response.data == b'missing signature (X-API-Sign header or form field "sign")\n'
+    assert (
+        response.data == b'missing signature (X-API-Sign header or form field "sign") or API key (X-API-Key header)\n'
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,10 @@ def test_a_request_without_a_key_is_unauthorized(api: FlaskClient) -> None:
 
 def test_unknown_methods_and_other_verbs_are_refused(api: FlaskClient) -> None:
     assert api.post("/api/dance", json={}, headers=KEY).status_code == 404
-    assert api.get("/api/publish", headers=KEY).status_code == 405
+    refused = api.get("/api/publish", headers=KEY)
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
+    assert refused.text == "GET is not allowed: the API requires POST\n"
+    assert api.get("/api/dance", headers=KEY).status_code == 404
 
 
 def test_a_larger_body_than_allowed_is_refused(nothing_left_behind: None) -> None:
@@ -141,7 +146,7 @@ def test_commands_with_a_key_are_those_of_later_versions(api: FlaskClient, heade
 def test_signature_takes_precedence_over_an_api_key(api: FlaskClient) -> None:
     bearer = {"Authorization": "Bearer x"}
     response = api.post("/api/", data=BODY, content_type="application/json", headers=bearer)
-    assert response.text == 'missing signature (X-API-Sign header or form field "sign")\n'
+    assert response.text == 'missing signature (X-API-Sign header or form field "sign") or API key (X-API-Key header)\n'
     signed = {"Authorization": "apikey x", "X-API-Sign": sign(BODY)}
     assert api.post("/api/", data=BODY, headers=signed).data == REPLY
 

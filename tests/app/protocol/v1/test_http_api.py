@@ -41,7 +41,7 @@ def test_a_signed_request_is_carried_out(api: HTTPApi) -> None:
 @pytest.mark.parametrize(
     ("given", "status", "reason"),
     [
-        ("", 400, 'missing signature (X-API-Sign header or form field "sign")'),
+        ("", 400, 'missing signature (X-API-Sign header or form field "sign") or API key (X-API-Key header)'),
         ("0" * 64, 401, MISMATCH),
         (
             sign(CHANNELS.decode(), secret="other"),
