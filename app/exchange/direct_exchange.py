@@ -10,7 +10,7 @@ from gevent.ssl import SSLSocket
 
 from ..http.body import read_body
 from ..http.client_address import TrustedProxies
-from ..http.head import Head, origin_form
+from ..http.head import Head
 from ..http.opening_request import Opening, opening_of
 from ..http.reader import RequestReader
 from ..http.response import (
@@ -61,7 +61,7 @@ class DirectExchange(Exchange):
     @property
     def query(self) -> str:
         """The query of the target, percent-encoded and without the question mark."""
-        return origin_form(self._head.target).partition("?")[2]
+        return self._head.query
 
     @property
     def _has_unread_body(self) -> bool:
@@ -125,9 +125,10 @@ class DirectExchange(Exchange):
         """Return the head of the request and the data received after it, for another process."""
         return encode_head(f"{self.method} {self._head.target} {self.version}", self.headers) + self._reader.peek()
 
-    def opening(self, proxies: TrustedProxies) -> Opening:
+    def opening(self, proxies: TrustedProxies, is_whole: bool) -> Opening:
         """Return the request in the form that hooks receive; trusted `proxies` determine the address of the client."""
-        return opening_of(self._head, self._peer, "https" if isinstance(self.socket, SSLSocket) else "http", proxies)
+        scheme = "https" if isinstance(self.socket, SSLSocket) else "http"
+        return opening_of(self._head, self._peer, scheme, proxies, is_whole)
 
     def release(self) -> None:
         """Stop using the connection, because it was passed to another process."""

@@ -153,8 +153,11 @@ class Exchange(ABC):
         """Stop using the connection, because it was passed to another process."""
 
     @abstractmethod
-    def opening(self, proxies: TrustedProxies) -> Opening:
-        """Return the request in the form that hooks receive; trusted `proxies` determine the client's address."""
+    def opening(self, proxies: TrustedProxies, is_whole: bool) -> Opening:
+        """Return the request in the form that hooks receive; trusted `proxies` determine the client's address.
+
+        If not `is_whole`, it has no headers and no query, so that it takes little memory.
+        """
 
     @property
     def is_chunked(self) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from ..http.body import too_large_error, too_slow_error
 from ..http.client_address import TrustedProxies
 from ..http.head import HTTPError
-from ..http.opening_request import Opening
+from ..http.opening_request import NO_HEADERS, Opening
 from ..http.outer_address import PEER, forwarded_address
 from ..http.response import CLOSE_CONNECTION, TEXT_TYPE, HTTPResponse, encode_head, length_header, status_line
 from ..http.upgrade import open_websocket, socket_of
@@ -118,18 +118,23 @@ class WSGIExchange(Exchange):
             headers["content-length"] = self._environ["CONTENT_LENGTH"]
         return encode_head(f"{self.method} {self._target()} {self.version}", headers) + self._read_ahead()
 
-    def opening(self, proxies: TrustedProxies) -> Opening:
+    def opening(self, proxies: TrustedProxies, is_whole: bool) -> Opening:
         """Return the request in the form that hooks receive; trusted `proxies` determine the address of the client."""
         environ = self._environ
         peer = environ.get(PEER, environ.get("REMOTE_ADDR", ""))
         scheme = forwarded_address(peer, self.headers, proxies).scheme or environ.get("wsgi.url_scheme", "http")
         address = proxies.address(environ.get("REMOTE_ADDR", ""), self.headers)
-        return Opening(self.method, self._target(), self.headers, address, scheme)
+        if is_whole:
+            return Opening(self.method, self._target(), self.headers, address, scheme)
+        return Opening(self.method, self._quoted_path(), NO_HEADERS, address, scheme)
 
     def _target(self) -> str:
         """Return the target without SCRIPT_NAME, because the receiving process serves paths below the mount point."""
-        path = quote(self._environ["PATH_INFO"], encoding="latin-1")
+        path = self._quoted_path()
         return f"{path}?{self.query}" if self.query else path
+
+    def _quoted_path(self) -> str:
+        return quote(self._environ["PATH_INFO"], encoding="latin-1")
 
     def _read_ahead(self) -> bytes:
         """Return the data that the server has read beyond the head, without consuming it."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from .head import Head, parse_head
+from .handshake_heads import HandshakeHeads
+from .head import Head
 
 MAX_KEPT = 2048
 """Bytes of the largest head that is kept for the next request, so that idle connections remain small."""
@@ -16,6 +17,9 @@ _LENGTH = "content-length"
 _VARYING = re.compile(rb"\r\n(content-length: [0-9]{1,15}|x-api-sign: [0-9a-f]{64})(?=\r\n|\Z)", re.IGNORECASE)
 """The headers whose values may differ from those of the previous head."""
 _MAX_SIZES = {_LENGTH: 15, "x-api-sign": 64}
+
+_handshakes = HandshakeHeads()
+"""The heads of handshakes, which clients repeat on different connections."""
 
 
 class HeadParser:
@@ -47,7 +51,7 @@ class HeadParser:
 
     def _parse(self, raw: bytes) -> Head:
         self._head, self._pieces = None, None
-        head = parse_head(raw)
+        head = _handshakes.parse(raw)
         if len(raw) <= MAX_KEPT:
             self._raw, self._head = raw, head
         return head

@@ -356,8 +356,7 @@ def _no_session() -> HTTPError:
 
 
 def _opening(exchange: Exchange, set_up: SockJSOptions) -> Opening:
-    opening = exchange.opening(set_up.proxies)
-    return opening if set_up.remembers_requests else opening.without_headers()
+    return exchange.opening(set_up.proxies, is_whole=set_up.remembers_requests)
 
 
 def _info(exchange: Exchange, set_up: SockJSOptions) -> HTTPResponse:

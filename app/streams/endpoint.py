@@ -274,8 +274,7 @@ class Streams:
         return client
 
     def _opening(self, exchange: Exchange) -> Opening:
-        opening = exchange.opening(self._parts.proxies)
-        return opening if self._parts.node.hooks else opening.without_headers()
+        return exchange.opening(self._parts.proxies, is_whole=bool(self._parts.node.hooks))
 
 
 def _encode_disconnect(format_: Format, code: int, reason: str) -> bytes:

@@ -55,7 +55,7 @@ class SocketExchange(Exchange):
     def received(self) -> bytes:
         raise AssertionError("no connection is passed on here")
 
-    def opening(self, proxies: TrustedProxies) -> Opening:
+    def opening(self, proxies: TrustedProxies, is_whole: bool) -> Opening:
         return Opening(self.method, self.path, self.headers, "")
 
     def release(self) -> None:
