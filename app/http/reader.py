@@ -27,6 +27,8 @@ class RequestReader:
         self._socket = socket
         self._timeout = timeout
         self._buffer = b""
+        self._is_new = True
+        """Whether nothing has been read yet."""
         self._allowance: ReadAllowance | None = None
         """The allowance for the current body; None until the reader has to wait for a part of it."""
 
@@ -36,13 +38,8 @@ class RequestReader:
         The first byte may take `idle_timeout` seconds, the rest of the head the reader's timeout.
         Raises HTTPError for an invalid head, and TimeoutError for an incomplete one.
         """
-        if not self._buffer:
-            try:
-                self._buffer = self._socket.recv_within(RECV_SIZE, idle_timeout)
-            except TimeoutError:
-                return None
-            if not self._buffer:
-                return None
+        if not self._buffer and not self._receive_first(idle_timeout):
+            return None
         end = self._buffer.find(b"\r\n\r\n")
         if not 0 < end <= MAX_HEAD_SIZE or self._buffer.startswith(b"\r\n"):  # most heads arrive in one piece
             end = self._wait_for_head()
@@ -53,6 +50,21 @@ class RequestReader:
             raise HTTPError(400, BARE_LINE_FEED)
         self._allowance = None
         return head
+
+    def _receive_first(self, timeout: float) -> bool:
+        """Wait for the first data of a request; returns False if the peer closes or stays idle.
+
+        The first request of a connection has usually arrived by the time when its greenlet starts.
+        """
+        data = self._socket.recv_now(RECV_SIZE) if self._is_new else None
+        self._is_new = False
+        if data is None:
+            try:
+                data = self._socket.recv_within(RECV_SIZE, timeout)
+            except TimeoutError:
+                return False
+        self._buffer = data
+        return bool(data)
 
     def _wait_for_head(self) -> int:
         """Wait until the buffer begins with a whole head, and return its size; -1 if the peer closes before that."""

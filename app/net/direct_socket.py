@@ -55,7 +55,8 @@ class DirectSocket:
         try:
             return self.recv(size)
         except WaitTooLong:
-            data = self._recv_now(size)
+            # A busy process may not have noticed the data in time.
+            data = self.recv_now(size)
             if data is None:
                 raise TimeoutError("timed out") from None
             return data
@@ -68,8 +69,8 @@ class DirectSocket:
             self._limit.close()
             self._limit = None
 
-    def _recv_now(self, size: int) -> bytes | None:
-        """Read without waiting, after the timeout: a busy process may not have noticed the data in time."""
+    def recv_now(self, size: int) -> bytes | None:
+        """Return up to `size` bytes that have arrived, or no bytes at the end; None if nothing has. Never waits."""
         try:
             data: bytes = self.raw.recv(size)
         except BlockingIOError:

@@ -40,6 +40,11 @@ class RunningClock:
             self._tick_in(hub)
         return self.at(self._clock())
 
+    def count_pauses(self, hub: Any) -> None:
+        """Count the pauses of the event loop of `hub` from now on."""
+        if hub is not self._hub:
+            self._tick_in(hub)
+
     def at(self, now: float) -> float:
         """Return the current time, given that of the monotonic clock. The clock must have been called before."""
         late = now - self._looked_at - TICK

@@ -72,7 +72,11 @@ class Timers(BackgroundLoop):
             delay = MAX_WAIT
         else:
             timer = Timer(callback)
-        self._add(timer, now + delay)
+        bucket = self._buckets.get(int((now + delay) / self._resolution) + 1)
+        if bucket is None:
+            self._add(timer, now + delay)
+        else:  # nearly always, with many connections
+            bucket.append(timer)
         return timer
 
     def _add(self, timer: Timer, when: float) -> None:

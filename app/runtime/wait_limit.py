@@ -32,7 +32,7 @@ class WaitLimit:
         self._due: float | None = None
         """When the timer expires, in monotonic time; None if it is not running."""
         self._timer: Any = None
-        running_time()  # from now on it counts the pauses of the process
+        running_time.count_pauses(hub)
 
     def begin(self, seconds: float) -> None:
         """Begin a wait of the current greenlet that may take `seconds` in which the process runs."""

@@ -40,7 +40,7 @@ from ..runtime.yielding import yield_if_due
 from ..service import Service
 from ..sockjs.endpoint import RAW_WEBSOCKET, SockJS
 from ..streams.endpoint import Streams
-from ..views.mounted import Mounted, mounted_server
+from ..views.mounted import mounted_server
 from ..websocket import handshake
 from .application_body import ApplicationBody
 from .opened_connection import OpenedConnection, close, log_end
@@ -65,34 +65,35 @@ class HTTPConnection(WSGIHandler):
     `received` is the beginning of a request that another process has read before it passed the connection to this one.
     """
 
+    # Defaults, because setting these for each connection takes as much time as parsing its first head.
+    rfile: RequestReader  # type: ignore[assignment]  # all that pywsgi asks of a file
+    _endpoints: frozenset[str] = frozenset()
+    _opened: Callable[..., None] | None = None
+    """The function that serves the WebSocket or stream that was opened without WSGI; None otherwise."""
+    _route: tuple[object, Config, Callable[[Head], bool]] | None = None
+    """A request to the API, and the function that serves all requests with the same head."""
+    _service: Service | None = None
+    _upgraded = False
+    _was_passed = False
+    """Whether the next request was received from another process."""
+
     def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None, received: bytes = b"") -> None:
+        timeout = HEAD_TIMEOUT
         mounted = mounted_server(server.application)
-        service = None if mounted is None else mounted.service
-        timeout = service.config.http_header_timeout if service else HEAD_TIMEOUT
-        self.rfile: RequestReader  # type: ignore[assignment]  # all that pywsgi asks of a file
+        if mounted is not None:
+            self._service, self._endpoints = mounted.service, mounted.endpoints
+            timeout = mounted.service.config.http_header_timeout
         self._direct = direct(sock)
         super().__init__(  # type: ignore[call-arg]
             sock, address, server, rfile or RequestReader(self._direct, timeout)
         )
         sock.settimeout(WRITE_TIMEOUT)
-        self._service = service
         self._heads = HeadParser()
-        self._route: tuple[object, Config, Callable[[Head], bool]] | None = None
-        """A request to the API, and the function that serves all requests with the same head."""
-        self._upgraded = False
-        self._endpoints = frozenset() if mounted is None else mounted.endpoints
-        self._client_endpoints = _client_endpoints(server.application, mounted)
-        self._opened: Callable[..., None] | None = None
-        """The function that serves the WebSocket or stream that was opened without WSGI; None otherwise."""
-        self._was_passed = bool(received)
-        """Whether the next request was received from another process."""
         self._idle_timeout = timeout
         """Seconds until the first byte of the next request."""
         if received:
+            self._was_passed = True
             self.rfile.put_back(received)
-        if isinstance(address, tuple):  # not a Unix socket
-            # pywsgi writes head and body separately; with Nagle's algorithm the body waits 40 ms for an ACK.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def handle(self) -> None:
         """Serve until the connection ends, and close it. Never raises an exception.
@@ -202,7 +203,7 @@ class HTTPConnection(WSGIHandler):
             serve = self._hot_path(service, head)
             if serve is not None:
                 return serve
-        for endpoint in self._client_endpoints:
+        for endpoint in _client_endpoints(self.server.application):
             path = endpoint.path_below(decoded_path(head.path))
             if path is not None:
                 return partial(self._serve_endpoint, endpoint, path)
@@ -417,12 +418,15 @@ class HTTPConnection(WSGIHandler):
             self._direct.release_limit()
             close(self._direct, sock)
         self._route = None  # which refers to this object: only the garbage collector would find the two
+        held = self.__dict__
         for name in ("rfile", "wsgi_input", "environ", "headers"):
-            self.__dict__.pop(name, None)
+            if name in held:
+                del held[name]
 
 
-def _client_endpoints(application: Any, mounted: Mounted | None) -> Sequence[SockJS | Streams]:
+def _client_endpoints(application: Any) -> Sequence[SockJS | Streams]:
     """Return the endpoints of a WSGI application for clients without raw WebSockets; empty if it has none."""
+    mounted = mounted_server(application)
     if mounted is None:
         return getattr(application, "sockjs", ())
     # Some paths of streams are below that of SockJS.

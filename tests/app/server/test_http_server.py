@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from socket import IPPROTO_TCP, TCP_NODELAY
 from ssl import CERT_NONE, PROTOCOL_TLS_CLIENT
 from typing import Any, NoReturn
 
@@ -107,6 +108,21 @@ def test_connection_is_closed_if_no_greenlet_can_be_started(capfd: pytest.Captur
         assert socket.recv(1000) == b""
     http.stop()
     assert "no memory for another greenlet" in capfd.readouterr().err  # gevent reports it, and accepts the next one
+
+
+def test_accepted_connections_send_without_delay() -> None:
+    accepted: list[int] = []
+
+    class Server(HTTPServer):
+        def handle(self, client_socket: Any, address: Any) -> None:
+            accepted.append(client_socket.getsockopt(IPPROTO_TCP, TCP_NODELAY))
+
+    http = Server(("127.0.0.1", 0), no_application, log=None)
+    http.start()
+    with create_connection(("127.0.0.1", http.server_port), timeout=seconds(5)) as socket:
+        assert socket.recv(1000) == b""
+    http.stop()
+    assert accepted == [1]
 
 
 def test_client_that_disconnects_during_a_response_over_tls_is_not_logged_as_an_error(
