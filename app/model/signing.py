@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hmac
 import re
-from functools import lru_cache
+
+from .keyed_hmac import keyed_hmac
 
 CLIENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Format of client IDs. No other texts may be signed as client IDs, because they could also be a user and timestamp."""
@@ -16,15 +17,7 @@ CLIENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def sign(secret: str, data: bytes) -> str:
     """Return the hexadecimal HMAC SHA-256 of `data`, with the key `secret`."""
-    digest = _hmac_with_key(secret).copy()
-    digest.update(data)
-    return digest.hexdigest()
-
-
-@lru_cache(maxsize=8)
-def _hmac_with_key(secret: str) -> hmac.HMAC:
-    """Return an HMAC object without data, cached for copying: processing the key takes longer than a small message."""
-    return hmac.new(secret.encode(), digestmod="sha256")
+    return keyed_hmac(secret.encode()).hexdigest(data)
 
 
 def client_token(secret: str, user: str, timestamp: str, info: str = "") -> str:
@@ -49,5 +42,5 @@ def api_sign(secret: str, body: bytes) -> str:
 
 
 def matches(expected: str, given: str) -> bool:
-    """Compare two strings in constant time. `given` may contain any characters."""
-    return hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogatepass"))
+    """Compare two strings in constant time. `expected` is ASCII; `given` may contain any characters."""
+    return given.isascii() and hmac.compare_digest(expected, given)

@@ -6,24 +6,48 @@ a key on one curve never for another curve.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from jwt.algorithms import Algorithm, ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from ...config.config import Config
 from ...config.options import ConfigError
+from ...model.keyed_hmac import keyed_hmac
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+
+class Algorithm(Protocol):
+    """An algorithm for signatures, with the interface of PyJWT."""
+
+    def verify(self, msg: bytes, key: Any, sig: bytes) -> bool:
+        """Return whether `sig` is a signature of `msg` that was made with `key`, or with its private key."""
+
+
+class _HMACAlgorithm:
+    """HMAC with a hash, such as hashlib.sha256. PyJWT's processes the key anew for every token."""
+
+    def __init__(self, new: Callable[[bytes], _Hash]) -> None:
+        self._new = new
+
+    def verify(self, msg: bytes, key: bytes, sig: bytes) -> bool:
+        return hmac.compare_digest(keyed_hmac(key, self._new).digest(msg), sig)
+
 
 HMAC: Mapping[str, Algorithm] = {
-    "HS256": HMACAlgorithm(HMACAlgorithm.SHA256),
-    "HS384": HMACAlgorithm(HMACAlgorithm.SHA384),
-    "HS512": HMACAlgorithm(HMACAlgorithm.SHA512),
+    "HS256": _HMACAlgorithm(hashlib.sha256),
+    "HS384": _HMACAlgorithm(hashlib.sha384),
+    "HS512": _HMACAlgorithm(hashlib.sha512),
 }
 RSA: Mapping[str, Algorithm] = {
     "RS256": RSAAlgorithm(RSAAlgorithm.SHA256),
