@@ -37,6 +37,8 @@ from .node import Node
 
 log = logging.getLogger(__name__)
 
+_new = tuple.__new__  # in half the time of the constructor
+
 
 class ClosedMeanwhile(Exception):
     """The connection was closed while one of its commands waited."""
@@ -65,7 +67,7 @@ class BaseClient(ABC):
     """One connection. `handle` is called with one message at a time; `close` may be called at any time.
 
     The constructor registers the connection with the node. A client that has not connected within
-    stale_connection_close_delay is closed.
+    stale_connection_close_delay is closed; `stale_timer` has been started for that already, if it is given.
     """
 
     encoding: Encoding
@@ -92,7 +94,9 @@ class BaseClient(ABC):
         "_transport",
     )
 
-    def __init__(self, node: Node, transport: Transport, opening: Opening | None, request: str) -> None:
+    def __init__(
+        self, node: Node, transport: Transport, opening: Opening | None, request: str, stale_timer: Timer | None = None
+    ) -> None:
         self.uid = random_uuid()
         self.since = time.time()
         self.active_at = time.perf_counter()
@@ -107,15 +111,17 @@ class BaseClient(ABC):
         self._request = request
         self._transport = transport
         self._expires_at = 0.0
-        self._timer: Timer | None = None  # until the connect: stale; from then on: expiry
+        self._timer = stale_timer  # from the connect on, it is for the expiry
         node.hub.open.add(self)
         delay = node.config.stale_connection_close_delay
-        if delay > 0:
+        if stale_timer is not None:
+            stale_timer.callback = self._close_if_stale
+        elif delay > 0:
             self._timer = node.timers.after(delay, self._close_if_stale)
 
     def _count_traffic(self) -> None:
         """Start counting the traffic of the connection; called by the constructor of the version."""
-        kind = TrafficKind(self._transport.name, self.protocol)
+        kind = _new(TrafficKind, (self._transport.name, self.protocol))
         self.traffic: Traffic = self.node.metrics.breakdowns.traffic[kind]
         self.outbox.counts = self.traffic
 

@@ -131,17 +131,20 @@ class ClientConnection:
         """Create the client for the version of `message`; None if the connection is closed already."""
         if self._closed:
             return None
-        self._leave()
         node, transport = self._services.node, self._transport
+        node.hub.open.discard(self)
+        timer, self._timer = self._timer, None
         format_ = _FORMATS.get(self._requested.format) if transport.binary_frame else None
         if format_ is None and (version_of(message) or self._default_version) == 2:
             format_ = JSON
         if format_ is None:
-            self._client = ClientV1(node, transport, self._opening, self._request)
+            self._client = ClientV1(node, transport, self._opening, self._request, timer)
         else:
             own_pings = self._requested.has_own_pings
             tokens = self._services.tokens
-            self._client = ClientV2(node, tokens, transport, format_, self._opening, self._request, own_pings)
+            self._client = ClientV2(
+                node, tokens, transport, format_, self._opening, self._request, own_pings, stale_timer=timer
+            )
         return self._client
 
     @property
@@ -151,7 +154,7 @@ class ClientConnection:
         return 2 if config.checks_tokens and not config.secret and not config.insecure else 1
 
     def _leave(self) -> None:
-        """Unregister, because a client object takes over or the connection ends."""
+        """Unregister, because the connection ends."""
         self._services.node.hub.open.discard(self)
         if self._timer is not None:
             self._timer.cancel()

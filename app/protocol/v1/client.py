@@ -38,10 +38,12 @@ from ...node.base_client import BaseClient, ClosedMeanwhile
 from ...node.hooks import Context
 from ...node.node import Node
 from ...node.proxy_events import CONNECT_PROXY, ConnectContext
+from ...runtime.timers import Timer
 from . import decisions, wire
 from .credentials import MAX_LOGGED_USER, signed_at
 from .replies import gather
 from .subscriptions import SubscriptionsV1
+from .typed_commands import ClientCommand, decode_typed, params_of
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +65,15 @@ class ClientV1(BaseClient):
 
     __slots__ = ("_signed_user", "_subscriptions")
 
-    def __init__(self, node: Node, transport: Transport, opening: Opening | None = None, request: str = "") -> None:
-        super().__init__(node, transport, opening, request)
+    def __init__(
+        self,
+        node: Node,
+        transport: Transport,
+        opening: Opening | None = None,
+        request: str = "",
+        stale_timer: Timer | None = None,
+    ) -> None:
+        super().__init__(node, transport, opening, request, stale_timer)
         self.encoding = _encodings.get(transport.frame) or _add_encoding(transport.frame)
         # The user in the token of `connect`, which a hook may have replaced. None without a token.
         self._signed_user: str | None = None
@@ -98,15 +107,23 @@ class ClientV1(BaseClient):
             return
         if len(message) > self.node.config.client_request_max_size:
             raise Closing(CLOSE_LIMIT_EXCEEDED)
+        command = decode_typed(message)
+        reply = self._gather_replies(message) if command is None else self._reply(command)
+        if reply is None or not self._can_continue(len(reply)):
+            return
+        self._send(reply)
+        for publication in self._subscriptions.release_held():
+            self._send(wire.encode_push(publication))
+
+    def _gather_replies(self, message: bytes) -> bytes | None:
+        """Carry out the commands of a message, and return the replies together; None if the connection was closed."""
         commands = wire.decode_commands(message)
         if not commands:
             raise Closing(CLOSE_INVALID_MESSAGE)
         replies = gather(commands, self._reply, self._can_continue)
         if replies is None:
-            return
-        self._send(wire.encode_array(replies) if message.startswith(b"[") else replies[0])
-        for publication in self._subscriptions.release_held():
-            self._send(wire.encode_push(publication))
+            return None
+        return wire.encode_array(replies) if message.startswith(b"[") else replies[0]
 
     def _can_continue(self, gathered: int) -> bool:
         """Return whether the connection is open. Closes it as slow if replies and outbox have too many bytes."""
@@ -114,7 +131,7 @@ class ClientV1(BaseClient):
             self._close_slow(gathered)
         return not self.closed
 
-    def _reply(self, command: wire.Command) -> bytes:
+    def _reply(self, command: ClientCommand) -> bytes:
         method = command.method or ""
         if not self.authenticated and method != "connect":
             raise Closing(CLOSE_UNAUTHORIZED)
@@ -126,7 +143,7 @@ class ClientV1(BaseClient):
         self.node.metrics.breakdowns.client_commands[method].observe(time.perf_counter() - started)
         return reply
 
-    def _error_reply(self, command: wire.Command, body: bytes, error: Error) -> bytes:
+    def _error_reply(self, command: ClientCommand, body: bytes, error: Error) -> bytes:
         method = command.method or ""
         self.node.metrics.breakdowns.note_client_error(self.protocol, method, error.text)
         return wire.encode_reply(command.uid, method, body, error)
@@ -156,11 +173,11 @@ class ClientV1(BaseClient):
 
     # -- connect and refresh
 
-    def _connect(self, command: wire.Command) -> bytes:
+    def _connect(self, command: ClientCommand) -> bytes:
         self.node.metrics.counters.client_num_connect += 1
         if self.authenticated:
             raise Closing(CLOSE_INVALID_MESSAGE)
-        params = wire.decode_params(command, wire.ConnectParams)
+        params = params_of(command, wire.ConnectParams)
         user, info, timestamp = self._identify(params)
         config = self.node.config
         limit = config.user_connection_limit
@@ -176,7 +193,7 @@ class ClientV1(BaseClient):
         """Return user, info and time of the signature of a client that connects. Raises Closing if invalid."""
         known = self.node.hooks
         user: str | None = params.user or ""
-        info, timestamp = wire.embedded_json(params.info or ""), time.time()
+        info, timestamp = wire.embedded_json(params.info) if params.info else b"", time.time()
         if known.has(hooks.CONNECT, CONNECT_PROXY) and not params.token and not self.node.config.insecure:
             user, info = None, b""  # they are not signed
             if known.has(CONNECT_PROXY):
@@ -206,8 +223,8 @@ class ClientV1(BaseClient):
         if self.node.config.connection_lifetime > 0 and not self.node.config.insecure:
             self.expire_at(expires_at)
 
-    def _refresh(self, command: wire.Command) -> bytes:
-        params = wire.decode_params(command, wire.ConnectParams)
+    def _refresh(self, command: ClientCommand) -> bytes:
+        params = params_of(command, wire.ConnectParams)
         info, timestamp = wire.embedded_json(params.info or ""), time.time()
         is_hooked = self.node.hooks.has(hooks.REFRESH)
         if is_hooked and not params.token:
@@ -241,9 +258,9 @@ class ClientV1(BaseClient):
 
     # -- subscriptions
 
-    def _subscribe(self, command: wire.Command) -> bytes:
+    def _subscribe(self, command: ClientCommand) -> bytes:
         self.node.metrics.counters.client_num_subscribe += 1
-        params = wire.decode_params(command, wire.SubscribeParams)
+        params = params_of(command, wire.SubscribeParams)
         channel = params.channel or ""
         if not channel:
             raise Closing(CLOSE_INVALID_MESSAGE)
@@ -257,8 +274,8 @@ class ClientV1(BaseClient):
         body = wire.subscribe_body(channel, True, *recovered)
         return wire.encode_reply(command.uid, "subscribe", body)
 
-    def _unsubscribe(self, command: wire.Command) -> bytes:
-        channel = wire.decode_params(command, wire.ChannelParams).channel or ""
+    def _unsubscribe(self, command: ClientCommand) -> bytes:
+        channel = params_of(command, wire.ChannelParams).channel or ""
         if not channel:
             raise Closing(CLOSE_INVALID_MESSAGE)
         try:
@@ -275,8 +292,8 @@ class ClientV1(BaseClient):
 
     # -- publish, presence, history, ping
 
-    def _publish(self, command: wire.Command) -> bytes:
-        params = wire.decode_params(command, wire.PublishParams)
+    def _publish(self, command: ClientCommand) -> bytes:
+        params = params_of(command, wire.PublishParams)
         channel = params.channel or ""
         try:
             self._check_publish(channel, params)
@@ -300,16 +317,16 @@ class ClientV1(BaseClient):
         if not (self.node.rules.options(channel).publish or self.node.config.insecure):
             raise Refused(PERMISSION_DENIED)
 
-    def _presence(self, command: wire.Command) -> bytes:
+    def _presence(self, command: ClientCommand) -> bytes:
         return self._query(command, self.node.presence, wire.presence_body)
 
-    def _history(self, command: wire.Command) -> bytes:
+    def _history(self, command: ClientCommand) -> bytes:
         return self._query(command, self.node.history, wire.history_body)
 
     def _query(
-        self, command: wire.Command, ask: Callable[[str], Answered], body: Callable[[str, Answered | None], bytes]
+        self, command: ClientCommand, ask: Callable[[str], Answered], body: Callable[[str, Answered | None], bytes]
     ) -> bytes:
-        method, channel = command.method or "", wire.decode_params(command, wire.ChannelParams).channel or ""
+        method, channel = command.method or "", params_of(command, wire.ChannelParams).channel or ""
         if channel not in self._subscriptions.channels:
             return self._error_reply(command, body(channel, None), PERMISSION_DENIED)
         try:
@@ -317,14 +334,14 @@ class ClientV1(BaseClient):
         except Refused as refused:
             return self._error_reply(command, body(channel, None), refused.error.advise(RETRY))
 
-    def _ping(self, command: wire.Command) -> bytes:
+    def _ping(self, command: ClientCommand) -> bytes:
         # Only a ping may have no params.
         has_params = command.params is not msgspec.UNSET
-        data = wire.decode_params(command, wire.PingParams).data if has_params else None
+        data = params_of(command, wire.PingParams).data if has_params else None
         return wire.encode_reply(command.uid, "ping", wire.data_body(data) if data else b"")
 
 
-_HANDLERS: dict[str, Callable[[ClientV1, wire.Command], bytes]] = {
+_HANDLERS: dict[str, Callable[[ClientV1, ClientCommand], bytes]] = {
     "connect": ClientV1._connect,
     "refresh": ClientV1._refresh,
     "subscribe": ClientV1._subscribe,

@@ -39,6 +39,10 @@ class Recovered(NamedTuple):
     """Whether these are all the publications that the client has missed."""
 
 
+_WITHOUT_RECOVERY = Recovered()
+_new = tuple.__new__  # in half the time of the constructor
+
+
 class SubscriptionsV1(PresenceRenewal):
     """The subscriptions of one client. Methods that use the engine may block, and can be called from any greenlet."""
 
@@ -56,7 +60,7 @@ class SubscriptionsV1(PresenceRenewal):
     def info(self, channel: str) -> RawClientInfo:
         """Return the info of the client that other clients receive. Raises KeyError if it is not subscribed."""
         client = self._client
-        return RawClientInfo(client.user, client.uid, client.default_info, self.channels[channel])
+        return _new(RawClientInfo, (client.user, client.uid, client.default_info, self.channels[channel]))
 
     @property
     def names(self) -> Collection[str]:
@@ -99,8 +103,8 @@ class SubscriptionsV1(PresenceRenewal):
     def _add(self, channel: str, params: wire.SubscribeParams) -> Recovered:
         node = self._node
         options = node.rules.options(channel)
-        signed_info = params.info if node.rules.is_private(channel) else ""
-        self.channels[channel] = wire.embedded_json(signed_info or "")
+        signed_info = params.info if params.info and node.rules.is_private(channel) else ""
+        self.channels[channel] = wire.embedded_json(signed_info) if signed_info else b""
         info = self.info(channel)
         recovers = options.recover and bool(params.recover)
         try:
@@ -121,7 +125,7 @@ class SubscriptionsV1(PresenceRenewal):
 
     def _recover(self, channel: str, options: ChannelOptions, params: wire.SubscribeParams) -> Recovered:
         if not options.recover:
-            return Recovered()
+            return _WITHOUT_RECOVERY
         try:
             if not params.recover:
                 return Recovered(last=self._node.last_uid(channel))

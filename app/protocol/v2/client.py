@@ -22,6 +22,7 @@ from ...node.hooks import Context
 from ...node.node import Node
 from ...node.proxy_events import REFRESH_PROXY
 from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
+from ...runtime.timers import Timer
 from ...runtime.yielding import yield_if_due
 from . import channel_commands, connection_commands, renewing, server_commands
 from .encodings import encoding
@@ -105,8 +106,9 @@ class ClientV2(BaseClient):
         session: str = "",
         has_ids: bool = False,
         last_event: LastEvent | None = None,
+        stale_timer: Timer | None = None,
     ) -> None:
-        super().__init__(node, transport, opening, request)
+        super().__init__(node, transport, opening, request, stale_timer)
         self.last_event = last_event
         self.library = ""
         self.session = session

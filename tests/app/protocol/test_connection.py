@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable
 from types import SimpleNamespace
 
+import gevent
 import pytest
+from gevent.event import Event
 
 from gentrifugo.app.http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from gentrifugo.app.model.errors import CLOSE_SHUTDOWN
@@ -69,6 +71,24 @@ def test_clients_of_both_versions_are_served(connect: Connect) -> None:
     settle()
     assert json.loads(transport.messages()[0])["connect"]["client"]
     assert transport.pings is False
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"uid": "1", "method": "connect", "params": connect_params("alice")},
+        {"id": 1, "connect": {"token": connection_token(KEY, "alice")}},
+    ],
+    ids=["v1", "v2"],
+)
+def test_client_whose_connect_takes_too_long_is_closed_as_stale(connect: Connect, message: dict[str, object]) -> None:
+    answered = Event()
+    connection, transport = connect(stale_connection_close_delay=0.01, hooks={"connect": lambda _: answered.wait()})
+    handling = gevent.spawn(connection.handle, json.dumps(message).encode())
+    ((_, reason),) = eventually(lambda: transport.closes)
+    assert "stale" in str(reason)
+    answered.set()
+    handling.get()
 
 
 def test_client_that_requests_protobuf_gets_protobuf(connect: Connect) -> None:
