@@ -90,8 +90,10 @@ class ChannelRules:
 
     def allows_user(self, channel: str, user: str) -> bool:
         """Return whether `user` is in the list of users at the end of the name; True if there is no list."""
-        _, found, users = self._after_last(channel, self._user_boundary)
-        return not found or user in (users.split(self._user_separator) if self._user_separator else [users])
+        if not self.names_users(channel):
+            return True
+        users = channel.rpartition(self._user_boundary)[2]
+        return user in (users.split(self._user_separator) if self._user_separator else [users])
 
     def personal(self, user: str) -> str:
         """Return the personal channel of a user. Raises Refused if its namespace does not exist."""
@@ -116,12 +118,8 @@ class ChannelRules:
 
     def allows_client(self, channel: str, client: str) -> bool:
         """Return whether `client` is the client ID at the end of the name; True if there is none."""
-        _, found, allowed = self._after_last(channel, self._client_boundary)
-        return not found or client == allowed
-
-    @staticmethod
-    def _after_last(channel: str, boundary: str) -> tuple[str, str, str]:
-        return channel.rpartition(boundary) if boundary else (channel, "", "")
+        boundary = self._client_boundary
+        return not boundary or boundary not in channel or client == channel.rpartition(boundary)[2]
 
 
 def history_options(options: ChannelOptions) -> HistoryOptions | None:

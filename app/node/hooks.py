@@ -199,7 +199,7 @@ class Hooks:
 
     def has(self, *events: str) -> bool:
         """Return whether there is a hook for at least one of these events."""
-        return not self._added.keys().isdisjoint(events)
+        return bool(self._added) and not self._added.keys().isdisjoint(events)
 
     def max_timeout(self, *events: str) -> float:
         """Return the maximum total seconds that the hooks of one of these events may take."""

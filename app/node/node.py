@@ -12,7 +12,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from zlib import crc32
 
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -334,7 +333,7 @@ class Node(Commands):
                 self._failures.note("unsubscribe", error, channel)
 
     def _lock(self, channel: str) -> BoundedSemaphore:
-        return self._locks[crc32(channel.encode()) % CHANNEL_LOCKS]
+        return self._locks[hash(channel) % CHANNEL_LOCKS]
 
     # -- presence and recovery of subscribers
 

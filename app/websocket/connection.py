@@ -196,23 +196,24 @@ class WebSocket:
         return self._messages.pop()
 
     def _read(self) -> bool:
-        if self._reader.closed or self._reader.failed:
+        reader = self._reader
+        if reader.closed or reader.failed:
             self._answer_end()
             return False
         try:
-            data = self._unparsed or self._receive_data()
+            data = self._unparsed or (self._recv_rest() if reader.is_inside_message else self._recv(RECV_SIZE))
         except (OSError, ValueError):  # ValueError: a buffered reader whose socket was closed
             data = b""
         except _MessageTimeout:
-            self._reader.fail_slow()
+            reader.fail_slow()
             return True
         if not data:
             self._ended = True
             return False
-        size = INFLATE_BATCH_SIZE if self._reader.inflates else len(data)
-        self._unparsed = data[size:]
-        messages, pongs = self._reader.feed(data[:size])
-        if self._allowance is not None and (messages or not self._reader.is_inside_message):
+        if reader.inflates:
+            data, self._unparsed = data[:INFLATE_BATCH_SIZE], data[INFLATE_BATCH_SIZE:]
+        messages, pongs = reader.feed(data)
+        if self._allowance is not None and (messages or not reader.is_inside_message):
             self._allowance = None
         if not self._closing:
             messages.reverse()
@@ -220,10 +221,6 @@ class WebSocket:
             for pong in pongs:
                 self.outbox.append(pong)
         return True
-
-    def _receive_data(self) -> bytes:
-        """Wait for data. Raises _MessageTimeout if the peer is too slow."""
-        return self._recv_rest() if self._reader.is_inside_message else self._recv(RECV_SIZE)
 
     def _recv_rest(self) -> bytes:
         """Wait for more data of a message. Raises _MessageTimeout if the peer is too slow."""

@@ -59,9 +59,13 @@ def data_frame(opcode: int, payload: bytes) -> bytes:
     return struct.pack("!BBQ", first, 127, size) + payload
 
 
+_TEXT_HEADERS = [bytes((0x80 | TEXT, size)) for size in range(TWO_BYTE_LENGTH)]
+
+
 def text_frame(payload: bytes) -> bytes:
     """Encode a complete text message, given in UTF-8, as a frame."""
-    return data_frame(TEXT, payload)
+    size = len(payload)
+    return _TEXT_HEADERS[size] + payload if size < TWO_BYTE_LENGTH else data_frame(TEXT, payload)
 
 
 def binary_frame(payload: bytes) -> bytes:
@@ -96,6 +100,7 @@ class FrameReader:
     __slots__ = (
         "closed",
         "failed",
+        "inflates",
         "pongs",
         "too_big",
         "_collected",
@@ -116,6 +121,8 @@ class FrameReader:
         """Whether the protocol error was a message over `max_size`."""
         self.pongs = 0
         """Number of pongs received."""
+        self.inflates = bool(extensions)
+        """Whether messages may be compressed."""
         self._ends: _FrameEnds
         self._parser: Protocol | None = None
         """Created for the first frame that is not plain: it takes 10 µs and 3 KB, and most clients never need it."""
@@ -124,11 +131,6 @@ class FrameReader:
         self._opcode = TEXT
         self._collected: bytearray | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
-
-    @property
-    def inflates(self) -> bool:
-        """Whether messages may be compressed."""
-        return bool(self._extensions)
 
     @property
     def is_inside_message(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
@@ -33,7 +32,7 @@ def accept(method: str, version: str, headers: Mapping[str, str], extensions: st
         raise HTTPError(400, "WebSocket handshake requires HTTP/1.1")
     if not is_upgrade(headers):
         raise HTTPError(400, 'WebSocket endpoint: missing header "Upgrade: websocket"')
-    if not _has_token(headers.get("connection", ""), "upgrade"):
+    if not _has_token(headers.get("connection", ""), "Upgrade"):
         raise HTTPError(400, 'WebSocket endpoint: missing header "Connection: Upgrade"')
     if headers.get("content-length", "0").strip("0") or "transfer-encoding" in headers:
         # A proxy would forward data as the body that this server would parse as frames.
@@ -42,7 +41,7 @@ def accept(method: str, version: str, headers: Mapping[str, str], extensions: st
         reason = f"unsupported WebSocket version: expected {WEBSOCKET_VERSION}"
         raise HTTPError(426, reason, {"Sec-WebSocket-Version": WEBSOCKET_VERSION})
     key = _checked_key(headers.get("sec-websocket-key", ""))
-    digest = base64.b64encode(hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest())
+    digest = binascii.b2a_base64(hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest(), newline=False)
     extended = f"Sec-WebSocket-Extensions: {extensions}\r\n".encode() if extensions else b""
     if subprotocol:
         extended += f"Sec-WebSocket-Protocol: {subprotocol}\r\n".encode()
@@ -50,14 +49,13 @@ def accept(method: str, version: str, headers: Mapping[str, str], extensions: st
 
 
 def _has_token(value: str, token: str) -> bool:
-    value = value.lower()
-    return value == token or token in [item.strip() for item in value.split(",")]
+    return value == token or token.lower() in [item.strip() for item in value.lower().split(",")]
 
 
 def _checked_key(key: str) -> str:
     try:
-        size = len(base64.b64decode(key.encode(), validate=True))
-    except (binascii.Error, UnicodeEncodeError):
+        size = len(binascii.a2b_base64(key, strict_mode=True))
+    except ValueError:  # also for characters outside ASCII
         size = 0
     if size != 16:
         raise HTTPError(400, "Sec-WebSocket-Key is not 16 bytes in Base64")

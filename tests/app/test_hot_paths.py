@@ -51,16 +51,17 @@ LIMITS: dict[str, float] = {
     "publish, method, in a batch": 12,
     "publish with history, method": 31,
     "publish with history, method, in a batch": 34,
-    "connect, v1": 106,
-    "subscribe, v1": 110,
-    "connect, v2": 216,
-    "subscribe, v2": 168,
-    "request, v1": 114,
-    "request, method": 91,
-    "head": 35,
+    "handshake": 108,
+    "connect, v1": 88,
+    "subscribe, v1": 86,
+    "connect, v2": 162,
+    "subscribe, v2": 134,
+    "request, v1": 115,
+    "request, method": 93,
+    "head": 29,
     "head, repeated": 2.2,
-    "head, another length": 17,
-    "response": 19,
+    "head, another length": 14,
+    "response": 5,
 }
 """Calls of functions for one operation."""
 
@@ -159,6 +160,26 @@ def test_connect_and_subscribe_of_version_2_takes_few_calls(node: Node) -> None:
     check("connect, v2", min(calls_of(partial(client.send, connect)) for client in clients))
     check("subscribe, v2", min(calls_of(partial(client.send, subscribe)) for client in clients))
     settle()
+
+
+HANDSHAKE = (
+    b"GET /connection/websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def test_handshake_takes_few_calls(nothing_left_behind: None) -> None:
+    server = SimpleNamespace(application=port_app(Service(config()), ENDPOINTS))
+    fewest = LIMITS["handshake"] * 2
+    for _ in range(CLIENTS):
+        served, peer = socketpair()
+        peer.sendall(HANDSHAKE)
+        connection = HTTPConnection(served, "", server)
+        fewest = min(fewest, calls_of(connection.serve_requests))
+        assert peer.recv(1000).startswith(b"HTTP/1.1 101 ")
+        served.close()
+        peer.close()
+    check("handshake", fewest)
 
 
 PARAMS = {"channel": "news", "data": DATA}

@@ -122,9 +122,10 @@ def _check_subscribe(client: ServedClient, request: SubscribeRequest) -> None:
         raise CodedClosing(CLOSE_BAD_REQUEST, f"unknown delta format {request.delta!r}")
     if len(channel.encode()) > config.max_channel_length:
         raise CodedRefusal(ERROR_BAD_REQUEST)
-    if channel in client.channels:
+    subscribed = client.subscriptions.channels
+    if channel in subscribed:
         raise CodedRefusal(ERROR_ALREADY_SUBSCRIBED)
-    if len(client.channels) >= config.client_channel_limit:
+    if len(subscribed) >= config.client_channel_limit:
         raise CodedRefusal(ERROR_LIMIT_EXCEEDED)
     if request.type:
         raise CodedRefusal(ERROR_PERMISSION_DENIED)

@@ -57,7 +57,8 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
     user: str | None = None
     if request.token:
         claims = _claims(client, request.token)
-        identity = Identity(claims.user, claims.info, claims.expires_at, _server_side(client, claims, request))
+        subscriptions = _server_side(client, claims, request) if claims.channels else ()
+        identity = Identity(claims.user, claims.info, claims.expires_at, subscriptions)
         user = identity.user
     elif allowed := _ask_backend(client, request):
         identity, user = allowed, allowed.user
@@ -73,6 +74,8 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
         identity, channels = _ask(client, hooks.CONNECT, user, identity)
     if config.user_subscribe_to_personal and identity.user:
         channels = [*channels, client.node.rules.personal(identity.user)]
+    if not channels and client.last_event is None:
+        return identity
     subscriptions = _with_channels(client, identity, channels, request)
     if client.last_event is not None:
         subscriptions = [_continued_subscription(client, wanted, client.last_event) for wanted in subscriptions]

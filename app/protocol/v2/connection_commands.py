@@ -60,6 +60,16 @@ def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     _check_limits(client, identity)
     _close_others(client, identity.user)
     client.authenticate(identity, f"{request.name} {request.version}".strip())
+    if identity.subscriptions:
+        _reply_with_subscriptions(client, id_, identity)
+    else:
+        client.last_event = None
+        client.reply(Reply(id_, connect=_connect_result(client, identity, {})))
+    client.start_pings()
+
+
+def _reply_with_subscriptions(client: ServedClient, id_: int, identity: Identity) -> None:
+    """Subscribe the client to the channels of its identity, and send the reply to connect. May block."""
     try:
         subs = client.subscribe_all(identity.subscriptions)
     except Refused:  # the client is registered, so that it must not stay without a reply
@@ -70,7 +80,6 @@ def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     for channel, result in subs.items():
         client.send_missed(channel, result, missed.get(channel, ()))
         client.go_live(channel)
-    client.start_pings()
 
 
 def _take_missed(client: ServedClient, subs: Mapping[str, SubscribeResult]) -> dict[str, list[Publication]]:

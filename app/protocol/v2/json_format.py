@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -47,7 +48,7 @@ class JSONFormat(Format):
             frame.decode()
         except UnicodeDecodeError as error:
             raise InvalidFrame(f"not UTF-8 (byte {error.start})") from None
-        for line in frame.removesuffix(b"\n").split(b"\n"):
+        for line in frame.removesuffix(b"\n").split(b"\n") if b"\n" in frame else (frame,):
             try:
                 yield _decode_line(line)
             except InvalidJSON as error:
@@ -174,7 +175,7 @@ Check = Callable[[Any], None]
 
 def _check_payload(payload: Raw) -> None:
     """Raise NotJSON for an invalid payload: it could add fields to the message that contains it."""
-    if payload is not NO_PAYLOAD and not is_json(bytes(payload)):
+    if not is_json(bytes(payload)):
         raise NotJSON("payload is not JSON")
 
 
@@ -184,15 +185,22 @@ def _payload_check(type_: type[Message]) -> Check | None:
 
     Returns None for types without payloads.
     """
-    checks = [(field.name, check) for field in fields_of(type_) if (check := _field_check(type_, field)) is not None]
+    checks = {field.name: check for field in fields_of(type_) if (check := _field_check(type_, field)) is not None}
+    if not checks:
+        return None
+    checked = tuple(checks.values())
+    values_of = attrgetter(*checks) if len(checks) > 1 else _one_value(*checks)
 
     def check_message(message: Any) -> None:
-        for name, check in checks:
-            value = getattr(message, name)
-            if value is not None:
+        for value, check in zip(values_of(message), checked, strict=True):
+            if value is not None and value is not NO_PAYLOAD:
                 check(value)
 
-    return check_message if checks else None
+    return check_message
+
+
+def _one_value(name: str) -> Callable[[Any], tuple[Any]]:
+    return lambda message: (getattr(message, name),)
 
 
 def _field_check(type_: type[Message], field: Field) -> Check | None:

@@ -97,7 +97,7 @@ def grant(options: ChannelOptions, request: SubscribeRequest, user: str, is_trus
     """Return the features of a requested subscription. Features that are not allowed are left out without an error."""
     subscriber = Requester(user, is_subscribed=True, is_trusted=is_trusted)
     has_history = history_options(options) is not None
-    reads_history = may_read_history(options, subscriber)
+    reads_history = (request.recoverable or request.positioned) and may_read_history(options, subscriber)
     wants_recovery = request.recoverable and (options.allow_recovery or reads_history)
     wants_positions = request.positioned and (options.allow_positioning or reads_history)
     is_recoverable = has_history and (options.recover or wants_recovery)

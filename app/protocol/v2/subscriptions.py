@@ -248,7 +248,7 @@ class SubscriptionsV2(PresenceRenewal):
         if publications is None:
             return None
         try:
-            messages = self._pushes(publications, subscription)
+            messages = self._pushes(publications, subscription) if publications else []
         except NotJSON as error:
             raise CodedClosing(INAPPROPRIATE_PROTOCOL, str(error)) from None
         has_joins = subscription.grant.has_joins

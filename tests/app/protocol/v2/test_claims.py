@@ -14,19 +14,31 @@ from gentrifugo.app.protocol.v2.claims import (
     SubscriptionOptions,
     SubscriptionToken,
     read_connection,
-    read_lifetime,
     read_subscription,
 )
 
 
+class Refusal(Exception):
+    """Raised for the lifetime of a token."""
+
+
+def accept(lifetime: Lifetime) -> None:
+    """Accept every lifetime."""
+
+
+def refuse(lifetime: Lifetime) -> None:
+    """Refuse every lifetime."""
+    raise Refusal
+
+
 def connection(**claims: Any) -> ConnectionToken:
     """Decode the claims of a connection token."""
-    return read_connection(json.dumps(claims).encode())
+    return read_connection(json.dumps(claims).encode(), accept)
 
 
 def subscription(**claims: Any) -> SubscriptionToken:
     """Decode the claims of a subscription token."""
-    return read_subscription(json.dumps({"channel": "news", **claims}).encode())
+    return read_subscription(json.dumps({"channel": "news", **claims}).encode(), accept)
 
 
 def test_token_without_claims_has_defaults() -> None:
@@ -95,7 +107,15 @@ def test_subscriptions_of_the_server_have_options() -> None:
 
 def test_times_may_be_fractions() -> None:
     assert connection(exp=5.5).expires_at == 5.5
-    assert read_lifetime(b'{"exp":5.5,"nbf":1,"aud":["a"],"iss":"i"}') == Lifetime(5.5, 1, ["a"], "i")
+    lifetimes: list[Lifetime] = []
+    read_connection(b'{"exp":5.5,"nbf":1,"aud":["a"],"iss":"i"}', lifetimes.append)
+    assert lifetimes == [Lifetime(5.5, 1, ["a"], "i")]
+
+
+@pytest.mark.parametrize("claims", [{"sub": "42"}, {"sub": 42}, {"channels": 5}])
+def test_the_lifetime_is_checked_before_the_other_claims(claims: dict[str, Any]) -> None:
+    with pytest.raises(Refusal):
+        read_connection(json.dumps(claims).encode(), refuse)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +151,7 @@ def test_a_claim_of_another_type_is_refused(claims: dict[str, Any]) -> None:
 @pytest.mark.parametrize("claims", [{"aud": 5}, {"aud": [5]}, {"iss": 5}, {"nbf": "x"}, {"exp": []}])
 def test_a_lifetime_of_another_type_is_refused(claims: dict[str, Any]) -> None:
     with pytest.raises(InvalidClaims):
-        read_lifetime(json.dumps(claims).encode())
+        connection(**claims)
 
 
 @pytest.mark.parametrize("channel", [None, "", 5])
@@ -143,4 +163,4 @@ def test_a_subscription_has_a_channel(channel: Any) -> None:
 @pytest.mark.parametrize("payload", [b"", b"[]", b"null", b'"x"', b"{", b"\xff", b'{"info":"\xff"}', b'{"a":' * 1000])
 def test_claims_are_an_object(payload: bytes) -> None:
     with pytest.raises(InvalidClaims):
-        read_connection(payload)
+        read_connection(payload, accept)
