@@ -177,10 +177,12 @@ class Outbox(Queue):
 
     def _remove(self, sent: int) -> None:
         """Remove the first `sent` bytes, which the socket has accepted."""
-        self.counts.bytes_sent += sent
+        counts = self.counts
+        counts.bytes_sent += sent
         if sent == self.size:
-            self.counts.frames_sent += len(self.frames)
-            self._empty()
+            counts.frames_sent += len(self.frames)
+            self.frames = []
+            self.size = 0
         else:
             self._forget(sent)
 

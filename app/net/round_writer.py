@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from .bulk_send import SendMany
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class Flushable(Protocol):
@@ -40,37 +38,25 @@ class Flushable(Protocol):
 
 def write_all(outboxes: list[Flushable], send_many: SendMany | None) -> None:
     """Write all frames of these outboxes. Never switches greenlets."""
-    if send_many is not None:
-        _send_together(outboxes, send_many)
+    buffers = _joined_frames(outboxes)
+    if send_many is None:
+        _write(zip(outboxes, buffers, strict=True))
         return
-    for outbox, data in _joined_frames(outboxes):
-        _carry_out(outbox, outbox.write, data)
-
-
-def _send_together(outboxes: list[Flushable], send_many: SendMany) -> None:
-    """Write these outboxes, those with a descriptor by one call."""
-    direct: list[Flushable] = []
-    descriptors: list[int] = []
-    buffers: list[bytes] = []
-    others: list[tuple[Flushable, bytes]] = []
-    for outbox, data in _joined_frames(outboxes):
-        descriptor = outbox.fileno()
-        if descriptor < 0:
-            others.append((outbox, data))
-        else:
-            direct.append(outbox)
-            descriptors.append(descriptor)
-            buffers.append(data)
+    descriptors = [outbox.fileno() for outbox in outboxes]
+    if -1 not in descriptors:
+        _take_results(zip(outboxes, send_many(descriptors, buffers), strict=True))
+        return
     # Before the others, whose errors close connections: no descriptor of the list may be closed before this call.
-    for outbox, sent in zip(direct, send_many(descriptors, buffers), strict=True):
-        _carry_out(outbox, outbox.take_result, sent)
-    for outbox, data in others:
-        _carry_out(outbox, outbox.write, data)
+    places = [place for place, descriptor in enumerate(descriptors) if descriptor >= 0]
+    sent = send_many([descriptors[place] for place in places], [buffers[place] for place in places])
+    _take_results(zip([outboxes[place] for place in places], sent, strict=True))
+    _write((outboxes[place], buffers[place]) for place, descriptor in enumerate(descriptors) if descriptor < 0)
 
 
-def _joined_frames(outboxes: Iterable[Flushable]) -> Iterator[tuple[Flushable, bytes]]:
-    """Yield each outbox with its frames, joined. Subscribers of one channel mostly wait for the same frames, which are
+def _joined_frames(outboxes: list[Flushable]) -> list[bytes]:
+    """Return the joined frames of each outbox. Subscribers of one channel mostly wait for the same frames, which are
     joined once."""
+    joined = []
     last_frames: list[bytes] = []
     data = b""
     for outbox in outboxes:
@@ -79,13 +65,29 @@ def _joined_frames(outboxes: Iterable[Flushable]) -> Iterator[tuple[Flushable, b
         if frames != last_frames:
             data = frames[0] if len(frames) == 1 else b"".join(frames)
             last_frames = frames
-        yield outbox, data
+        joined.append(data)
+    return joined
 
 
-def _carry_out(outbox: Flushable, action: Callable[[T], None], argument: T) -> None:
-    """Call an action of an outbox. An unexpected exception closes this connection, and does not end the round."""
-    try:
-        action(argument)
-    except Exception:
-        log.exception("internal error while writing, closing connection")
-        outbox.fail("internal server error")
+def _take_results(results: Iterator[tuple[Flushable, int]]) -> None:
+    """Give each outbox the result of sending its frames."""
+    for outbox, sent in results:
+        try:
+            outbox.take_result(sent)
+        except Exception as error:
+            _close_broken(outbox, error)
+
+
+def _write(waiting: Iterator[tuple[Flushable, bytes]]) -> None:
+    """Let each outbox write its frames."""
+    for outbox, data in waiting:
+        try:
+            outbox.write(data)
+        except Exception as error:
+            _close_broken(outbox, error)
+
+
+def _close_broken(outbox: Flushable, error: Exception) -> None:
+    """Close the connection of an outbox that has raised an unexpected exception. The round goes on."""
+    log.error("internal error while writing, closing connection", exc_info=error)
+    outbox.fail("internal server error")

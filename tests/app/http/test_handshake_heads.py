@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gentrifugo.app.http import handshake_heads
-from gentrifugo.app.http.handshake_heads import MAX_HEADS, MAX_HANDSHAKE, HandshakeHeads
+from gentrifugo.app.http.handshake_heads import MAX_HANDSHAKE, MAX_HEADS, HandshakeHeads
 from gentrifugo.app.http.head import Head, HTTPError, parse_head
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
