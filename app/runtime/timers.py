@@ -103,7 +103,7 @@ class Timers(BackgroundLoop):
             callback = timer.callback
             if callback is None:
                 continue
-            if isinstance(timer, _LateTimer) and timer.due > (now := self._clock()):
+            if type(timer) is _LateTimer and timer.due > (now := self._clock()):
                 self._add(timer, min(timer.due, now + MAX_WAIT))
                 continue
             timer.callback = None

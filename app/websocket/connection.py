@@ -113,6 +113,7 @@ class WebSocket:
         "_owner",
         "_ping_interval",
         "_ping_timer",
+        "_pongs_before",
         "_reader",
         "_recv",
         "_socket",
@@ -157,6 +158,7 @@ class WebSocket:
         self._closing = self._ended = False
         self._ping_interval = limits.ping_interval
         self._ping_timer: Timer | None = None
+        self._pongs_before = 0  # the number of pongs when the last ping was sent
         self._close_timer: Timer | None = None
         if self._ping_interval > 0:
             # The first interval is random, so that clients that connect together are not pinged together.
@@ -317,17 +319,17 @@ class WebSocket:
 
     def _ping(self) -> None:
         self.outbox.append(PING_FRAME)
-        pongs = self._reader.pongs
+        self._pongs_before = self._reader.pongs
         # The peer has a ninth of the interval to answer: it is closed ten ninths after its last pong, as in Centrifugo.
-        self._ping_timer = self._timers.after(self._ping_interval / 9, lambda: self._check_pong(pongs))
+        self._ping_timer = self._timers.after(self._ping_interval / 9, self._check_pong)
 
-    def _check_pong(self, pongs_before: int) -> None:
-        if self._reader.pongs != pongs_before:
+    def _check_pong(self) -> None:
+        if self._reader.pongs != self._pongs_before:
             self._ping_timer = self._timers.after(self._ping_interval * 8 / 9, self._ping)
         elif self._unparsed or unread_bytes(self._socket):
             # The reading greenlet is busy, for example with a hook. Unread data shows that the peer is alive, and may
             # contain the pong.
-            self._ping_timer = self._timers.after(self._ping_interval / 9, lambda: self._check_pong(pongs_before))
+            self._ping_timer = self._timers.after(self._ping_interval / 9, self._check_pong)
         else:
             self._pong_timed_out()
 

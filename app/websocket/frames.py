@@ -31,6 +31,8 @@ FINAL_BINARY = 0x82
 FINAL_MESSAGES = (FINAL_TEXT, FINAL_BINARY)
 FINAL_PONG = 0x8A
 MASKED = 0x80
+EMPTY_PONG = b"\x8a\x80"
+"""The beginning of the answer to a ping of this server, before the mask."""
 TWO_BYTE_LENGTH = 126
 MIN_FRAME_SIZE = 6
 
@@ -147,6 +149,9 @@ class FrameReader:
         The answer to a close frame is not included: it must be sent after the messages have been handled.
         """
         if self._parser is None:
+            if len(data) == MIN_FRAME_SIZE and data.startswith(EMPTY_PONG):  # all that most clients ever send
+                self.pongs += 1
+                return [], []
             messages, data = self._take_plain(data)
             if not data or self.failed:
                 return messages, []
