@@ -88,6 +88,6 @@ def _write(waiting: Iterator[tuple[Flushable, bytes]]) -> None:
 
 
 def _close_broken(outbox: Flushable, error: Exception) -> None:
-    """Close the connection of an outbox that has raised an unexpected exception. The round goes on."""
+    """Close the connection of an outbox that has raised an unexpected exception. The round continues."""
     log.error("internal error while writing, closing connection", exc_info=error)
     outbox.fail("internal server error")

@@ -41,7 +41,7 @@ class RunningClock:
         return self.at(self._clock())
 
     def count_pauses(self, hub: Any) -> None:
-        """Count the pauses of the event loop of `hub` from now on."""
+        """Let the clock tick in the event loop of `hub`, so that it notices pauses."""
         if hub is not self._hub:
             self._tick_in(hub)
 
