@@ -33,20 +33,16 @@ class RunningClock:
         self._hub: Any = None
         self._timer: Any = None
 
-    def __call__(self) -> float:
-        """Return the current time. Only differences of two times have a meaning. Takes less than 1 µs."""
+    def __call__(self, now: float | None = None) -> float:
+        """Return the current time. Only differences of two times have a meaning. Takes less than 1 µs.
+
+        `now` is the current time of the monotonic clock, if the caller has asked for it already.
+        """
         hub = gevent.get_hub()
         if hub is not self._hub:
             self._tick_in(hub)
-        return self.at(self._clock())
-
-    def count_pauses(self, hub: Any) -> None:
-        """Let the clock tick in the event loop of `hub`, so that it notices pauses."""
-        if hub is not self._hub:
-            self._tick_in(hub)
-
-    def at(self, now: float) -> float:
-        """Return the current time, given that of the monotonic clock. The clock must have been called before."""
+        if now is None:
+            now = self._clock()
         late = now - self._looked_at - TICK
         return now - self._paused - (late if late > MIN_STANDSTILL else 0.0)
 

@@ -32,13 +32,12 @@ class WaitLimit:
         self._due: float | None = None
         """When the timer expires, in monotonic time; None if it is not running."""
         self._timer: Any = None
-        running_time.count_pauses(hub)
 
     def begin(self, seconds: float) -> None:
         """Begin a wait of the current greenlet that may take `seconds` in which the process runs."""
         now = monotonic()
         self._greenlet = getcurrent()
-        self._ends = running_time.at(now) + seconds
+        self._ends = running_time(now) + seconds
         due = self._due
         if due is None or now + seconds < due:
             self._start(now, seconds)
