@@ -281,6 +281,10 @@ class PresenceStore(PresenceReader):
     """Stores which clients are in a channel."""
 
     @abstractmethod
+    def count_presence(self, channel: str) -> int:
+        """Count the clients in a channel, without looking up their information. Raises EngineError."""
+
+    @abstractmethod
     def add_presence(self, channel: str, client: str, info: RawClientInfo, expire: float) -> None:
         """Store that `client` is in `channel`; expires after `expire` seconds if not renewed. Raises EngineError."""
 

@@ -148,6 +148,11 @@ class MemoryEngine(Engine):
         clients = self._presence.get(channel)
         return {client: info for client, (info, expires) in clients.items() if expires > now} if clients else {}
 
+    def count_presence(self, channel: str) -> int:
+        """Return how many clients are in a channel."""
+        now = self._clock()
+        return sum(expires > now for _, expires in self._presence.get(channel, {}).values())
+
     def history(self, channel: str, limit: int = 0) -> list[Publication]:
         """Return the newest `limit` publications, newest first; 0 returns all of them."""
         return self._history.newest(channel, limit)

@@ -199,6 +199,10 @@ class FailingEngine(MemoryEngine):
         self._arrive("presence")
         return super().presence(channel)
 
+    def count_presence(self, channel: str) -> int:
+        self._arrive("count_presence")
+        return super().count_presence(channel)
+
     def history(self, channel: str, limit: int = 0) -> list[Publication]:
         self._arrive("history")
         return super().history(channel, limit)
@@ -341,6 +345,9 @@ class BusEngine(Engine):
 
     def presence(self, channel: str) -> Mapping[str, RawClientInfo]:
         return self._store.presence(channel)
+
+    def count_presence(self, channel: str) -> int:
+        return self._store.count_presence(channel)
 
     def history(self, channel: str, limit: int = 0) -> Sequence[Publication]:
         return self._store.history(channel, limit)

@@ -24,11 +24,9 @@ MAX_RECORDED = 50
 MAX_LISTED = 10
 """Channels at the top of a list that are recorded."""
 LOOKUP_INTERVAL = 30.0
-"""Seconds between two lookups of the channels with the most subscribers, and of the presence of channels."""
-MAX_PRESENCE_LOOKUPS = 10
-"""Channels whose presence is looked up, the last ones that an operator has opened: the engine sends each client."""
+"""Seconds between two lookups of the channels with the most subscribers, and between two counts of presence."""
 PRESENCE_TIME = 3600.0
-"""Seconds that the presence of a channel is looked up after an operator has had it open."""
+"""Seconds that the presence of a channel is counted after an operator has had it open."""
 PRESENCE_VALIDITY = 2 * LOOKUP_INTERVAL
 """Seconds after which a number of present clients counts as unknown, because the engine has not told a newer one."""
 
@@ -65,7 +63,7 @@ class ChannelSamples(BackgroundLoop):
     def _run(self) -> None:
         while True:
             self.find()
-            self.look_up_presence()
+            self.update_presence()
             gevent.sleep(LOOKUP_INTERVAL)
 
     # -- which channels
@@ -91,13 +89,13 @@ class ChannelSamples(BackgroundLoop):
         channels = iterate_yielding(self._hub.channels())
         self.record(nlargest(MAX_LISTED, channels, key=self._hub.num_subscribers))
 
-    def look_up_presence(self) -> None:
-        """Count who is present in the channels that operators have opened. May block."""
-        last = nlargest(MAX_PRESENCE_LOOKUPS, self._recorded.items(), key=lambda item: item[1].opened)
-        for channel in [channel for channel, one in reversed(last) if self._clock() - one.opened < PRESENCE_TIME]:
-            number = self._count_presence(channel)
-            if number is not None and channel in self._recorded:
-                self._recorded[channel].present, self._recorded[channel].counted = number, self._clock()
+    def update_presence(self) -> None:
+        """Count the clients that are present in the channels that operators have opened. May block."""
+        for channel, recorded in list(self._recorded.items()):
+            if self._clock() - recorded.opened < PRESENCE_TIME:
+                number = self._count_presence(channel)
+                if number is not None:
+                    recorded.present, recorded.counted = number, self._clock()
 
     # -- samples
 

@@ -123,10 +123,16 @@ class Node(Commands):
         )
 
     def _count_presence(self, channel: str) -> int | None:
-        """Return how many clients are present in a channel, or None if its options or the engine do not tell."""
+        """Return how many clients are present in a channel on all nodes, or None if that is not known.
+
+        It is not known in a channel without the option `presence`, and if the engine fails, which is logged.
+        """
         try:
-            return len(self._engine.presence(channel)) if self.rules.options(channel).presence else None
-        except (Refused, EngineError):  # a broken engine logs that itself
+            return self._engine.count_presence(channel) if self.rules.options(channel).presence else None
+        except Refused:  # a reload has removed the namespace
+            return None
+        except EngineError as error:
+            self._failures.note("count presence", error, channel)
             return None
 
     # -- life

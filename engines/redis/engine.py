@@ -36,7 +36,7 @@ from .connection import RedisCommand
 from .jump import bucket
 from .keys import Keys
 from .permissions import explain_error
-from .scripts import ADD_PRESENCE, REMOVE_PRESENCE
+from .scripts import ADD_PRESENCE, COUNT_PRESENCE, REMOVE_PRESENCE
 from .settings import RedisSettings
 from .shard import ECHO_LIMIT, Shard
 from .streams import position_of, recovery_of, stream_of
@@ -183,6 +183,12 @@ class RedisEngine(Engine):
         """Return the clients in a channel, by client ID. Raises EngineError."""
         reply = self._shard(channel).pipeline.ask(*commands.presence(self._keys, channel))
         return decode_presence(iterate_yielding(presence_pairs(reply)), self._skipped)
+
+    def count_presence(self, channel: str) -> int:
+        """Return how many clients are in a channel. Raises EngineError."""
+        ends, _ = self._keys.presence(channel)
+        count: int = self._shard(channel).pipeline.ask("EVALSHA", COUNT_PRESENCE.sha, 1, ends)
+        return count
 
     # -- history
 

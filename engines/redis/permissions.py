@@ -41,6 +41,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "SSCAN": ("0",),
     "SUNIONSTORE": ("{key}",),
     "ZADD": ("1", "a"),
+    "ZCOUNT": ("0", "1"),
     "ZRANGEBYSCORE": ("0", "1"),
     "ZREM": ("a",),
     "ZSCAN": ("0",),

@@ -22,6 +22,7 @@ READ_STREAM = Script("read_stream", beginning="stream_top")
 ADD_PRESENCE = Script("add_presence")
 REMOVE_PRESENCE = Script("remove_presence")
 PRESENCE = Script("presence")
+COUNT_PRESENCE = Script("count_presence")
 TAKE = Script("take")
 RENEW = Script("renew")
 FINISH = Script("finish")
@@ -36,6 +37,7 @@ ALL_SCRIPTS = (
     ADD_PRESENCE,
     REMOVE_PRESENCE,
     PRESENCE,
+    COUNT_PRESENCE,
     TAKE,
     RENEW,
     FINISH,

@@ -333,6 +333,22 @@ class EngineContract:
         lab.pass_time(SHORT)
         assert engine.presence("news") == {}
 
+    @pytest.mark.parametrize("channel", CHANNELS)
+    def test_clients_in_a_channel_are_counted(self, engine: Engine, channel: str) -> None:
+        assert engine.count_presence(channel) == 0
+        engine.add_presence(channel, "c1", ALICE, LONG)
+        engine.add_presence(channel, "c2", BOB, LONG)
+        engine.add_presence(channel, "c2", BOB, LONG)
+        assert engine.count_presence(channel) == 2
+        engine.remove_presence(channel, "c1")
+        assert engine.count_presence(channel) == 1
+
+    def test_a_client_whose_presence_has_expired_is_not_counted(self, engine: Engine, lab: Lab) -> None:
+        engine.add_presence("news", "c1", ALICE, LONG)
+        engine.add_presence("news", "c2", BOB, SHORT)
+        lab.pass_time(SHORT)
+        assert engine.count_presence("news") == 1
+
     # -- history
 
     def test_a_channel_has_no_history_at_first(self, engine: Engine) -> None:
@@ -872,6 +888,7 @@ class JoinedEnginesContract:
         here.engine.add_presence("news", "c1", ALICE, LONG)
         there.engine.add_presence("news", "c2", BOB, LONG)
         assert here.engine.presence("news") == there.engine.presence("news") == {"c1": ALICE, "c2": BOB}
+        assert here.engine.count_presence("news") == there.engine.count_presence("news") == 2
         there.engine.remove_presence("news", "c1")
         assert here.engine.presence("news") == {"c2": BOB}
 

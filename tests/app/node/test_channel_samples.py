@@ -10,7 +10,6 @@ from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.node.channel_samples import (
     LOOKUP_INTERVAL,
     MAX_LISTED,
-    MAX_PRESENCE_LOOKUPS,
     MAX_RECORDED,
     PRESENCE_TIME,
     ChannelSamples,
@@ -19,7 +18,8 @@ from gentrifugo.app.node.hub import Hub
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.questions import ChannelQuestion, ListQuestion
 from gentrifugo.app.node.rings import MAX_WINDOW, STEPS, window_of
-from tests.fakes import FakeClock
+from tests.app.node.parts import ALICE
+from tests.fakes import FailingEngine, FakeClock
 from tests.local_client import LocalClient
 
 MAX_MEMORY = 1_400_000
@@ -94,57 +94,51 @@ def test_memory_of_channels_has_a_limit(bench: Bench) -> None:
     for number in range(3 * MAX_RECORDED):
         bench.present[f"channel {number}"] = 1
         bench.samples.open(f"channel {number}")
-        bench.clock.advance(1)
-    bench.samples.look_up_presence()
+    bench.samples.update_presence()
     bench.run(62)
     bench.run(MAX_WINDOW, step=max(STEPS))
-    without_presence = MAX_RECORDED * 2 + MAX_PRESENCE_LOOKUPS
-    assert bench.samples.memory == without_presence * sum(STEPS.values()) * 8
-    assert 3 * MAX_RECORDED * sum(STEPS.values()) * 8 < MAX_MEMORY
+    assert bench.samples.memory == 3 * MAX_RECORDED * sum(STEPS.values()) * 8 < MAX_MEMORY
 
 
 def test_presence_of_channels_that_an_operator_has_opened_is_counted_for_an_hour(bench: Bench) -> None:
     bench.present = {"open": 7, "listed": 8}
     bench.samples.open("open")
     bench.samples.record(["listed"])
-    bench.samples.look_up_presence()
+    bench.samples.update_presence()
     bench.run(2)
     assert bench.figures("open", 2)["present"] == [7]
     assert "present" not in bench.figures("listed", 2)
     bench.clock.advance(PRESENCE_TIME)
-    bench.samples.look_up_presence()
+    bench.samples.update_presence()
     assert bench.asked == ["open"]
 
 
 def test_presence_without_a_recent_answer_is_a_gap(bench: Bench) -> None:
     bench.present = {"news": 7}
     bench.samples.open("news")
-    bench.samples.look_up_presence()
+    bench.samples.update_presence()
     bench.run(2)
     bench.present = {}
     bench.clock.advance(2 * LOOKUP_INTERVAL)
-    bench.samples.look_up_presence()
+    bench.samples.update_presence()
     bench.run(2)
     assert bench.figures("news", 2) == {"subscribers": [0], "present": [None]}
 
 
-def test_only_so_many_channels_are_asked_for_their_presence(bench: Bench) -> None:
-    for number in range(2 * MAX_PRESENCE_LOOKUPS):
-        bench.samples.open(f"channel {number}")
-        bench.clock.advance(1)
-    bench.samples.look_up_presence()
-    assert bench.asked == [f"channel {number}" for number in range(MAX_PRESENCE_LOOKUPS, 2 * MAX_PRESENCE_LOOKUPS)]
+def test_presence_is_known_only_in_channels_with_that_option(node: Node) -> None:
+    for channel in ("rich:news", "news", "removed namespace:news"):
+        node.add_presence(channel, "c1", ALICE)
+    assert node._count_presence("rich:news") == 1
+    assert node._count_presence("news") is None
+    assert node._count_presence("removed namespace:news") is None
 
 
-def test_presence_of_an_open_channel_is_counted_though_larger_ones_were_opened_before(bench: Bench) -> None:
-    largest = [f"large{number}" for number in range(MAX_PRESENCE_LOOKUPS)]
-    for channel in [*largest, "mine"]:
-        bench.samples.open(channel)
-        bench.clock.advance(1)
-    bench.samples.record(largest)  # the lookup of the channels with the most subscribers names them again
-    bench.samples.look_up_presence()
-    assert "mine" in bench.asked
-    assert len(bench.asked) == MAX_PRESENCE_LOOKUPS
+def test_a_failed_count_of_presence_is_logged(
+    node: Node, engine: FailingEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.failing.add("count_presence")
+    assert node._count_presence("rich:news") is None
+    assert "cannot count presence: in 'rich:news': count_presence has failed" in caplog.text
 
 
 def test_a_node_records_the_channels_with_the_most_subscribers(start_node: Callable[..., Node]) -> None:
