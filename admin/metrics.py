@@ -22,7 +22,6 @@ from ..app.node.breakdowns import Breakdowns
 from ..app.node.metrics import COUNTER_NAMES
 from ..app.node.node import Node
 from ..app.runtime.histogram import BOUNDS, Histogram
-from ..app.runtime.yielding import iterate_yielding
 from ..engines.health import ServerFigures
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -92,7 +91,7 @@ class NodeCollector(Collector):
 
     def _other_gauges(self) -> Iterator[Metric]:
         hub, known = self._node.hub, self._node.cluster.registry.known()
-        sizes = [connection.outbox.size for connection in iterate_yielding(list(hub.open))]
+        sizes = self._node.metrics.waiting_sizes()
         for name, meaning, value in (
             ("node_num_subscriptions", "Subscriptions of clients on this node.", hub.num_subscriptions),
             ("node_num_nodes", "Nodes that this node knows, including itself.", len(known)),

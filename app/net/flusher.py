@@ -65,6 +65,9 @@ class Flusher:
         self._few = Lane(self._rest_of_few, self._end_round, send_many)
         self._many = Lane(self._rest_of_many, self._end_round, send_many)
         self._round_done: Event | None = None
+        self.unsent: set[Flushable] = set()
+        """The outboxes that a round has written without emptying them, such as those of full sockets. They add and
+        remove themselves."""
         self.frames_sent = 0
         """Frames that outboxes have sent which count here (Queue.counts)."""
         self.bytes_sent = 0
@@ -91,6 +94,10 @@ class Flusher:
         lane.queued += count
         if waiting and not lane.is_scheduled:
             lane.schedule()
+
+    def waiting(self) -> set[Flushable]:
+        """Return the outboxes for which bytes wait, now or since the last round."""
+        return {*self._few.pending(), *self._many.pending(), *self.unsent}
 
     def wait_round(self, timeout: float) -> None:
         """Block until the end of the next round, at most `timeout` seconds."""

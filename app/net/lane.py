@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from copy import copy
 from itertools import islice
 from typing import Any
 
@@ -67,6 +68,12 @@ class Lane:
         self._timer: Any = None
         self._rounds = self._writes = self._queued_before = 0
         self._measured_at = time.monotonic()
+
+    def pending(self) -> Iterator[Flushable]:
+        """Iterate over the outboxes of the next round, and those that the running round has not written yet."""
+        yield from self.waiting
+        if self._round is not None:
+            yield from copy(self._round)
 
     def schedule(self) -> None:
         """Start a round at the end of the rest, or at the end of this turn of the event loop if that is over."""

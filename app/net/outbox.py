@@ -140,14 +140,15 @@ class Outbox(Queue):
         self._socket = None
         self.fileno = no_descriptor
         self._empty()
-        writer, self._writer = self._writer, None
+        writer = self._writer
+        self._forget_writer()
         if writer is not None and writer is not gevent.getcurrent():
             writer.kill(block=False)
 
     def write(self, data: bytes) -> None:
         """Write all waiting frames joined; a writer greenlet writes the data that the socket does not accept."""
         if self._send(data) and self.frames:
-            self._writer = gevent.spawn(self._write_when_possible)
+            self._start_writer()
 
     def _send(self, data: bytes) -> bool:
         """Send `data`, and remove the sent bytes from the outbox. Returns False if the outbox is closed."""
@@ -173,7 +174,7 @@ class Outbox(Queue):
             self.fail(str(OSError(-sent, os.strerror(-sent))))
             return
         if self.frames:
-            self._writer = gevent.spawn(self._write_when_possible)
+            self._start_writer()
 
     def _remove(self, sent: int) -> None:
         """Remove the first `sent` bytes, which the socket has accepted."""
@@ -210,6 +211,10 @@ class Outbox(Queue):
             self.close()
             self._on_error(reason)
 
+    def _start_writer(self) -> None:
+        self._flusher.unsent.add(self)
+        self._writer = gevent.spawn(self._write_when_possible)
+
     def _write_when_possible(self) -> None:
         while self._socket is not None and self.frames:
             if not self._wait_until_writable(self._socket):
@@ -217,7 +222,11 @@ class Outbox(Queue):
                 return
             if not self._send(self._next_chunk()):
                 return
+        self._forget_writer()
+
+    def _forget_writer(self) -> None:
         self._writer = None
+        self._flusher.unsent.discard(self)
 
     def _wait_until_writable(self, socket: RawSocket) -> bool:
         ends = running_time() + self._timeout

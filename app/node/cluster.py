@@ -96,7 +96,7 @@ class Cluster:
         self._snapshot: dict[str, int] = {}
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self.watched = WatchedFeed(encode, metrics.counters, self._send_watched, self._ping_peers_soon)
-        self.samples = NodeHistory(hub, metrics, self._gauges, channel_samples)
+        self.samples = NodeHistory(metrics, self._gauges, channel_samples)
         self.surveys = Surveys(
             hub,
             config,

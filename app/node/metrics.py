@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 import psutil
 
 from ..net.flusher import Flusher
+from ..runtime.yielding import iterate_yielding
 from .breakdowns import Breakdowns
 
 HISTOGRAM_INTERVALS = 15
@@ -178,6 +179,10 @@ class Metrics:
         """Return counters since the start, and the histograms of the current interval."""
         self._count_sent()
         return {name: getattr(self.counters, name) for name in COUNTER_NAMES} | self._histograms() | self._gauges()
+
+    def waiting_sizes(self) -> list[int]:
+        """Return how many bytes wait for each client for which any wait. Other greenlets may run meanwhile."""
+        return [outbox.size for outbox in iterate_yielding(self._flusher.waiting()) if outbox.size]
 
     def sample_values(self) -> dict[str, int]:
         """Return the counters since the start and the memory of the process, for a sample."""

@@ -10,10 +10,8 @@ from typing import NamedTuple
 import gevent
 
 from ..runtime.background import BackgroundLoop
-from ..runtime.yielding import iterate_yielding
 from .breakdowns import OTHER_KINDS
 from .channel_samples import ChannelSamples
-from .hub import Hub
 from .metrics import Metrics
 from .rings import MIN_STEP, NodeSamples, Rings, SamplesWanted, window_of
 
@@ -56,14 +54,12 @@ class NodeHistory(BackgroundLoop):
 
     def __init__(
         self,
-        hub: Hub,
         metrics: Metrics,
         gauges: Callable[[], Gauges],
         channels: ChannelSamples,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
-        self._hub = hub
         self._metrics = metrics
         self._gauges = gauges
         self._channels = channels
@@ -89,7 +85,7 @@ class NodeHistory(BackgroundLoop):
     def take(self) -> None:
         """Store a sample in each ring whose time has come. Other greenlets may run meanwhile."""
         now = self._clock()
-        waiting = [size for one in iterate_yielding(list(self._hub.open)) if (size := one.outbox.size)]
+        waiting = self._metrics.waiting_sizes()
         gauges, counters = self._read()
         gauges |= {"waiting/clients": float(len(waiting)), "waiting/bytes": float(sum(waiting))}
         self._rings.take(now, gauges, counters)

@@ -36,16 +36,21 @@ class MessageQueue(Queue):
         self.counts.frames_sent += self._taken_messages
         self.counts.bytes_sent += self._taken_size
         self._taken_messages = self._taken_size = 0
+        if not self.size:
+            self._flusher.unsent.discard(self)
 
     def drop_waiting(self) -> None:
         """Discard the waiting messages, except those that are being written."""
         self.frames = []
         self.size = self._taken_size
+        self._flusher.unsent.discard(self)
 
     def write(self, data: bytes) -> None:
         """Call `on_ready` if messages wait; they stay in the queue."""
         if self.frames:
             self._on_ready()
+            if self.size:
+                self._flusher.unsent.add(self)
 
     def fail(self, reason: str) -> None:
         """Discard the waiting messages, because writing has failed."""

@@ -144,6 +144,7 @@ class Session:
         """Handle a client that has disconnected, during a request or permanently. May block."""
         self.outbox.drop_waiting()
         self.close(*CONNECTION_INTERRUPTED)
+        self.outbox.drop_waiting()  # what was sent while the peer was closed
 
     # -- failures
 

@@ -251,6 +251,19 @@ def test_frames_queued_during_a_round_are_collected_for_the_next() -> None:
 
 
 @pytest.mark.usefixtures("short_slices")
+def test_outboxes_wait_until_a_round_has_written_them(flusher: Flusher) -> None:
+    transports = [FakeTransport(flusher) for _ in range(4)]
+    outboxes = [transport.outbox for transport in transports]
+    flusher.fan_out(outboxes, b"1")
+    assert flusher.waiting() == set(outboxes)
+    eventually_true(lambda: transports[0].socket.sent == [b"1"])
+    flusher.fan_out(outboxes[:1], b"2")
+    assert {outboxes[0], outboxes[3]} <= flusher.waiting()
+    eventually_true(lambda: flusher.waiting() == set())
+    assert [transport.socket.sent for transport in transports] == [[b"1", b"2"], [b"1"], [b"1"], [b"1"]]
+
+
+@pytest.mark.usefixtures("short_slices")
 def test_a_message_for_a_few_does_not_wait_for_a_round_of_many(flusher: Flusher) -> None:
     crowd = [FakeTransport(flusher) for _ in range(50)]
     flusher.fan_out([transport.outbox for transport in crowd], b"news")

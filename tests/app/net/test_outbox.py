@@ -172,6 +172,28 @@ def test_bytes_that_the_socket_took_do_not_wait_any_more(open_line: Callable[...
     assert line.outbox.size == len(LARGE) - flusher.bytes_sent == sum(map(len, line.outbox.frames))
 
 
+def test_the_flusher_knows_an_outbox_of_a_full_socket_until_it_is_empty(
+    flusher: Flusher, open_line: Callable[..., Line]
+) -> None:
+    line, other = open_line(), open_line()
+    line.fill()
+    other.outbox.append(b"a")
+    settle()
+    assert flusher.waiting() == {line.outbox}
+    line.read(len(LARGE))
+    eventually(lambda: flusher.waiting() == set())
+
+
+@pytest.mark.parametrize("end", [lambda line: line.outbox.close(), lambda line: line.outbox.fail("broken")])
+def test_the_flusher_forgets_a_closed_outbox(
+    flusher: Flusher, open_line: Callable[..., Line], end: Callable[[Line], None]
+) -> None:
+    line = open_line()
+    line.fill()
+    end(line)
+    assert flusher.waiting() == set()
+
+
 def test_frames_that_waited_behind_a_full_socket_are_counted_when_they_are_sent(
     flusher: Flusher, open_line: Callable[..., Line]
 ) -> None:

@@ -28,8 +28,8 @@ from gentrifugo.app.node.rings import (
     times_of,
 )
 from gentrifugo.app.node.samples import MAX_REASONS, RATES, Gauges, NodeHistory
-from tests.fakes import FakeClock
-from tests.greenlets import eventually
+from tests.fakes import FakeClock, FakeTransport
+from tests.greenlets import eventually, settle
 from tests.local_client import LocalClient
 
 WINDOWS = (60, 300, 900, 10_800, 86_400)
@@ -43,12 +43,11 @@ class Bench:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.clock.now = 1_800_000_000.0
-        flusher = Flusher(0)
-        self.metrics = Metrics(flusher)
-        self.hub = Hub(flusher)
+        self.flusher = Flusher(0)
+        self.metrics = Metrics(self.flusher)
         self.clients = 0
-        channels = ChannelSamples(self.hub, lambda channel: None, self.clock)
-        self.samples = NodeHistory(self.hub, self.metrics, self._gauges, channels, self.clock)
+        channels = ChannelSamples(Hub(self.flusher), lambda channel: None, self.clock)
+        self.samples = NodeHistory(self.metrics, self._gauges, channels, self.clock)
 
     def _gauges(self) -> Gauges:
         return Gauges(self.clients, 1, 2, 3, engine_up=1, waiting=0, round_trip=0.001)
@@ -181,6 +180,17 @@ def test_samples_contain_the_kinds_of_clients(bench: Bench) -> None:
     assert figures["closed/slow"] == [None, None, 0.5, 0]
     assert figures["waiting/clients"] == figures["waiting/bytes"] == [0, 0, 0, 0]
     assert not set(figures) & set(bench.samples.read(bench.samples.window(8)))
+
+
+def test_samples_contain_what_waits_for_clients(bench: Bench) -> None:
+    bench.run(2)
+    for frame in (b"abc", b"de"):
+        FakeTransport(bench.flusher).outbox.append(frame)
+    bench.run(2)
+    settle()
+    bench.run(2)
+    figures = bench.of_clients(6)
+    assert (figures["waiting/clients"], figures["waiting/bytes"]) == ([0, 2, 0], [0, 5, 0])
 
 
 def test_reasons_that_an_application_invents_do_not_take_more_memory(bench: Bench) -> None:

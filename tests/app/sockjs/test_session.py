@@ -66,6 +66,29 @@ def test_flusher_wakes_the_waiting_request(session: Session) -> None:
     assert receiver.calls == ["wake"], "once for all that waits"
 
 
+def test_messages_wait_until_a_request_has_sent_them(bench: Bench) -> None:
+    waiting = {bench.session.outbox}
+    bench.session.send("a")
+    assert bench.flusher.waiting() == waiting
+    settle()
+    assert bench.flusher.waiting() == waiting
+    bench.session.take()
+    assert bench.flusher.waiting() == waiting
+    bench.session.outbox.settle()
+    assert bench.flusher.waiting() == set()
+
+
+def test_nothing_waits_for_a_client_that_has_disconnected(bench: Bench) -> None:
+    """A broadcast may arrive while the peer is being closed, which can block."""
+    bench.session.send("a")
+    settle()
+    bench.session.take()
+    bench.peer.close = lambda: bench.session.outbox.append(b'"b"')  # type: ignore[method-assign]
+    bench.session.interrupt()
+    settle()
+    assert bench.flusher.waiting() == set()
+
+
 def test_close_frame_follows_queued_messages_and_is_repeated(bench: Bench) -> None:
     bench.session.send("a")
     bench.session.close(3000, "enough")
