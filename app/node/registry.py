@@ -57,6 +57,8 @@ class NodeRegistry:
         self._clock = clock
         self._nodes: dict[str, KnownNode] = {}
         self._lost: dict[str, KnownNode] = {}
+        self._replacements: set[str] = set()
+        """The nodes that were started in the place of a lost one; each has replaced only one."""
         self._watching: set[str] = set()
 
     def add(self, info: NodeInfo, watching: bool = False, details: NodeDetails = NO_DETAILS) -> None:
@@ -70,22 +72,35 @@ class NodeRegistry:
             self._watching.discard(info.uid)
 
     def _end_loss(self, info: NodeInfo) -> None:
-        """Forget the loss of this node, or of one with its name: it was started in the place of that one."""
-        same = (uid for uid, known in self._lost.items() if known.info.name == info.name)
-        self._lost.pop(info.uid if info.uid in self._lost else next(same, ""), None)
+        """Forget the loss of this node, or else of one that it replaces."""
+        if self._lost.pop(info.uid, None) is None:
+            replaced = next((uid for uid, known in self._lost.items() if _could_replace(info, known)), None)
+            if replaced is not None:
+                del self._lost[replaced]
+                self._replacements.add(info.uid)
+
+    def _find_replacement(self, lost: KnownNode) -> bool:
+        """Return whether a node has been started in the place of this one, before the loss was noticed."""
+        for uid, known in self._nodes.items():
+            if uid not in self._replacements and _could_replace(known.info, lost):
+                self._replacements.add(uid)
+                return True
+        return False
 
     def remove(self, uid: str) -> None:
         """Remove a node that has left; it is not lost."""
         self._nodes.pop(uid, None)
+        self._replacements.discard(uid)
         self._watching.discard(uid)
 
     def forget_silent(self, max_age: float) -> None:
-        """Remove the nodes without a ping for `max_age` seconds, except this one. They are lost."""
+        """Remove the nodes without a ping for `max_age` seconds, except this one. They are lost if not replaced."""
         now = self._clock()
         for uid, known in list(self._nodes.items()):
             if known.received_at < now - max_age and uid != self._own_uid:
                 self.remove(uid)
-                self._lost[uid] = known
+                if not self._find_replacement(known):
+                    self._lost[uid] = known
         lost = [(uid, known) for uid, known in self._lost.items() if known.received_at >= now - max_age - LOST_FOR]
         self._lost = dict(lost[-MAX_LOST:])
 
@@ -110,3 +125,12 @@ class NodeRegistry:
     def known_or_lost(self) -> list[KnownNode]:
         """Return all known nodes, and those that were lost in the last LOST_FOR seconds."""
         return [*self._nodes.values(), *self._lost.values()]
+
+
+def _could_replace(info: NodeInfo, lost: KnownNode) -> bool:
+    """Return whether a node was started with the name of a lost one, after the last ping of that one.
+
+    Several nodes may have the same name, such as the workers of one command. The start is known in whole seconds, by
+    the clock of the other machine.
+    """
+    return info.name == lost.info.name and info.started_at >= int(lost.reported_at)

@@ -107,17 +107,63 @@ def test_a_lost_node_is_forgotten_after_some_time(registry: NodeRegistry, clock:
     assert lost(registry) == []
 
 
-def test_a_node_of_the_same_name_takes_the_place_of_one_that_is_lost(registry: NodeRegistry, clock: FakeClock) -> None:
+# -- nodes that are started in the place of lost ones: several nodes may have the same name
+
+
+def worker(uid: str, is_new: bool = False) -> NodeInfo:
+    """The ping of a node with a name that others have too; with `is_new` it has just been started."""
+    return NodeInfo(uid, "worker", int(time.time()) + 1 if is_new else 1_000, {})
+
+
+@pytest.fixture
+def workers(registry: NodeRegistry, clock: FakeClock) -> NodeRegistry:
+    """Three nodes of one name: `a` and `b` have sent nothing for a long time, which has not been noticed yet."""
     for uid in ("a", "b", "c"):
-        registry.add(NodeInfo(uid, "worker", 1_000, {}))
+        registry.add(worker(uid))
     clock.advance(10)
-    registry.add(NodeInfo("c", "worker", 1_000, {}))
-    registry.forget_silent(max_age=9)
-    assert lost(registry) == ["a", "b"]
-    registry.add(NodeInfo("c", "worker", 1_000, {}))
-    assert lost(registry) == ["a", "b"]
-    registry.add(NodeInfo("d", "worker", 1_000, {}))
-    assert lost(registry) == ["b"]
+    registry.add(worker("c"))
+    return registry
+
+
+def test_a_new_node_takes_the_place_of_one_lost_node_of_its_name(workers: NodeRegistry) -> None:
+    workers.forget_silent(max_age=9)
+    assert lost(workers) == ["a", "b"]
+    workers.add(worker("c"))
+    assert lost(workers) == ["a", "b"]
+    workers.add(info("other"))
+    assert lost(workers) == ["a", "b"]
+    workers.add(worker("d", is_new=True))
+    assert lost(workers) == ["b"]
+    workers.add(worker("d", is_new=True))
+    assert lost(workers) == ["b"]
+
+
+def test_a_node_may_be_replaced_before_its_loss_is_noticed(workers: NodeRegistry) -> None:
+    workers.add(worker("d", is_new=True))
+    workers.forget_silent(max_age=9)
+    assert lost(workers) == ["b"], "a new node replaces only one"
+
+
+def test_a_node_that_ran_before_the_loss_is_no_replacement(workers: NodeRegistry) -> None:
+    workers.forget_silent(max_age=9)
+    workers.add(worker("unknown until now"))
+    assert lost(workers) == ["a", "b"]
+
+
+def test_a_node_that_reports_again_ends_only_its_own_loss(workers: NodeRegistry) -> None:
+    workers.forget_silent(max_age=9)
+    workers.add(worker("d", is_new=True))
+    workers.add(worker("a"))
+    assert lost(workers) == ["b"]
+
+
+def test_a_replacement_that_left_has_replaced_its_predecessor(workers: NodeRegistry) -> None:
+    workers.add(worker("d", is_new=True))
+    workers.forget_silent(max_age=9)
+    workers.remove("d")
+    assert lost(workers) == ["b"]
+    workers.add(worker("e", is_new=True))
+    assert lost(workers) == []
 
 
 def test_only_the_latest_lost_nodes_are_remembered(registry: NodeRegistry, clock: FakeClock) -> None:
