@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
 from ..app.model import errors as model
@@ -20,7 +20,7 @@ from ..app.node.node import Node
 from ..app.protocol.v2.errors import disconnect_of, error_of
 from ..app.runtime.histogram import Histogram
 from ..engines.health import ServerFigures
-from .metrics import buckets, recovered_label
+from .metrics import build_durations, recovered_label
 
 MESSAGE_TYPES = {"publication": "client_msg", "join": "join_msg", "leave": "leave_msg", "control": "control_msg"}
 ACTIONS = {
@@ -167,9 +167,7 @@ def _counter(name: str, meaning: str, values: Mapping[Any, float], *labels: str)
 def _durations(name: str, meaning: str, histograms: Mapping[Any, Histogram], *labels: str) -> Iterator[Metric]:
     """Return a summary without quantiles, and a histogram beside it, as in Centrifugo."""
     summary = SummaryMetricFamily(f"centrifugo_{name}", f"Durations: {meaning}", labels=labels)
-    family = HistogramMetricFamily(f"centrifugo_{name}_histogram", f"Durations: {meaning}", labels=labels)
     for key, histogram in histograms.items():
         summary.add_metric(key, histogram.count, histogram.seconds)
-        family.add_metric(key, buckets(histogram), histogram.seconds)
     yield summary
-    yield family
+    yield build_durations(f"centrifugo_{name}_histogram", f"Durations: {meaning}", labels, histograms)

@@ -5,7 +5,7 @@ Nothing is stored here: each scrape reads the figures of the node. All labels ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -49,7 +49,15 @@ def exposition(node: Node) -> Callable[[], bytes]:
     return lambda: generate_latest(registry)
 
 
-def buckets(histogram: Histogram) -> list[tuple[str, float]]:
+def build_durations(name: str, meaning: str, labels: Sequence[str], histograms: Mapping[Any, Histogram]) -> Metric:
+    """Return the histograms as one metric, given the values of its labels for each of them."""
+    family = HistogramMetricFamily(name, meaning, labels=labels)
+    for values, histogram in histograms.items():
+        family.add_metric(values, _buckets(histogram), histogram.seconds)
+    return family
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
     """Return the cumulative counts of a histogram, with their upper bounds."""
     counted = 0
     found: list[tuple[str, float]] = []
@@ -134,8 +142,8 @@ def _of_clients(breakdowns: Breakdowns) -> Iterator[Metric]:
         ended.add_metric((code,), count)
     yield ended
     yield _recoveries(breakdowns)
-    yield _durations(
-        "client_command_duration_seconds",
+    yield build_durations(
+        f"{PREFIX}client_command_duration_seconds",
         "Durations of commands of clients in seconds.",
         ("method",),
         {(method,): histogram for method, histogram in breakdowns.client_commands.items()},
@@ -152,8 +160,8 @@ def _recoveries(breakdowns: Breakdowns) -> Metric:
 
 
 def _of_backends(breakdowns: Breakdowns) -> Iterator[Metric]:
-    yield _durations(
-        "api_request_duration_seconds",
+    yield build_durations(
+        f"{PREFIX}api_request_duration_seconds",
         "Durations of requests to the HTTP API in seconds.",
         ("protocol", "method"),
         breakdowns.api_requests,
@@ -177,7 +185,9 @@ def _of_backends(breakdowns: Breakdowns) -> Iterator[Metric]:
 def _of_hooks(breakdowns: Breakdowns) -> Iterator[Metric]:
     labels = ("kind", "event")
     durations = {kind: calls.durations for kind, calls in breakdowns.hooks.items()}
-    yield _durations("hook_duration_seconds", "Durations of calls of hooks in seconds.", labels, durations)
+    yield build_durations(
+        f"{PREFIX}hook_duration_seconds", "Durations of calls of hooks in seconds.", labels, durations
+    )
     failures = CounterMetricFamily(f"{PREFIX}hook_failures", "Calls of hooks without a decision.", labels=labels)
     for kind, calls in breakdowns.hooks.items():
         failures.add_metric(kind, calls.failures)
@@ -208,16 +218,9 @@ def _of_engine(servers: list[ServerFigures]) -> Iterator[Metric]:
         for purpose, count in health.reconnects.items():
             reconnects.add_metric((health.name, purpose), count)
     yield from (up, since, waiting, reconnects)
-    yield _durations(
-        "engine_round_trip_seconds",
+    yield build_durations(
+        f"{PREFIX}engine_round_trip_seconds",
         "Seconds from writing a batch of commands to reading its last reply.",
         ("server",),
         {(figures.health.name,): figures.round_trips for figures in servers},
     )
-
-
-def _durations(name: str, meaning: str, labels: tuple[str, ...], histograms: Mapping[Any, Histogram]) -> Metric:
-    family = HistogramMetricFamily(PREFIX + name, meaning, labels=labels)
-    for values, histogram in histograms.items():
-        family.add_metric(values, buckets(histogram), histogram.seconds)
-    return family
