@@ -65,13 +65,13 @@ class ChunkedBody(Input):
             raise self._bad("the request ended in the middle of a chunk")
         self._left -= len(part)
         if not self._left and self.rfile.read_framing_line(2) != b"\r\n":
-            raise self._bad("a chunk is longer than its size")
+            raise self._bad("a chunk of the request body is longer than its size")
         return part
 
     def _next_chunk(self) -> int:
         match = _SIZE.fullmatch(self._line())
         if match is None:
-            raise self._bad("malformed size of a chunk")
+            raise self._bad("a chunk of the request body has an invalid size")
         size = int(match[1], 16)
         if not size:
             self._read_trailers()
@@ -84,7 +84,7 @@ class ChunkedBody(Input):
         while line := self._line():
             room -= len(line)
             if room < 0 or not _TRAILER.fullmatch(line):
-                raise self._bad("malformed trailer after the last chunk")
+                raise self._bad("a trailer after the request body is malformed")
 
     def _line(self) -> bytes:
         line: bytes = self.rfile.read_framing_line(MAX_LINE)

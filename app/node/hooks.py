@@ -344,7 +344,7 @@ class Hooks:
         if isinstance(error, _HookTimeout):
             self._failures.log(what, "%s: timeout after %g s (option hook_timeout)", what, added.limit())
         elif isinstance(error, Undelivered):
-            self._failures.log(what, "%s: %s", what, error)
+            self._failures.log(what, "%s failed: %s", what, error)
         elif isinstance(error, (Refuse, RPCError, DisconnectClient)):
             self._failures.log(what, "%s: the hook refused, but this event cannot be refused", what)
         else:

@@ -74,7 +74,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
         service = service_of(self.wsgi)
         if service is not None:
             if service.is_single and self.cfg.workers > 1:
-                self.log.error("%d workers: %s", self.cfg.workers, REDIS_REQUIRED)
+                self.log.error("cannot serve with %d workers: %s", self.cfg.workers, REDIS_REQUIRED)
                 sys.exit(APP_FAILED_TO_LOAD)
             limits.raise_open_files()
             if self.age == 1:  # of those that gunicorn starts later the same would hold

@@ -117,8 +117,11 @@ class Streams:
 
     def _answer(self, exchange: Exchange, endpoint: StreamEndpoint) -> HTTPResponse | None:
         allowed = ", ".join((*endpoint.methods, "OPTIONS"))
+        required = " or ".join(endpoint.methods)
         if exchange.method not in (*endpoint.methods, "OPTIONS"):
-            raise HTTPError(405, f"the methods of this endpoint are {allowed}", {"Allow": allowed})
+            raise HTTPError(
+                405, f"{exchange.method} is not allowed: this endpoint requires {required}", {"Allow": allowed}
+            )
         if exchange.method == "OPTIONS":
             return preflight(allowed, exchange.headers)
         return endpoint.serve(self, exchange)

@@ -176,7 +176,7 @@ def test_idle_backend_connection_does_not_delay_the_shutdown(server: Gunicorn) -
 def test_several_workers_with_the_memory_engine_refuse_to_start(tmp_path: Path) -> None:
     server = Gunicorn({}, tmp_path, GENTRIFUGO_WORKER, workers=2)
     assert server.process.wait(seconds(20)) != 0
-    assert "2 workers: several workers require the Redis engine" in server.log
+    assert "cannot serve with 2 workers: several workers require the Redis engine" in server.log
 
 
 @WORKERS

@@ -266,7 +266,7 @@ def test_unavailable_backend_does_not_flood_the_log(start_server: StartServer) -
         for _ in range(20):
             assert client.call("subscribe", {"channel": "news"})["error"] == "internal server error"
         assert client.call("ping", {})["method"] == "ping"
-    assert server.log.count("hook http://127.0.0.1:1/hooks (subscribe): request failed") == 1
+    assert server.log.count("hook http://127.0.0.1:1/hooks (subscribe) failed: request failed") == 1
 
 
 @pytest.mark.parametrize("worker", [GENTRIFUGO_WORKER, STOCK_WORKER], ids=["ours", "stock"])

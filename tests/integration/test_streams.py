@@ -166,6 +166,12 @@ def test_invalid_requests_are_refused(server: Any, method: str, path: str, body:
     assert request(server.port, method, path, body)[0] == status
 
 
+def test_a_refused_method_is_named_with_those_that_are_allowed(server: Any) -> None:
+    status, headers, text = request(server.port, "PUT", "/connection/sse", "{}")
+    assert (status, headers["allow"]) == (405, "GET, POST, OPTIONS")
+    assert text == "PUT is not allowed: this endpoint requires GET or POST\n"
+
+
 def test_commands_for_an_unknown_session_are_discarded(server: Any) -> None:
     with StreamClient(server.port, "/connection/http_stream", connect()) as client:
         client.next()

@@ -97,7 +97,7 @@ def test_sizes_of_chunks_are_hexadecimal() -> None:
     [b"", b"x", b"-1", b"+5", b"0x5", b"5 5", b" 5", b"5,", b";x", b"5;x\ry", b"5;\x00", b"\xb2", b"5_0", b"1" * 16],
 )
 def test_malformed_size_of_a_chunk_is_refused(line: bytes) -> None:
-    assert bad(line + b"\r\nhello\r\n0\r\n\r\n") == "malformed size of a chunk"
+    assert bad(line + b"\r\nhello\r\n0\r\n\r\n") == "a chunk of the request body has an invalid size"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_line_without_crlf_is_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("after", [b"", b"\n", b"\r", b"\rx", b"xx", b"\n\r"])
 def test_chunk_without_crlf_is_refused(after: bytes) -> None:
-    assert bad(b"5\r\nhello" + after + b"0\r\n\r\n") == "a chunk is longer than its size"
+    assert bad(b"5\r\nhello" + after + b"0\r\n\r\n") == "a chunk of the request body is longer than its size"
 
 
 @pytest.mark.parametrize("data", [b"5\r\n", b"5\r\nhell", b"5\r\nhello\r\nff\r\nx"])
@@ -129,12 +129,12 @@ def test_incomplete_chunk_is_an_error(data: bytes) -> None:
 
 @pytest.mark.parametrize("line", [b"X", b"X : y", b" X: y", b": y", b"X: \x00", b"X\xe9: y", b"GET / HTTP/1.1"])
 def test_malformed_trailers_are_refused(line: bytes) -> None:
-    assert bad(b"0\r\n" + line + b"\r\n\r\n") == "malformed trailer after the last chunk"
+    assert bad(b"0\r\n" + line + b"\r\n\r\n") == "a trailer after the request body is malformed"
 
 
 def test_endless_trailers_are_refused() -> None:
     line = b"X: " + b"y" * 1000 + b"\r\n"
-    assert bad(b"0\r\n" + line * (MAX_HEAD_SIZE // 1000 + 1)) == "malformed trailer after the last chunk"
+    assert bad(b"0\r\n" + line * (MAX_HEAD_SIZE // 1000 + 1)) == "a trailer after the request body is malformed"
 
 
 class Socket:

@@ -407,7 +407,7 @@ def test_failures_that_differ_only_in_detail_are_logged_once(hooks: Hooks, caplo
     for _ in range(50):
         refused_with(hooks)
     (message,) = caplog.messages
-    assert message.endswith("hook (connect): no answer, try 0")
+    assert message.endswith("hook (connect) failed: no answer, try 0")
 
 
 @pytest.mark.parametrize(("reason", "text"), [("moved", "moved"), ("", "permission denied")])
