@@ -197,7 +197,7 @@ def test_sigusr1_reopens_the_log(tmp_path: Path) -> None:
         eventually(lambda: "/connection/websocket" in log.read_text())
 
 
-def test_the_first_worker_says_that_a_limit_is_low(tmp_path: Path) -> None:
+def test_only_the_first_worker_warns_of_a_low_limit(tmp_path: Path) -> None:
     server = Gunicorn({}, tmp_path, GENTRIFUGO_WORKER, flags=["--worker-connections=1000"])
     try:
         server.wait_until_ready()

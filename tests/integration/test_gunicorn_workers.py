@@ -104,7 +104,7 @@ def test_clients_are_spread_over_the_workers(server: Gunicorn) -> None:
         assert client.wait_closed().advice == {"reason": "disconnect", "reconnect": False}
 
 
-def test_a_killed_worker_takes_only_its_own_clients_along(server: Gunicorn) -> None:
+def test_a_killed_worker_disconnects_only_its_own_clients(server: Gunicorn) -> None:
     (victim, *_) = (int(pid) for pid in children(server))
     clients = connected(server, 30)
     for client in clients:

@@ -207,7 +207,7 @@ def test_a_client_continues_at_its_last_event(server: Server, get: bool) -> None
         assert client.next()["pub"]["data"] == 2
 
 
-def test_the_parameter_counts_without_the_header(server: Server) -> None:
+def test_the_parameter_last_event_id_applies_only_without_the_header(server: Server) -> None:
     with listen(server) as client:
         client.next()
         last = client.last_event_id
