@@ -106,7 +106,11 @@ def _closed_to_anonymous(options: ChannelOptions, path: str, about: str) -> Iter
 
 
 def _closed_to_v1(config: Config, names: set[str], path: str) -> Iterator[str]:
-    """Yield warnings about rights for clients of protocol v1 if such clients cannot connect."""
+    """Yield a warning for each option in `names` that gives a right to clients of protocol v1, if these cannot connect.
+
+    They connect with a signature by `secret`, or if `insecure`, a proxy or a hook accepts them without one. `path` is
+    put before the name of the option.
+    """
     if config.secret or config.insecure or config.proxy_connect_endpoint:
         return
     if "connect" in split_list(config.hook_events):

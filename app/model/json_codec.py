@@ -213,7 +213,10 @@ LEVELS_PER_PASS = 16
 
 
 def check_nesting(data: bytes, limit: int = MAX_NESTING) -> None:
-    """Raise InvalidJSON for JSON with more levels than `limit`. Other errors in the text are left to the decoder."""
+    """Raise InvalidJSON if arrays and objects are nested in more than `limit` levels.
+
+    The text may be invalid in any other way: the decoder, which is called afterwards, refuses that.
+    """
     if len(data) < 2 * limit or data.count(b"[") + data.count(b"{") <= limit:
         return
     # Every payload passes here, up to several times. Each step is one call for the whole text: a loop over the brackets

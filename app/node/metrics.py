@@ -149,7 +149,10 @@ def _last_of_step(duration: int) -> int:
 
 
 def _clamp(duration: int) -> tuple[int, int]:
-    """Limit a duration to the range. Returns it with the number of its last bits that are not published."""
+    """Return a duration within LOWEST and HIGHEST, and how many of its last bits are rounded off.
+
+    The remaining leading bits are PRECISION_BITS, or all bits of a shorter number.
+    """
     clamped = min(max(duration, LOWEST), HIGHEST)
     return clamped, max(clamped.bit_length() - PRECISION_BITS, 0)
 

@@ -241,9 +241,9 @@ _DECISIONS: Mapping[str, tuple[str, type[Proxy]]] = {
 
 
 def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
-    """Yield the events for which backends receive requests, each with its hook.
+    """Yield an event and its hook for each option `proxy_…_endpoint` that is set.
 
-    A notification is sent up to hook_tries times.
+    The hook sends a request to the URL in the option: for a decision once, for a notification up to hook_tries times.
     """
     for option, (event, proxy) in _DECISIONS.items():
         if url := getattr(config, option):

@@ -39,7 +39,10 @@ class WaitingRequest(ABC):
 
     @abstractmethod
     def serve(self, session: Session) -> None:
-        """Answer with frames of the session. Raises OSError if the client has disconnected."""
+        """Wait for frames of the session, and send them until the response is complete or the client disconnects.
+
+        Call it when the request is the receiver of the session. Raises OSError if a write fails.
+        """
 
     @abstractmethod
     def send_alone(self, frame: bytes) -> None:

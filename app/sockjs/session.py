@@ -114,7 +114,11 @@ class Session:
                 yield_if_due()
 
     def take(self) -> bytes | None:
-        """Take the next frame for the client; None if there is none. Settle the outbox after it has been sent."""
+        """Return the next frame for the client, with all messages that wait; None if nothing is to be sent.
+
+        The messages leave the outbox, but count towards its limit until `outbox.settle()` is called. Call that when
+        the frame has been sent.
+        """
         if not self._is_open:
             self._is_open = True
             return frames.OPEN
