@@ -10,11 +10,11 @@ def stack_of(frame: FrameType | None) -> list[str]:
     places = []
     while frame is not None:
         code = frame.f_code
-        places.append(f"{code.co_qualname} ({_short(code.co_filename)}:{frame.f_lineno})")
+        places.append(f"{code.co_qualname} ({_shorten_path(code.co_filename)}:{frame.f_lineno})")
         frame = frame.f_back
     return places[::-1]
 
 
-def _short(path: str) -> str:
+def _shorten_path(path: str) -> str:
     """Shorten a path to the part that identifies the file, without the directory of the installation."""
     return "/".join(path.split("/")[-3:])

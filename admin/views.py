@@ -119,17 +119,18 @@ def _own_origin_only(view: Callable[[], Response]) -> Callable[[], Response]:
 def _log_in(access: Access) -> Response:
     if request.method != "POST":
         raise HTTPError(405, "method not allowed: log in with POST and the form field password", {"Allow": "POST"})
-    return _not_stored({"token": _token(access)})
+    return _not_stored({"token": _log_in_by_form(access)})
 
 
-def _token(access: Access) -> str:
+def _log_in_by_form(access: Access) -> str:
+    """Check the password in the form of the request, and return a new token. Raises HTTPError."""
     if (request.content_length or 0) > MAX_LOGIN_SIZE:
         raise too_large_error(MAX_LOGIN_SIZE)
     request.max_content_length = MAX_LOGIN_SIZE  # also for a request without a length
-    return access.log_in(_client_address(), request.form.get("password", ""), _operator())
+    return access.log_in(_client_address(), request.form.get("password", ""), _read_operator())
 
 
-def _operator() -> str:
+def _read_operator() -> str:
     """Return the name of the operator that a trusted proxy has put into the header of option admin_trusted_header.
 
     Raises HTTPError if the header has several values: the proxy has passed one on that the client has sent.
@@ -155,7 +156,7 @@ def _session(access: Access) -> Response:
         response = _not_stored({})
         end_session(service, request, response)
         return response
-    token = _token(access)
+    token = _log_in_by_form(access)
     response = _not_stored({"insecure": token == INSECURE_TOKEN})
     begin_session(service, request, response, token)
     return response

@@ -152,12 +152,12 @@ class PublicationSender(ABC):
     batches = False
     """Whether `publish_all` is faster than as many calls of `publish`."""
 
-    def has_no_receiver(self, channel: str) -> bool:
-        """Return whether no node has a subscriber that a publication without history could reach.
+    def may_have_subscribers(self, channel: str) -> bool:
+        """Return whether a node may be subscribed to a channel. Does not block.
 
-        Then a caller need not publish it. Does not block.
+        If not, a publication without history would reach nobody, and a caller need not publish it.
         """
-        return False
+        return True
 
     @abstractmethod
     def publish(

@@ -77,9 +77,9 @@ class MemoryEngine(Engine):
         """Whether a report of occupancy is running or will be made immediately."""
         return self._occupancy is not None and self._occupancy.has_pending_notifications
 
-    def has_no_receiver(self, channel: str) -> bool:
-        """Return whether no node has a subscriber of the channel."""
-        return channel not in self._subscribed
+    def may_have_subscribers(self, channel: str) -> bool:
+        """Return whether this node is subscribed to a channel."""
+        return channel in self._subscribed
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None

@@ -158,8 +158,8 @@ class FailingEngine(MemoryEngine):
         if method in self.failing:
             raise EngineError(f"{method} has failed")
 
-    def has_no_receiver(self, channel: str) -> bool:
-        return False  # so that `publish` is always called, and may fail
+    def may_have_subscribers(self, channel: str) -> bool:
+        return True  # so that `publish` is always called, and may fail
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None

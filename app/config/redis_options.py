@@ -45,9 +45,9 @@ def _shards(config: Config) -> tuple[ShardSettings, ...]:
     if urls:
         shards = [_of_url(url) for url in urls]
     else:
-        db = _number("redis_db", config.redis_db, "a database number")
+        db = _parse_number("redis_db", config.redis_db, "a database number")
         shards = [
-            ShardSettings(ServerAddress(host, _port("redis_port", port)), password=config.redis_password, db=db)
+            ShardSettings(ServerAddress(host, _parse_port("redis_port", port)), password=config.redis_password, db=db)
             for host, port in zip(hosts or [LOCALHOST] * count, ports or [str(REDIS_PORT)] * count, strict=True)
         ]
     return _with_sentinels(shards, masters, config.redis_sentinels)
@@ -103,10 +103,10 @@ def _of_url(url: str) -> ShardSettings:
     if parts.fragment:
         raise _InvalidOption("redis_url: contains the character #; write it as %23")
     return ShardSettings(
-        ServerAddress(parts.hostname or LOCALHOST, REDIS_PORT if port is None else _port("redis_url", str(port))),
+        ServerAddress(parts.hostname or LOCALHOST, REDIS_PORT if port is None else _parse_port("redis_url", str(port))),
         unquote(parts.username or ""),
         unquote(parts.password or ""),
-        _number("redis_url", parts.path.strip("/") or "0", "a database number after the address"),
+        _parse_number("redis_url", parts.path.strip("/") or "0", "a database number after the address"),
         _tls(parts),
     )
 
@@ -140,14 +140,14 @@ def _sentinel(address: str) -> ServerAddress:
     return ServerAddress(parts.hostname or LOCALHOST, port or SENTINEL_PORT)
 
 
-def _port(name: str, text: str) -> int:
-    number = _number(name, text, "a port number")
+def _parse_port(name: str, text: str) -> int:
+    number = _parse_number(name, text, "a port number")
     if not 0 < number <= 65535:
         raise _InvalidOption(f"{name}: {text} is not a port number")
     return number
 
 
-def _number(name: str, text: str, what: str) -> int:
+def _parse_number(name: str, text: str, what: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise _InvalidOption(f"{name}: {text} is not {what}")
     return int(text)

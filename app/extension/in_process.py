@@ -37,9 +37,9 @@ class RecordingEngine(MemoryEngine):
         super().__init__(sweeps=False)
         self._record = record
 
-    def has_no_receiver(self, channel: str) -> bool:
-        """Return False, so that every publication is passed to the engine and recorded."""
-        return False  # `record` receives every publication
+    def may_have_subscribers(self, channel: str) -> bool:
+        """Return True, so that every publication is passed to the engine and recorded."""
+        return True
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
@@ -83,10 +83,10 @@ class InProcessServer:
         finally:
             # Calls that hooks make return at once: the outermost call waits for these hooks.
             if self._depth == 1:
-                self._settle()
+                self._run_until_idle()
             self._depth -= 1
 
-    def _settle(self) -> None:
+    def _run_until_idle(self) -> None:
         """Run all ready greenlets, and wait for running hooks, at most `hook_timeout`."""
         deadline = time.monotonic() + self.service.config.hook_timeout
         while True:

@@ -99,7 +99,7 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
                 service.node, service.tokens, transport, JSON, opening, has_own_pings=True
             )
         )
-        request: dict[str, Any] = {"token": self._token()}
+        request: dict[str, Any] = {"token": self._choose_token()}
         if self._connect_data is not None:
             request["data"] = self._connect_data
         if recover_since:
@@ -120,7 +120,7 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
 
     def refresh(self, token: str | None = None) -> None:
         """Renew the connection with another token, or with a new one for the user of the client."""
-        self.command("refresh", token=self._token() if token is None else token)
+        self.command("refresh", token=self._choose_token() if token is None else token)
 
     # -- commands
 
@@ -209,7 +209,8 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
     def _key(self) -> str:
         return self._server.service.config.token_hmac_secret_key
 
-    def _token(self) -> str:
+    def _choose_token(self) -> str:
+        """Return the token of the test or one for its user; empty without both."""
         if self._given_token is not None:
             return self._given_token
         return "" if self._user is None else connection_token(self._key, self._user, self._info)

@@ -131,7 +131,8 @@ class Commands(ABC):
         if skip_history:
             history = None
         self._counters.node_num_client_msg_published += 1
-        if history is None and once is None and self._engine.has_no_receiver(channel) and not channel_options.watch:
+        is_for_subscribers_only = history is None and once is None and not channel_options.watch
+        if is_for_subscribers_only and not self._engine.may_have_subscribers(channel):
             return None
         publication = Publication(uid or self._new_uid(), channel, data, client, info, tags)
         try:

@@ -60,30 +60,30 @@ def _frame(write: Pieces, is_chunked: bool, is_compressed: bool) -> Frame:
     return encode_chunk if is_chunked else encode
 
 
-def line(message: bytes) -> tuple[bytes]:
+def encode_line(message: bytes) -> tuple[bytes]:
     """Encode a message in JSON as a line."""
     return (message + b"\n",)
 
 
-def event(message: bytes) -> tuple[bytes]:
+def encode_event(message: bytes) -> tuple[bytes]:
     """Encode a message in JSON as a Server-Sent Event, without carriage returns, which would end the line."""
     return (b"data: %b\n\n" % message.replace(b"\r", b""),)
 
 
-def event_with_id(message: bytes) -> tuple[bytes, ...]:
+def encode_event_with_id(message: bytes) -> tuple[bytes, ...]:
     """Return an event, with an id if the message has one (event_positions.py). Browsers reconnect with it."""
     id_, text = split_id(message)
-    return event(text) if id_ is None else (b"id: %b\n" % id_, *event(text))
+    return encode_event(text) if id_ is None else (b"id: %b\n" % id_, *encode_event(text))
 
 
-def _bare(message: bytes) -> tuple[bytes]:
+def _encode_unchanged(message: bytes) -> tuple[bytes]:
     return (message,)
 
 
-LINES = Framing("http_stream", "text/plain; charset=utf-8", b"", line)
-BYTES = Framing("http_stream", "application/octet-stream", b"", _bare)
-EVENTS = Framing("sse", "text/event-stream", b"\r\n", event)
-EVENTS_WITH_IDS = Framing("sse", "text/event-stream", b"\r\n", event_with_id)
+LINES = Framing("http_stream", "text/plain; charset=utf-8", b"", encode_line)
+BYTES = Framing("http_stream", "application/octet-stream", b"", _encode_unchanged)
+EVENTS = Framing("sse", "text/event-stream", b"\r\n", encode_event)
+EVENTS_WITH_IDS = Framing("sse", "text/event-stream", b"\r\n", encode_event_with_id)
 
 STREAM_HEADERS: Mapping[str, str] = {
     # Without this header, nginx would collect the response in a buffer.

@@ -77,14 +77,14 @@ class BlockingRedis(CommandEngine):
         Returns None without a history. Raises EngineError.
         """
         command = commands.publish(self._keys, publication, history, once)
-        return position_of(self._ask(self._number(publication.channel), command))
+        return position_of(self._ask(self._choose_shard(publication.channel), command))
 
     def publish_all(self, batch: Sequence[PublishItem]) -> list[PublishOutcome]:
         """Publish several publications, in order for each channel. Returns the position or the error of each."""
         outcome: list[PublishOutcome] = [None] * len(batch)
         by_shard: dict[int, list[int]] = {}
         for place, (publication, _, _) in enumerate(batch):
-            by_shard.setdefault(self._number(publication.channel), []).append(place)
+            by_shard.setdefault(self._choose_shard(publication.channel), []).append(place)
         for number, places in by_shard.items():
             results = self._try_batch(number, [commands.publish(self._keys, *batch[place]) for place in places])
             for place, result in zip(places, results, strict=True):
@@ -122,12 +122,12 @@ class BlockingRedis(CommandEngine):
 
     def presence(self, channel: str) -> dict[str, RawClientInfo]:
         """Return the clients in a channel, by client ID. Raises EngineError."""
-        reply = self._ask(self._number(channel), commands.presence(self._keys, channel))
+        reply = self._ask(self._choose_shard(channel), commands.presence(self._keys, channel))
         return decode_presence(presence_pairs(reply), self._skipped)
 
     def history(self, channel: str, limit: int = 0) -> list[Publication]:
         """Return the newest `limit` publications, newest first; 0 returns all of them. Raises EngineError."""
-        number = self._number(channel)
+        number = self._choose_shard(channel)
         epoch, entries = (self._ask(number, asked) for asked in history.read_commands(self._keys, channel, limit))
         return history.decode(channel, epoch, entries, self._skipped).publications
 
@@ -136,16 +136,17 @@ class BlockingRedis(CommandEngine):
 
         Raises EngineError and UnrecoverablePosition.
         """
-        reply = self._ask(self._number(channel), read_command(self._keys, channel, wanted, meta_lifetime))
+        reply = self._ask(self._choose_shard(channel), read_command(self._keys, channel, wanted, meta_lifetime))
         return stream_of(decode_redis_stream(channel, reply, self._skipped), wanted)
 
     def remove_history(self, channel: str) -> None:
         """Delete the history of a channel; its stream continues. Raises EngineError."""
-        self._ask(self._number(channel), commands.remove_history(self._keys, channel))
+        self._ask(self._choose_shard(channel), commands.remove_history(self._keys, channel))
 
     # -- Redis
 
-    def _number(self, channel: str) -> int:
+    def _choose_shard(self, channel: str) -> int:
+        """Return the number of the shard for a channel."""
         return bucket(channel, len(self._shards)) if len(self._shards) > 1 else 0
 
     def _ask(self, number: int, command: RedisCommand) -> Any:

@@ -39,8 +39,8 @@ class RecordingEngine(MemoryEngine):
         self.batches = batches
         self.published: list[tuple[str, bytes | str, str, str]] = []
 
-    def has_no_receiver(self, channel: str) -> bool:
-        return False
+    def may_have_subscribers(self, channel: str) -> bool:
+        return True
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None

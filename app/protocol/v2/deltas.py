@@ -66,8 +66,8 @@ class DeltaChain:
 _chains: WeakKeyDictionary[Hub, WeakValueDictionary[str, DeltaChain]] = WeakKeyDictionary()
 
 
-def chain_of(hub: Hub, channel: str) -> DeltaChain:
-    """Return the chain of a channel of one node; a new one if no subscriber uses one."""
+def find_or_create_chain(hub: Hub, channel: str) -> DeltaChain:
+    """Return the chain that the subscribers of a channel on one node share; a new one if none of them uses deltas."""
     chains = _chains.setdefault(hub, WeakValueDictionary())
     chain = chains.get(channel)
     if chain is None:

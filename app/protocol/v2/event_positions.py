@@ -83,10 +83,10 @@ class EventPositions:
     def start(self, positions: Mapping[str, StreamPosition]) -> None:
         """Add channels, or set the positions in these channels. The id of the next message contains them."""
         for channel, position in positions.items():
-            self.set(channel, position)
+            self.set_position(channel, position)
         self._is_changed = self._is_changed or bool(positions)
 
-    def set(self, channel: str, position: StreamPosition) -> None:
+    def set_position(self, channel: str, position: StreamPosition) -> None:
         """Record the position in a channel that the client has reached by messages that were not passed to `frame`."""
         self._note(_part(channel, position))
 

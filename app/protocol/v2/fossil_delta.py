@@ -71,15 +71,15 @@ class _Patch:
     def create(self) -> bytes:
         """Return the patch; None if the payloads have too little in common."""
         target, done = self._target, 0
-        parts = [_number(len(target)), b"\n"]
+        parts = [_encode_number(len(target)), b"\n"]
         while (copy := self._next_copy(done)) is not None:
             if copy.literal:
-                parts += _literal(target[done : done + copy.literal])
-            parts += (_number(copy.size), b"@", _number(copy.offset), b",")
+                parts += _encode_literal(target[done : done + copy.literal])
+            parts += (_encode_number(copy.size), b"@", _encode_number(copy.offset), b",")
             done += copy.literal + copy.size
         if done < len(target):
-            parts += _literal(target[done:])
-        parts += (_number(checksum(target)), b";")
+            parts += _encode_literal(target[done:])
+        parts += (_encode_number(checksum(target)), b";")
         return b"".join(parts)
 
     def _next_copy(self, done: int) -> _Copy | None:
@@ -115,7 +115,7 @@ class _Patch:
                 continue  # nothing in common; most blocks end here
             copy = self._common(block, done, position)
             self._count(STEPS_PER_MATCH + copy.size // BYTES_PER_STEP)
-            cost = _digits(copy.literal) + _digits(copy.size) + _digits(copy.offset) + 3
+            cost = _count_digits(copy.literal) + _count_digits(copy.size) + _count_digits(copy.offset) + 3
             if copy.size >= cost and (best is None or copy.size > best.size):
                 best = copy
         return best
@@ -205,15 +205,15 @@ def checksum(data: bytes) -> int:
     return sum(groups) & 0xFFFFFFFF
 
 
-def _literal(text: bytes) -> tuple[bytes, ...]:
-    return _number(len(text)), b":", text
+def _encode_literal(text: bytes) -> tuple[bytes, ...]:
+    return _encode_number(len(text)), b":", text
 
 
-def _digits(number: int) -> int:
+def _count_digits(number: int) -> int:
     return max(-(-number.bit_length() // 6), 1)
 
 
-def _number(number: int) -> bytes:
+def _encode_number(number: int) -> bytes:
     """Encode a number in base 64, with the digits of Fossil's format."""
     digits = bytearray()
     while number or not digits:

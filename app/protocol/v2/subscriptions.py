@@ -26,7 +26,7 @@ from ...node.presence_renewal import PresenceRenewal, SubscribingClient
 from ...node.proxy_events import SUB_REFRESH_PROXY
 from ...runtime.timers import Timer
 from ...runtime.yielding import iterate_yielding
-from .deltas import DeltaSubscription, chain_of
+from .deltas import DeltaSubscription, find_or_create_chain
 from .encodings import encode_event, encode_with_id, encoding
 from .errors import (
     ERROR_ALREADY_SUBSCRIBED,
@@ -163,7 +163,7 @@ class SubscriptionsV2(PresenceRenewal):
         subscription = Subscription(wanted.info, grant, wanted.is_server_side, wanted.passes)
         subscription.is_renewed_by_backend = options.proxy_sub_refresh and node.hooks.has(SUB_REFRESH_PROXY)
         if grant.has_deltas:
-            subscription.deltas = DeltaSubscription(chain_of(node.hub, channel), self._client.format)
+            subscription.deltas = DeltaSubscription(find_or_create_chain(node.hub, channel), self._client.format)
         self.channels[channel] = subscription
         try:
             node.add_subscription(channel, self._client, True, self._encoding(subscription, has_joins=False))
@@ -294,7 +294,7 @@ class SubscriptionsV2(PresenceRenewal):
         if reached is None or self._node.hub.is_muted(shared, self._client):
             positions.stop()
         else:
-            positions.set(shared, reached)
+            positions.set_position(shared, reached)
         self._choose_ids(shared, subscription)
 
     def announce(self, channel: str) -> None:

@@ -95,7 +95,7 @@ def _comparison(node: FilterNode) -> Condition:
     if node.cmp in _TEXTS:
         return _text_condition(key, value, _TEXTS[node.cmp])
     if node.cmp in _NUMBERS:
-        return _number_condition(key, _number(value), _NUMBERS[node.cmp])
+        return _number_condition(key, _parse_number(value), _NUMBERS[node.cmp])
     if node.cmp == "neq":
         return lambda tags: tags.get(key) != value
     raise InvalidFilter(f"unknown comparison {node.cmp!r}")
@@ -132,12 +132,12 @@ def _number_condition(key: str, limit: Decimal | None, compare: Callable[[Decima
     """Return a comparison of numbers, which is false if the tag or the value in the filter is not a number."""
 
     def condition(tags: Tags) -> bool:
-        number = _number(tags.get(key, ""))
+        number = _parse_number(tags.get(key, ""))
         return number is not None and limit is not None and compare(number, limit)
 
     return condition
 
 
-def _number(text: str) -> Decimal | None:
+def _parse_number(text: str) -> Decimal | None:
     """Parse a decimal number without an exponent. Returns None for any other text."""
     return Decimal(text) if _NUMBER.fullmatch(text) else None

@@ -57,8 +57,8 @@ class KeepingEngine(MemoryEngine):
         self.published: list[Publication] = []
         self.stopped = False
 
-    def has_no_receiver(self, channel: str) -> bool:
-        return False
+    def may_have_subscribers(self, channel: str) -> bool:
+        return True
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None

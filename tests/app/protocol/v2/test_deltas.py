@@ -15,7 +15,7 @@ from gentrifugo.app.model.payload import payload
 from gentrifugo.app.node.commands import PublishOptions
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2 import deltas
-from gentrifugo.app.protocol.v2.deltas import DeltaChain, chain_of
+from gentrifugo.app.protocol.v2.deltas import DeltaChain, find_or_create_chain
 from gentrifugo.app.runtime import yielding
 from tests.app.protocol.v2.test_fossil_delta import apply
 from tests.fakes import DelayedEngine
@@ -328,7 +328,7 @@ def test_the_chain_of_a_channel_ends_with_its_last_subscriber(node: Node, client
     publish(node, 1, 2)
     chains = deltas._chains[node.hub]
     assert list(chains) == ["delta:a"]
-    assert chain_of(node.hub, "delta:a") is chains["delta:a"]
+    assert find_or_create_chain(node.hub, "delta:a") is chains["delta:a"]
     client.call("unsubscribe", channel="delta:a")
     gc.collect()
     assert list(chains) == []
