@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from gentrifugo.app.protocol.v2.client import _HANDLERS as METHODS_V2
 from tests.api_client import ApiClient
 from tests.credentials import SECRET, sign
 from tests.docs.pages import page
+from tests.parts import ROOT
 from tests.servers import Server
 
 UNITS = {"MiB": 2**20}
@@ -70,6 +72,17 @@ def test_every_end_of_a_subscription_of_v2_has_its_row() -> None:
     rows = {(int(row[0]), row[1]) for row in page("protocol-v2.md").tables_after("Pushes")[1]}
     known = [end for end in vars(errors_v2).values() if isinstance(end, errors_v2.Unsubscribed)]
     assert rows == {(end.code, end.reason) for end in known}
+
+
+def test_reserved_codes_of_v2_are_those_that_the_server_does_not_send() -> None:
+    pages = page("protocol-v2.md")
+    tables = (pages.table_after("Errors"), pages.table_after("Closes"), pages.tables_after("Pushes")[1])
+    reserved = {int(row[0]) for table in tables for row in table if row[2].startswith("reserved")}
+    uses = Counter(word for file in (ROOT / "app").rglob("*.py") for word in re.findall(r"[A-Z_]+", file.read_text()))
+    kinds = (errors_v2.CodedError, errors_v2.CodedDisconnect, errors_v2.Unsubscribed)
+    assert reserved == {
+        value.code for name, value in vars(errors_v2).items() if isinstance(value, kinds) and uses[name] == 1
+    }
 
 
 def test_every_method_of_v2_has_its_row() -> None:

@@ -1,7 +1,9 @@
 """The codes of protocol version 2: errors in replies, close codes, and codes for the end of a subscription.
 
 The HTTP API of Centrifugo v4 and later has the same error codes. The texts belong to the protocol, and clients compare
-them. `error_of` and `disconnect_of` translate errors of the node, which does not depend on a version of the protocol.
+them. All codes of the protocol are here. This server never sends those that are called reserved: their numbers and
+texts are taken. `error_of` and `disconnect_of` translate errors of the node, which does not depend on a version of the
+protocol.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ class CodedClosing(Exception):
 ERROR_INTERNAL = CodedError(100, "internal server error", temporary=True)
 """The server failed; its log has the details."""
 ERROR_UNAUTHORIZED = CodedError(101, "unauthorized")
-"""The client must connect first."""
+"""Reserved. The client must connect first."""
 ERROR_UNKNOWN_CHANNEL = CodedError(102, "unknown channel")
 """The channel names a namespace that the configuration does not have."""
 ERROR_PERMISSION_DENIED = CodedError(103, "permission denied")
@@ -88,16 +90,16 @@ ERROR_NOT_AVAILABLE = CodedError(108, "not available")
 ERROR_TOKEN_EXPIRED = CodedError(109, "token expired")
 """The token has expired, or is not valid yet; the client requests a new one and retries."""
 ERROR_EXPIRED = CodedError(110, "expired")
-"""The connection or the subscription has expired."""
+"""The time at which a backend lets the connection or the subscription end has passed."""
 ERROR_TOO_MANY_REQUESTS = CodedError(111, "too many requests", temporary=True)
-"""The client sends more requests than it may."""
+"""Reserved. The client sends more requests than it may."""
 ERROR_UNRECOVERABLE_POSITION = CodedError(112, "unrecoverable position")
 """The history has been lost or cut since the position that the client named."""
 ERROR_CONCURRENT_PAGINATION = CodedError(113, "concurrent pagination", temporary=True)
-"""Another request reads pages of the same channel."""
+"""Reserved. Another request reads pages of the same channel."""
 
 CONNECTION_CLOSED = CodedDisconnect(3000, "connection closed")
-"""The connection was closed without a more specific reason."""
+"""Reserved. The connection was closed without a more specific reason."""
 SHUTDOWN = CodedDisconnect(3001, "shutdown")
 """The server is shutting down; the client reconnects, to this server or another one."""
 INTERNAL_SERVER_ERROR = CodedDisconnect(3004, "internal server error")
@@ -113,13 +115,13 @@ WRITE_ERROR = CodedDisconnect(3009, "write error")
 INSUFFICIENT_STATE = CodedDisconnect(3010, "insufficient state")
 """Publications may be missing; the client recovers them when it reconnects."""
 FORCE_RECONNECT = CodedDisconnect(3011, "force reconnect")
-"""A backend requests that the client reconnects."""
+"""Reserved. A backend requests that the client reconnects; it may give this code itself."""
 NO_PONG = CodedDisconnect(3012, "no pong")
 """The client has not answered a ping before the timeout."""
 CLOSE_TOO_MANY_REQUESTS = CodedDisconnect(3013, "too many requests")
-"""The client sends more requests than it may."""
+"""The client of a stream sends faster than its commands are carried out."""
 STATE_INVALIDATED = CodedDisconnect(3014, "state invalidated")
-"""The client's information about its subscriptions is no longer valid."""
+"""Reserved. The client's information about its subscriptions is no longer valid."""
 
 INVALID_TOKEN = CodedDisconnect(3500, "invalid token")
 """The token has a wrong signature, or is for another user or channel."""
@@ -136,11 +138,11 @@ CHANNEL_LIMIT = CodedDisconnect(3505, "channel limit")
 INAPPROPRIATE_PROTOCOL = CodedDisconnect(3506, "inappropriate protocol")
 """Binary data was to be sent to a client that uses JSON."""
 CLOSE_PERMISSION_DENIED = CodedDisconnect(3507, "permission denied")
-"""Anonymous users may not connect."""
+"""Reserved. Anonymous users may not connect."""
 CLOSE_NOT_AVAILABLE = CodedDisconnect(3508, "not available")
 """The server has no handler for messages that need no reply."""
 TOO_MANY_ERRORS = CodedDisconnect(3509, "too many errors")
-"""The client has caused too many errors."""
+"""Reserved. The client has caused too many errors."""
 
 SERVER_UNSUBSCRIBE = Unsubscribed(2000, "server unsubscribe")
 """A backend has ended the subscription."""
@@ -149,7 +151,7 @@ UNSUBSCRIBED_INSUFFICIENT_STATE = Unsubscribed(2500, "insufficient state")
 UNSUBSCRIBED_EXPIRED = Unsubscribed(2501, "subscription expired")
 """The token of the subscription has expired, and client_expired_sub_close_delay has passed without a new one."""
 UNSUBSCRIBED_STATE_INVALIDATED = Unsubscribed(2502, "state invalidated")
-"""The client's information about this subscription is no longer valid."""
+"""Reserved. The client's information about this subscription is no longer valid."""
 
 CUSTOM_RECONNECT = 4000
 """Close code for a reason that an application gives, if clients should reconnect."""
