@@ -48,12 +48,6 @@ export class JSONEditor {
         return this.#ace ? this.#ace.getValue() : this.area.value;
     }
 
-    set text(value) {
-        if (this.#ace) this.#ace.setValue(value, -1);
-        else this.area.value = value;
-        this.#changed();
-    }
-
     /** Whether the input is valid JSON; otherwise the page shows the error and its place. */
     check() {
         const {text} = this;

@@ -1,5 +1,5 @@
 // Live watched messages: collected until the next animation frame, limited in number, and pausable.
-import {h, icon} from './dom.js';
+import {fill, h, icon} from './dom.js';
 import {block, coloured, stringify} from './json.js';
 import {count, time} from './format.js';
 
@@ -9,14 +9,12 @@ const PREVIEW = 400;
 
 /** The last messages of all watched channels. Dispatches `messages` with those that are new. */
 export class Feed extends EventTarget {
-    messages = [];
-    total = 0;
-    missed = 0;
     #socket;
     #views = 0;
 
     constructor(socket) {
         super();
+        this.clear();
         this.#socket = socket;
         socket.addEventListener('messages', ({detail}) => this.#add(detail));
         socket.addEventListener('missed', ({detail}) => {
@@ -54,22 +52,16 @@ export class Feed extends EventTarget {
 
 /** A list that shows a feed, newest first: filtered by `accepts`, and still while it is paused. */
 export class FeedList {
-    #feed;
-    #accepts;
-    #link;
     /** The messages that arrived since the pause. */
-    waiting = [];
+    #waiting = [];
     #frame = 0;
-    #listener;
-    paused = false;
+    #listener = ({detail}) => this.#take(detail);
+    #paused = false;
 
     constructor(feed, accepts, link, onchange = () => {}) {
-        this.#feed = feed;
-        this.#accepts = accepts;
-        this.#link = link;
-        this.onchange = onchange;
+        Object.assign(this, {feed, accepts, link, onchange});
+        this.pauseButton = h('button', {type: 'button', onclick: () => this.pause()});
         this.element = h('ol', {class: 'feed', 'aria-label': 'Messages, newest first', 'aria-live': 'off'});
-        this.#listener = ({detail}) => this.#take(detail);
         feed.addEventListener('messages', this.#listener);
         feed.enter();
         this.#fill();
@@ -81,39 +73,51 @@ export class FeedList {
         this.onchange();
     }
 
-    #fill() {
-        this.waiting = [];
-        const rows = this.#feed.messages.filter(this.#accepts).slice(-SHOWN).reverse().map((message) => this.#row(message));
-        this.element.replaceChildren(...rows);
+    /** Pause, or continue with what has arrived meanwhile. */
+    pause() {
+        this.#paused = !this.#paused;
+        if (this.#paused) this.#showPause();
+        else this.redraw();
     }
 
-    pause(paused) {
-        this.paused = paused;
-        if (!paused) this.redraw();
-        this.onchange();
+    #fill() {
+        this.#waiting = [];
+        this.element.replaceChildren(...this.#rows(this.feed.messages.filter(this.accepts)));
+        this.#showPause();
+    }
+
+    #showPause() {
+        const {length} = this.#waiting;
+        fill(this.pauseButton, icon(this.#paused ? 'play' : 'pause'), this.#paused ? `Continue${length ? ` (${count(length)}${length >= KEPT ? '+' : ''} new)` : ''}` : 'Pause');
+        this.pauseButton.setAttribute('aria-pressed', String(this.#paused));
     }
 
     destroy() {
-        this.#feed.removeEventListener('messages', this.#listener);
-        this.#feed.leave();
+        this.feed.removeEventListener('messages', this.#listener);
+        this.feed.leave();
         cancelAnimationFrame(this.#frame);
     }
 
     #take(messages) {
         // Only what can still be shown is kept, whatever comes until the next frame.
-        this.waiting = [...this.waiting, ...messages.filter(this.#accepts)].slice(-KEPT);
+        this.#waiting = [...this.#waiting, ...messages.filter(this.accepts)].slice(-KEPT);
         this.#frame ||= requestAnimationFrame(() => this.#draw());
     }
 
     #draw() {
         this.#frame = 0;
-        if (!this.paused) {
-            const rows = this.waiting.slice(-SHOWN).reverse().map((message) => this.#row(message));
-            this.waiting = [];
-            this.element.prepend(...rows);
+        if (!this.#paused) {
+            this.element.prepend(...this.#rows(this.#waiting));
+            this.#waiting = [];
             while (this.element.childElementCount > SHOWN) this.element.lastElementChild.remove();
         }
+        this.#showPause();
         this.onchange();
+    }
+
+    /** The last messages, newest first. */
+    #rows(messages) {
+        return messages.slice(-SHOWN).reverse().map((message) => this.#row(message));
     }
 
     #row(message) {
@@ -126,19 +130,8 @@ export class FeedList {
             button.setAttribute('aria-expanded', String(row.childElementCount > 1));
         }}, h('code', {}, coloured(text)));
         const row = h('li', {}, h('div', {class: 'line'}, h('time', {datetime: message.received.toISOString()}, time(message.received)),
-            h('a', {class: 'channel', href: this.#link('channel', message.channel)}, message.channel),
-            user === undefined ? h('span', {class: 'user'}) : h('a', {class: 'user', href: this.#link('users', user)}, user || 'anonymous'), button));
+            h('a', {class: 'channel', href: this.link('channel', message.channel)}, message.channel),
+            user === undefined ? h('span', {class: 'user'}) : h('a', {class: 'user', href: this.link('users', user)}, user || 'anonymous'), button));
         return row;
     }
-}
-
-/** The button that pauses and resumes a list. */
-export function pauseButton(list) {
-    const button = h('button', {type: 'button', 'aria-pressed': 'false', onclick: () => list.pause(!list.paused)});
-    const update = () => {
-        button.replaceChildren(icon(list.paused ? 'play' : 'pause'), list.paused ? `Continue${list.waiting.length ? ` (${count(list.waiting.length)}${list.waiting.length >= KEPT ? '+' : ''} new)` : ''}` : 'Pause');
-        button.setAttribute('aria-pressed', String(list.paused));
-    };
-    update();
-    return {button, update};
 }

@@ -2,19 +2,20 @@
 
 const DECADES = Array.from({length: 13}, (_, exponent) => [1, 2, 5].map((digit) => digit * 10 ** exponent)).flat();
 
+/** A format of numbers, which shows `–` for one that is not known. */
+function format(show, steps) {
+    return Object.assign((value) => (value === null || value === undefined ? '–' : show(value)), {steps});
+}
+
 /** 12,345 or 1.2 M. */
-export function count(value) {
-    if (value === null || value === undefined) return '–';
+export const count = format((value) => {
     if (value >= 1e6) return `${(value / 1e6).toFixed(value >= 1e7 ? 0 : 1)} M`;
     if (value !== Math.round(value)) return value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(value < 1 ? 2 : 1);
     return value.toLocaleString('en');
-}
-
-count.steps = DECADES;
+}, DECADES);
 
 /** 34.5 MB. */
-export function bytes(value) {
-    if (value === null || value === undefined) return '–';
+export const bytes = format((value) => {
     const units = ['B', 'KB', 'MB', 'GB', 'TB'];
     let unit = 0;
     while (value >= 1000 && unit < units.length - 1) {
@@ -22,25 +23,16 @@ export function bytes(value) {
         unit += 1;
     }
     return `${unit && value < 100 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
-}
-
-bytes.steps = Array.from({length: 45}, (_, exponent) => 2 ** exponent);
+}, Array.from({length: 45}, (_, exponent) => 2 ** exponent));
 
 /** 250 µs, 1.2 ms. */
-export function microseconds(value) {
-    if (value === null || value === undefined) return '–';
+export const microseconds = format((value) => {
     if (value < 1000) return `${Math.round(value)} µs`;
     return value < 1e6 ? `${(value / 1000).toFixed(1)} ms` : `${(value / 1e6).toFixed(1)} s`;
-}
-
-microseconds.steps = DECADES;
+}, DECADES);
 
 /** 12 %. */
-export function percent(value) {
-    return value === null || value === undefined ? '–' : `${value < 10 ? value.toFixed(1) : Math.round(value)} %`;
-}
-
-percent.steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000, 2000];
+export const percent = format((value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} %`, [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000, 2000]);
 
 /** 3 d 4 h. */
 export function duration(seconds) {

@@ -23,13 +23,9 @@ export class HistoryList {
 
     /** Ask for the newest messages; returns how many there are, or null if the channel has no history. */
     async load() {
-        try {
-            this.#show((await this.app.socket.call('stream', {channel: this.channel})).data);
-            return this.#stream.publications.length;
-        } catch (error) {
-            if (this.app.socket.state === 'connected') fill(this.list, h('p', {class: 'hint'}, reasonOf(error, 'history')));
-            return null;
-        }
+        const stream = await askChannel(this.app.socket, 'stream', 'history', this.channel, this.list);
+        if (stream) this.#show(stream);
+        return stream && stream.publications.length;
     }
 
     #show(stream) {
@@ -62,10 +58,15 @@ export class HistoryList {
     }
 }
 
-/** Why a channel does not tell its history or presence. */
-export function reasonOf(error, what) {
-    const texts = {'not available': `This channel has no ${what}: its options do not enable it.`, 'namespace not found': 'The namespace is not in the configuration.'};
-    return texts[error.message] ?? error.message;
+/** The reply to a command about `what` a channel has; null if it does not tell, and then `place` shows why. */
+export async function askChannel(socket, method, what, channel, place) {
+    const reasons = {'not available': `This channel has no ${what}: its options do not enable it.`, 'namespace not found': 'The namespace is not in the configuration.'};
+    try {
+        return (await socket.call(method, {channel})).data;
+    } catch (error) {
+        if (socket.state === 'connected') fill(place, h('p', {class: 'hint'}, reasons[error.message] ?? error.message));
+        return null;
+    }
 }
 
 /** The data as text: JSON, or bytes that are not JSON, which come in Base64, as text or in hexadecimal. */

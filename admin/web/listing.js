@@ -2,14 +2,17 @@
 import {fill, h, scrollCard} from './dom.js';
 import {count} from './format.js';
 import {plain} from './json.js';
+import {polling} from './polling.js';
 
-const INTERVAL = 3000, PAGE = 100;
+const PAGE = 100, PAUSE_AFTER_LONG = 9000; // long lists cost the nodes more
 
 export class Listing {
     #order = 'count';
     #starts = [null]; // where each page up to the current one begins
-    #timer = 0;
-    #question = 0;
+    #polling = polling((isWanted) => this.#load(isWanted));
+    /** Show the current page of the list, and show it anew from time to time. */
+    connected = this.#polling.again;
+    leave = this.#polling.stop;
 
     /** The page with the list. `columns` are titles by order: name, count and, for channels, rate. `href` links a name, `open` goes to it. */
     constructor(app, {title, kind, columns, text = '', href, open}) {
@@ -30,20 +33,12 @@ export class Listing {
         this.connected();
     }
 
-    /** Show the current page of the list, and show it anew from time to time. */
-    async connected() {
-        clearTimeout(this.#timer);
-        const question = ++this.#question;
+    async #load(isWanted) {
         const start = this.#starts.at(-1);
         const page = this.#order === 'name' ? {after: start} : {offset: start ?? 0};
         const found = await this.app.socket.call('list', {kind: this.kind, text: this.field.value, prefix: this.match.value !== '', order: this.#order, ...page}).catch(() => null);
-        if (question !== this.#question || !this.element.isConnected) return;
-        if (found) this.#show(plain(found.data));
-        this.#timer = setTimeout(() => this.connected(), found?.data.total > 10000 ? 3 * INTERVAL : INTERVAL); // long lists cost the nodes more
-    }
-
-    leave() {
-        clearTimeout(this.#timer);
+        if (found && isWanted()) this.#show(plain(found.data));
+        return found?.data.total > 10000 ? PAUSE_AFTER_LONG : null;
     }
 
     #restart() {

@@ -2,22 +2,21 @@
 import {fill, h, scrollCard, table} from './dom.js';
 import {count, duration, microseconds, time} from './format.js';
 import {plain, stringify} from './json.js';
+import {polling} from './polling.js';
 
 const INTERVAL = 15000;
 
 /** The card; it is open from the beginning if options or versions differ. */
 export function nodeDetails({socket, live}) {
-    let timer = 0, isFirst = true;
+    let isFirst = true;
     const body = h('div', {class: 'page'}), servers = scrollCard('Servers of the engine', null, {hidden: true});
     const summary = h('summary', {}, 'Versions, engine and options of the nodes');
     const element = h('details', {class: 'more'}, summary, h('div', {class: 'page'}, servers, body));
 
-    async function load() {
-        clearTimeout(timer);
-        timer = setTimeout(load, INTERVAL);
+    const {again, stop} = polling(async (isWanted) => {
         const found = await socket.call('node_details').catch(() => null);
-        if (found) show(plain(found.data));
-    }
+        if (found && isWanted()) show(plain(found.data));
+    }, INTERVAL);
 
     function show({nodes, different}) {
         const versions = new Set(nodes.map(({version}) => version)), names = Object.keys(different);
@@ -38,6 +37,6 @@ export function nodeDetails({socket, live}) {
             microseconds(1e6 * one.round_trip), count(one.waiting), count(Object.values(one.reconnects).reduce((sum, value) => sum + value, 0)), one.error && `${time(new Date(1000 * one.error_at))} ${one.error}`])));
     }
 
-    load();
-    return {element, update, connected: load, leave: () => clearTimeout(timer)};
+    again();
+    return {element, update, connected: again, leave: stop};
 }

@@ -6,7 +6,7 @@ import {time} from './format.js';
 let library = null;
 
 /** uPlot, or null where it is not installed. */
-export async function loadPlots() {
+async function loadPlots() {
     library ??= import('./vendor/uplot/uPlot.esm.js').then((module) => {
         document.head.append(h('link', {rel: 'stylesheet', href: 'vendor/uplot/uPlot.min.css'}));
         return module.default;

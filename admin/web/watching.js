@@ -2,6 +2,7 @@
 import {fill, h} from './dom.js';
 import {duration} from './format.js';
 import {plain} from './json.js';
+import {polling} from './polling.js';
 
 const INTERVAL = 1000;
 const TIMES = [60, 300, 600];
@@ -14,7 +15,8 @@ export function isWatched(config, namespace) {
 
 /** A card for all namespaces, or for `only` one. It is empty if every one of them has the option. */
 export class WatchPanel {
-    #timer = 0;
+    #polling = polling((isWanted) => this.#load(isWanted), INTERVAL);
+    destroy = this.#polling.stop;
 
     constructor(app, only = null) {
         this.app = app;
@@ -44,18 +46,12 @@ export class WatchPanel {
         fill(this.help, isAnyShown ? 'The messages of some channels are not shown, because their option ' : 'No messages are shown, because the option ', h('code', {}, 'watch'),
             ' is off. To see them always, set ', h('code', {}, '"watch": true'), ` ${this.only ? `in the namespace ${this.only}` : 'in the configuration'} and send HUP to each node. `,
             'Or watch them for some time. All nodes log this.');
-        this.#load();
+        this.#polling.again();
     }
 
-    destroy() {
-        clearTimeout(this.#timer);
-    }
-
-    async #load() {
-        clearTimeout(this.#timer);
+    async #load(isWanted) {
         const found = await this.app.socket.call('watched_namespaces').catch(() => null);
-        if (found) this.#take(found.data);
-        if (this.element.isConnected) this.#timer = setTimeout(() => this.#load(), INTERVAL);
+        if (found && isWanted()) this.#take(found.data);
     }
 
     #take(remaining) {

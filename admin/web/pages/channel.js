@@ -1,29 +1,29 @@
 // One channel: its figures over time, its messages, history, presence and options.
 import {fill, h, scrollCard, table} from '../dom.js';
-import {FeedList, pauseButton} from '../feed.js';
+import {FeedList} from '../feed.js';
 import {count, time} from '../format.js';
-import {HistoryList, reasonOf} from '../history.js';
+import {askChannel, HistoryList} from '../history.js';
 import {coloured, plain, stringify} from '../json.js';
 import {Plot} from '../plot.js';
+import {polling} from '../polling.js';
 import {Samples} from '../samples.js';
 import {tabs} from '../tabs.js';
 import {isWatched, WatchPanel} from '../watching.js';
 import {shownTime, windowChoice} from '../windows.js';
 
-const INTERVAL = 3000;
 const MAX_SHOWN = 500;
 
 export function channelPage(app, channel) {
     const {socket, feed, link} = app;
-    let timer = 0, watching = null;
+    const {again, stop} = polling(load);
+    let watching = null;
     const samples = new Samples(socket, {about: 'channel', channel});
     const tiles = Object.fromEntries(['Subscribers', 'Present', 'Messages/s', 'In history'].map((name) => [name, h('dd', {}, '–')]));
     const recorded = h('p', {class: 'hint', id: 'recorded'});
     const presence = scrollCard('Presence', null, {id: 'presence'});
     const options = h('div', {id: 'options'});
     const history = new HistoryList(app, channel);
-    const list = new FeedList(feed, (message) => message.channel === channel, link, () => pause.update());
-    const pause = pauseButton(list);
+    const list = new FeedList(feed, (message) => message.channel === channel, link);
     const watch = h('div');
     const hint = h('p', {class: 'hint', id: 'watch-hint'});
     const highest = (title, label, name, format) => new Plot(title, () => samples.times, () => [{label, values: samples.combined(name, Math.max)}], format);
@@ -38,24 +38,17 @@ export function channelPage(app, channel) {
         h('dl', {class: 'tiles'}, Object.entries(tiles).map(([name, value]) => h('div', {class: 'tile', 'data-tile': name}, h('dt', {}, name), value))),
         h('div', {class: 'columns wide-left'},
             tabs('Contents of the channel', [
-                ['Messages', h('div', {class: 'page'}, watch, h('div', {class: 'row heading'}, hint, pause.button), h('div', {class: 'card one-channel'}, list.element))],
+                ['Messages', h('div', {class: 'page'}, watch, h('div', {class: 'row heading'}, hint, list.pauseButton), h('div', {class: 'card one-channel'}, list.element))],
                 ['History', history.element], ['Presence', presence], ['Options', options],
             ]),
-            h('section', {class: 'page'}, windowChoice(load), recorded, plots.map((plot) => plot.element))));
+            h('section', {class: 'page'}, windowChoice(again), recorded, plots.map((plot) => plot.element))));
 
-    async function load() {
-        clearTimeout(timer);
+    async function load(isWanted) {
         const found = await socket.call('channel', {channel}).catch(() => null); // from then on it is recorded
         const [present, kept, now] = await Promise.all([loadPresence(), history.load(), samples.load(shownTime()).catch(() => undefined)]);
-        if (!element.isConnected || now === null) return;
-        clearTimeout(timer);
-        timer = setTimeout(load, INTERVAL);
-        if (!found || !now) return;
+        if (!found || !now || !isWanted()) return;
         const {subscribers, rate: perSecond, nodes: byNode} = plain(found.data);
-        tiles.Subscribers.textContent = count(subscribers);
-        tiles.Present.textContent = count(present);
-        tiles['Messages/s'].textContent = count(perSecond);
-        tiles['In history'].textContent = count(kept);
+        for (const [name, figure] of Object.entries({Subscribers: subscribers, Present: present, 'Messages/s': perSecond, 'In history': kept})) tiles[name].textContent = count(figure);
         samples.addPresent(now, samples.nodes.map(({uid, name}) => ({uid, name, subscribers: byNode[name] ?? 0, rate: perSecond, present})));
         recorded.textContent = recordedSince(samples.nodes.filter(({since}) => since > samples.times[0]));
         plots.forEach((plot) => plot.update());
@@ -63,13 +56,9 @@ export function channelPage(app, channel) {
 
     /** Show who is present; returns how many, or null if the channel does not tell. */
     async function loadPresence() {
-        let clients;
-        try {
-            clients = Object.entries((await socket.call('presence', {channel})).data);
-        } catch (error) {
-            if (socket.state === 'connected') fill(presence, h('p', {class: 'hint'}, reasonOf(error, 'presence')));
-            return null;
-        }
+        const found = await askChannel(socket, 'presence', 'presence', channel, presence);
+        if (!found) return null;
+        const clients = Object.entries(found);
         const info = (parts) => parts.filter((part) => part !== undefined).map((part) => h('code', {class: 'info'}, coloured(stringify(part))));
         fill(presence, clients.length ? table(['User', 'Client', 'Info'], clients.slice(0, MAX_SHOWN).map(([client, {user, default_info: first, channel_info: second}]) => [
             h('a', {href: link('users', user)}, user || 'anonymous'), h('code', {class: 'client'}, client), info([first, second])])) : h('p', {class: 'hint'}, 'No subscribers.'),
@@ -78,7 +67,7 @@ export function channelPage(app, channel) {
     }
 
     async function connected() {
-        load();
+        again();
         const {config} = app.info;
         const namespace = namespaceOf(channel, config);
         const found = namespace ? config.namespaces.find(({name}) => name === namespace) : config.channel_options;
@@ -96,9 +85,9 @@ export function channelPage(app, channel) {
     if (app.info) connected();
     return {
         element, connected,
-        key: (event) => { if (event.key === 'p') list.pause(!list.paused); },
+        key: (event) => { if (event.key === 'p') list.pause(); },
         leave() {
-            clearTimeout(timer);
+            stop();
             list.destroy();
             watching?.destroy();
             plots.forEach((plot) => plot.destroy());

@@ -3,13 +3,14 @@ import {fill, h, scrollCard, table} from '../dom.js';
 import {bytes, count, time} from '../format.js';
 import {plain} from '../json.js';
 import {Plot} from '../plot.js';
+import {polling} from '../polling.js';
 import {Samples} from '../samples.js';
 import {shownTime, windowChoice} from '../windows.js';
 
-const INTERVAL = 3000, MAX_LINES = 8;
+const MAX_LINES = 8;
 
 export function clientsPage({socket, link}) {
-    let timer = 0;
+    const {again, stop} = polling(load);
     const known = []; // closed connections since the start, as they were in the last minute
     const samples = new Samples(socket, {about: 'clients'});
     const stack = (title, beginning, scale = 1) => new Plot(title, () => samples.times,
@@ -21,17 +22,13 @@ export function clientsPage({socket, link}) {
     ];
     const kinds = h('div', {class: 'kinds'});
     const [reasons, waiting, closed] = [h('div'), h('div'), h('div')];
-    const element = h('div', {class: 'page'}, h('h1', {}, 'Clients'), kinds, windowChoice(load), h('div', {class: 'plots'}, plots.map((plot) => plot.element)),
+    const element = h('div', {class: 'page'}, h('h1', {}, 'Clients'), kinds, windowChoice(again), h('div', {class: 'plots'}, plots.map((plot) => plot.element)),
         h('div', {class: 'columns'}, h('section', {}, h('h2', {}, 'Why connections were closed'), reasons), h('section', {}, h('h2', {}, 'Slow clients, with waiting bytes'), waiting)),
         h('section', {}, h('h2', {}, 'Closed by the server'), closed));
 
-    async function load() {
-        clearTimeout(timer);
+    async function load(isWanted) {
         const [found, now] = await Promise.all([socket.call('clients'), samples.load(shownTime())]).catch(() => []);
-        if (!element.isConnected || now === null) return;
-        clearTimeout(timer);
-        timer = setTimeout(load, INTERVAL);
-        if (found) show(plain(found.data), now);
+        if (found && isWanted()) show(plain(found.data), now);
     }
 
     function show(data, now) {
@@ -59,9 +56,9 @@ export function clientsPage({socket, link}) {
     }
 
     const userLink = ({user}) => h('a', {href: link('users', user)}, user || 'anonymous');
-    load();
-    return {element, connected: load, leave() {
-        clearTimeout(timer);
+    again();
+    return {element, connected: again, leave() {
+        stop();
         plots.forEach((plot) => plot.destroy());
     }};
 }

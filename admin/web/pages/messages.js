@@ -1,6 +1,6 @@
 // The messages of watched channels on all nodes, live.
 import {h, icon} from '../dom.js';
-import {FeedList, KEPT, pauseButton} from '../feed.js';
+import {FeedList, KEPT} from '../feed.js';
 import {count} from '../format.js';
 import {WatchPanel} from '../watching.js';
 
@@ -17,17 +17,15 @@ export function messagesPage(app) {
     const summary = h('p', {class: 'hint', id: 'summary', role: 'status'});
     const watching = new WatchPanel(app);
     const list = new FeedList(feed, accepts, link, update);
-    const pause = pauseButton(list);
     const clear = h('button', {type: 'button', onclick: () => {
         feed.clear();
         list.redraw();
     }}, icon('trash'), 'Clear');
     const element = h('div', {class: 'page'}, h('h1', {}, 'Messages'), watching.element,
-        h('div', {class: 'row'}, channel, text, pause.button, clear), summary,
+        h('div', {class: 'row'}, channel, text, list.pauseButton, clear), summary,
         h('div', {class: 'card columned'}, h('div', {class: 'feed-head', 'aria-hidden': 'true'}, ['Time', 'Channel', 'User', 'Data'].map((name) => h('span', {}, name))), list.element));
 
     function update() {
-        pause.update();
         const left = feed.missed ? `, and ${count(feed.missed)} more that came too fast to show` : '';
         const filtered = channel.value || text.value ? ` ${count(feed.messages.filter(accepts).length)} of them match.` : '';
         summary.textContent = feed.total
@@ -44,7 +42,7 @@ export function messagesPage(app) {
     if (app.info) watching.connected();
     return {
         element, connected,
-        key: (event) => { if (event.key === 'p') list.pause(!list.paused); },
+        key: (event) => { if (event.key === 'p') list.pause(); },
         leave() {
             list.destroy();
             watching.destroy();

@@ -3,8 +3,7 @@ import {confirmButton, fill, h, icon} from '../dom.js';
 import {count, duration, time} from '../format.js';
 import {plain} from '../json.js';
 import {Listing} from '../listing.js';
-
-const INTERVAL = 3000;
+import {polling} from '../polling.js';
 
 export function usersPage(app, user) {
     if (location.hash.startsWith('#/users/')) return userPage(app, user);
@@ -15,7 +14,7 @@ export function usersPage(app, user) {
 }
 
 function userPage({socket, link}, user) {
-    let timer = 0;
+    const {again, stop} = polling(load);
     const name = user || 'anonymous';
     const result = h('div', {id: 'connections', class: 'page'});
     const problem = h('p', {class: 'problem', role: 'alert'});
@@ -24,12 +23,9 @@ function userPage({socket, link}, user) {
     const element = h('div', {class: 'page'}, h('p', {class: 'crumbs'}, h('a', {href: link('users')}, 'Users')),
         h('div', {class: 'row heading'}, h('h1', {}, name, number), all), problem, result);
 
-    async function load() {
-        clearTimeout(timer);
+    async function load(isWanted) {
         const found = await socket.call('connections', {user}).catch(() => null);
-        if (!element.isConnected) return;
-        if (found) show(plain(found.data));
-        timer = setTimeout(load, INTERVAL);
+        if (found && isWanted()) show(plain(found.data));
     }
 
     function show(connections) {
@@ -55,9 +51,9 @@ function userPage({socket, link}, user) {
         problem.textContent = '';
         await socket.call(method, params).catch((error) => { problem.textContent = `${method}: ${error.message}`; });
         document.activeElement?.blur();
-        setTimeout(load, 150);
+        setTimeout(again, 150);
     }
 
-    load();
-    return {element, connected: load, leave: () => clearTimeout(timer)};
+    again();
+    return {element, connected: again, leave: stop};
 }
