@@ -1,7 +1,7 @@
 """The limits of size that the code of the package keeps, read from its source.
 
 A file has 450 lines at most. A function has 40 at most, from `def` to its end, without the decorators above it and
-without its own docstring; a function inside another one counts for both.
+without its own docstring; a function inside another one counts for both. The web interface has 2500 lines at most.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tests.parts import ROOT
 DIRECTORIES = ("app", "engines", "admin", "client")
 FILE_LIMIT = 450
 FUNCTION_LIMIT = 40
+WEB_LIMIT = 2500
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -68,3 +69,11 @@ def test_a_file_and_its_functions_are_small(file: str) -> None:
     source = (ROOT / file).read_text(encoding="utf-8")
     assert len(source.splitlines()) <= FILE_LIMIT
     assert [(name, lines) for name, lines in functions(source) if lines > FUNCTION_LIMIT] == []
+
+
+def test_the_web_interface_is_small() -> None:
+    web = ROOT / "admin" / "web"
+    own = [file for file in web.rglob("*") if file.suffix in (".js", ".css", ".html")]
+    own = [file for file in own if not file.is_relative_to(web / "vendor")]
+    assert {"main.js", "style.css", "index.html", "status.js"} <= {file.name for file in own}
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in own) <= WEB_LIMIT
