@@ -54,7 +54,7 @@ class OpenedConnection:
 def log_end(peer: str, error: Exception) -> None:
     """Log the exception that has ended the connection of `peer`, at level ERROR if it is not one of the connection."""
     if isinstance(error, (OSError, EOFError)):
-        log.debug("%s: %s", peer, str(error) or type(error).__name__)
+        log.debug("connection from %s ended: %s", peer, str(error) or type(error).__name__)
     else:
         log.error("internal error, closing connection from %s", peer, exc_info=error)
 

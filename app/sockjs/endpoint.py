@@ -40,7 +40,7 @@ RAW_WEBSOCKET = "/websocket"
 _SESSION_PATH = re.compile(r"/[^/.]+/([^/.]+)/([a-z_]+)")
 
 NOT_FOUND = plain_text(404, "not found\n")
-NAVIGATIONS = ("navigate", "nested-navigate")
+PAGE_LOAD_MODES = ("navigate", "nested-navigate")
 """Values of the header Sec-Fetch-Mode for a request that loads a page, into a window or into a frame."""
 
 
@@ -335,7 +335,7 @@ def _check_page(exchange: Exchange, set_up: SockJSOptions, route: Route | None) 
     that hides its address.
     """
     headers = exchange.headers
-    if route is not None and headers.get("sec-fetch-mode") in NAVIGATIONS:
+    if route is not None and headers.get("sec-fetch-mode") in PAGE_LOAD_MODES:
         _check_navigation(headers, route)
     may_hide = route is not None and (route.is_of_page or (route.method == "GET" and has_credentials(headers)))
     set_up.origins.check_request(headers, may_be_unnamed=not may_hide)

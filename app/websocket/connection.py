@@ -156,12 +156,11 @@ class WebSocket:
         self._allowance: ReadAllowance | None = None  # for the message that has begun to arrive
         self._messages: list[WebSocketMessage] = []  # newest first; an empty deque would take 0.7 KB
         self._closing = self._ended = False
-        self._ping_interval = limits.ping_interval
+        self._close_timer: Timer | None = None
         self._ping_timer: Timer | None = None
         self._pongs_before = 0  # the number of pongs when the last ping was sent
-        self._close_timer: Timer | None = None
-        if self._ping_interval > 0:
-            # The first interval is random, so that clients that connect together are not pinged together.
+        self._ping_interval = limits.ping_interval
+        if self._ping_interval > 0:  # the first one is random: clients that connect together are not pinged together
             self._ping_timer = timers.after(self._ping_interval * random.uniform(0.5, 1), self._ping)
 
     def serve(self, owner: TransportOwner, handle: Callable[[bytes], None]) -> None:

@@ -56,7 +56,7 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
     is_hooked = client.node.hooks.has(hooks.CONNECT)
     user: str | None = None
     if request.token:
-        claims = _claims(client, request.token)
+        claims = _read_claims(client, request.token)
         subscriptions = _server_side(client, claims, request) if claims.channels else ()
         identity = Identity(claims.user, claims.info, claims.expires_at, subscriptions)
         user = identity.user
@@ -147,7 +147,7 @@ def refresh_identity(client: ServedClient, request: RefreshRequest) -> Identity:
     if not request.token:
         raise CodedClosing(CLOSE_BAD_REQUEST, "refresh refused: missing token")
     try:
-        claims = _claims(client, request.token)
+        claims = _read_claims(client, request.token)
     except CodedRefusal as refused:
         if refused.error is not ERROR_TOKEN_EXPIRED:
             raise
@@ -160,7 +160,7 @@ def refresh_identity(client: ServedClient, request: RefreshRequest) -> Identity:
     return identity
 
 
-def _claims(client: ServedClient, token: str) -> ConnectionToken:
+def _read_claims(client: ServedClient, token: str) -> ConnectionToken:
     """Return the claims of a token. Raises CodedRefusal if the client may retry, and CodedClosing otherwise."""
     try:
         return client.tokens.connection(token)
@@ -169,7 +169,7 @@ def _claims(client: ServedClient, token: str) -> ConnectionToken:
     except InvalidToken as error:
         raise CodedClosing(INVALID_TOKEN, str(error)) from None
     except KeysUnavailable as error:
-        log.debug("client %s: %s", client.uid, error)
+        log.debug("client %s: cannot fetch the keys for its token: %s", client.uid, error)
         raise CodedRefusal(ERROR_INTERNAL) from None
 
 
