@@ -36,8 +36,8 @@ def returning(socket: Any, recv: Callable[[int], bytes]) -> None:
     ("serve", "logged"),
     [
         (returning, []),
-        (raising(ConnectionResetError("reset by peer")), [(logging.DEBUG, "192.0.2.1: reset by peer")]),
-        (raising(EOFError()), [(logging.DEBUG, "192.0.2.1: EOFError")]),
+        (raising(ConnectionResetError("reset by peer")), [(logging.DEBUG, "connection from 192.0.2.1 ended: reset by peer")]),
+        (raising(EOFError()), [(logging.DEBUG, "connection from 192.0.2.1 ended: EOFError")]),
         (raising(KeyError("k")), [(logging.ERROR, "internal error, closing connection from 192.0.2.1")]),
     ],
     ids=["end", "reset", "end of file", "internal error"],
