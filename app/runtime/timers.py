@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from heapq import heappop, heappush
+from typing import TypeAlias
 
 import gevent
 from gevent.event import Event
@@ -18,6 +19,9 @@ from .running_clock import running_time
 
 log = logging.getLogger(__name__)
 
+Callback: TypeAlias = Callable[[], float | None]
+"""Returns the seconds after which it is to be called again, or None."""
+
 MAX_WAIT = 600
 """Seconds after which a timer that is not due yet is looked at, and forgotten if it was cancelled.
 
@@ -26,26 +30,18 @@ Otherwise the timers of connections that have closed would stay until their toke
 
 
 class Timer:
-    """A callback that will be called once. `cancel` may be called at any time, also after the call."""
+    """A callback that will be called. `cancel` may be called at any time, also after the call."""
 
-    __slots__ = ("callback",)
+    __slots__ = ("callback", "due")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self.callback: Callable[[], None] | None = callback
+    def __init__(self, callback: Callback) -> None:
+        self.callback: Callback | None = callback
+        self.due = 0.0
+        """When to call it, if that is later than MAX_WAIT: it is looked at, and added again, before that time."""
 
     def cancel(self) -> None:
         """Cancel the call, and release the callback at once."""
         self.callback = None
-
-
-class _LateTimer(Timer):
-    """A timer that is due later than MAX_WAIT: it is checked, and added again, before it is due."""
-
-    __slots__ = ("due",)
-
-    def __init__(self, callback: Callable[[], None], due: float) -> None:
-        super().__init__(callback)
-        self.due = due
 
 
 class Timers(BackgroundLoop):
@@ -64,20 +60,24 @@ class Timers(BackgroundLoop):
         self._buckets: dict[int, list[Timer]] = {}
         self._earlier = Event()
 
-    def after(self, delay: float, callback: Callable[[], None]) -> Timer:
-        """Call `callback` once, `delay` seconds from now or up to `resolution` later; never if that is infinite."""
-        now = self._clock()
+    def after(self, delay: float, callback: Callback) -> Timer:
+        """Call `callback`, `delay` seconds from now or up to `resolution` later; never if that is infinite.
+
+        A callback that returns a number of seconds is called again after that delay, if it has not been cancelled.
+        """
+        timer = Timer(callback)
+        self._schedule(timer, self._clock(), delay)
+        return timer
+
+    def _schedule(self, timer: Timer, now: float, delay: float) -> None:
         if delay > MAX_WAIT:
-            timer: Timer = _LateTimer(callback, now + delay)
+            timer.due = now + delay
             delay = MAX_WAIT
-        else:
-            timer = Timer(callback)
         bucket = self._buckets.get(int((now + delay) / self._resolution) + 1)
         if bucket is None:
             self._add(timer, now + delay)
         else:  # nearly always, with many connections
             bucket.append(timer)
-        return timer
 
     def _add(self, timer: Timer, when: float) -> None:
         tick = int(when / self._resolution) + 1
@@ -99,17 +99,22 @@ class Timers(BackgroundLoop):
                 self._call(self._buckets.pop(heappop(self._ticks)))
 
     def _call(self, bucket: list[Timer]) -> None:
+        now = self._clock()
         for timer in bucket:
             callback = timer.callback
             if callback is None:
                 continue
-            if type(timer) is _LateTimer and timer.due > (now := self._clock()):
-                self._add(timer, min(timer.due, now + MAX_WAIT))
+            if timer.due > now:
+                self._schedule(timer, now, timer.due - now)
                 continue
-            timer.callback = None
+            delay = None
             try:
-                callback()
+                delay = callback()
             except Exception:
                 log.exception("internal error in a timer callback")
+            if delay is None:
+                timer.callback = None
+            elif timer.callback is not None:  # the call has not cancelled it
+                self._schedule(timer, now, delay)
         # Many timers in one bucket may take long: let other greenlets run before the next bucket.
         gevent.sleep(0)

@@ -158,7 +158,7 @@ class WebSocket:
         self._closing = self._ended = False
         self._close_timer: Timer | None = None
         self._ping_timer: Timer | None = None
-        self._pongs_before = 0  # the number of pongs when the last ping was sent
+        self._pongs_before: int | None = None  # the number of pongs before the ping that waits for one
         self._ping_interval = limits.ping_interval
         if self._ping_interval > 0:  # the first one is random: clients that connect together are not pinged together
             self._ping_timer = timers.after(self._ping_interval * random.uniform(0.5, 1), self._ping)
@@ -316,21 +316,24 @@ class WebSocket:
         else:
             self._owner.close_silent()
 
-    def _ping(self) -> None:
-        self.outbox.append(PING_FRAME)
-        self._pongs_before = self._reader.pongs
-        # The peer has a ninth of the interval to answer: it is closed ten ninths after its last pong, as in Centrifugo.
-        self._ping_timer = self._timers.after(self._ping_interval / 9, self._check_pong)
+    def _ping(self) -> float | None:
+        """Send a ping, or check that the last one was answered. Returns the seconds until the next call.
 
-    def _check_pong(self) -> None:
+        The peer has a ninth of the interval to answer: it is closed ten ninths after its last pong, as in Centrifugo.
+        """
+        if self._pongs_before is None:
+            self.outbox.append(PING_FRAME)
+            self._pongs_before = self._reader.pongs
+            return self._ping_interval / 9
         if self._reader.pongs != self._pongs_before:
-            self._ping_timer = self._timers.after(self._ping_interval * 8 / 9, self._ping)
-        elif self._unparsed or unread_bytes(self._socket):
+            self._pongs_before = None
+            return self._ping_interval * 8 / 9
+        if self._unparsed or unread_bytes(self._socket):
             # The reading greenlet is busy, for example with a hook. Unread data shows that the peer is alive, and may
             # contain the pong.
-            self._ping_timer = self._timers.after(self._ping_interval / 9, self._check_pong)
-        else:
-            self._pong_timed_out()
+            return self._ping_interval / 9
+        self._pong_timed_out()
+        return None
 
     def _cancel_timers(self) -> None:
         for timer in (self._ping_timer, self._close_timer):

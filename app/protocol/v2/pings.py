@@ -30,7 +30,7 @@ class Pings:
     command. No callback may block.
     """
 
-    __slots__ = ("_awaits_answers", "_close", "_is_awaited", "_is_busy", "_options", "_ping", "_timer", "_timers")
+    __slots__ = ("_awaits_answers", "_close", "_is_awaited", "_is_busy", "_is_sent", "_options", "_ping", "_timer")
 
     def __init__(
         self,
@@ -42,14 +42,15 @@ class Pings:
         awaits_answers: bool = True,
     ) -> None:
         self._awaits_answers = awaits_answers
-        self._timers = timers
         self._options = options
         self._ping = ping
         self._is_busy = is_busy
         self._close = close
         self._is_awaited = False
+        self._is_sent = False
+        """Whether a ping was sent, and it is not checked yet whether it was answered."""
         # The first interval is shorter by a random part, so that clients that connect together are not pinged together.
-        self._timer: Timer = timers.after(options.ping_interval * random.uniform(0.5, 1), self._send)
+        self._timer: Timer = timers.after(options.ping_interval * random.uniform(0.5, 1), self._send_or_check)
 
     def note_answer(self) -> bool:
         """Record an answer of the client. Returns whether one was expected."""
@@ -64,15 +65,16 @@ class Pings:
     def _timeout(self) -> float:
         return min(self._options.client_pong_timeout, self._options.ping_interval)
 
-    def _send(self) -> None:
-        self._is_awaited = self._awaits_answers
-        self._ping()
-        self._timer = self._timers.after(self._timeout, self._check)
-
-    def _check(self) -> None:
-        if self._is_awaited and not self._is_busy():
-            self._close()
-        elif self._is_awaited:
-            self._timer = self._timers.after(self._timeout, self._check)
-        else:
-            self._timer = self._timers.after(self._options.ping_interval - self._timeout, self._send)
+    def _send_or_check(self) -> float | None:
+        """Send a ping, or check that the last one was answered. Returns the seconds until the next call."""
+        if not self._is_sent:
+            self._is_sent, self._is_awaited = True, self._awaits_answers
+            self._ping()
+            return self._timeout
+        if not self._is_awaited:
+            self._is_sent = False
+            return self._options.ping_interval - self._timeout
+        if self._is_busy():
+            return self._timeout
+        self._close()
+        return None

@@ -50,6 +50,33 @@ def test_a_timer_calls_once(timers: Timers) -> None:
     assert calls == ["first", "second"]
 
 
+def test_a_callback_that_returns_a_delay_is_called_again(timers: Timers) -> None:
+    delays: list[float | None] = [0, 0.02, None]
+    calls: list[float | None] = []
+
+    def call() -> float | None:
+        calls.append(delays[len(calls)])
+        return calls[-1]
+
+    timer = timers.after(0, call)
+    eventually(lambda: len(calls) == 3)
+    assert eventually(lambda: timer.callback is None)
+
+
+def test_a_timer_that_its_own_callback_cancels_is_not_called_again(timers: Timers) -> None:
+    calls: list[str] = []
+
+    def call() -> float:
+        calls.append("called")
+        timer.cancel()
+        return 0
+
+    timer = timers.after(0, call)
+    timers.after(0.05, lambda: calls.append("later"))
+    eventually(lambda: "later" in calls)
+    assert calls == ["called", "later"]
+
+
 def test_an_earlier_timer_interrupts_the_wait_for_a_later_one(timers: Timers) -> None:
     calls: list[str] = []
     timers.after(3600, lambda: calls.append("late"))
@@ -122,6 +149,20 @@ def test_a_timer_far_ahead_is_called_when_it_is_due(clock: FakeClock, clocked: T
     assert calls == ["called"]
 
 
+def test_a_callback_may_be_called_again_after_a_long_delay(clock: FakeClock, clocked: Timers) -> None:
+    calls: list[float] = []
+
+    def call() -> float:
+        calls.append(clock())
+        return 3 * MAX_WAIT
+
+    clocked.after(0, call)
+    advance(clock, clocked, 3 * MAX_WAIT - 60)
+    assert len(calls) == 1
+    advance(clock, clocked, 180)
+    assert len(calls) == 2
+
+
 def test_cancelled_timer_far_ahead_is_removed_soon(clock: FakeClock, clocked: Timers) -> None:
     timer = clocked.after(10 * MAX_WAIT, lambda: None)
     kept = sys.getrefcount(timer)
@@ -164,7 +205,7 @@ def test_an_exception_in_a_timer_is_logged_and_other_timers_run(
     timers: Timers, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls: list[str] = []
-    timers.after(0, lambda: 1 / 0)  # type: ignore[arg-type]
+    timers.after(0, lambda: 1 / 0)
     timers.after(0, lambda: calls.append("same time"))
     timers.after(0.02, lambda: calls.append("later"))
     eventually(lambda: len(calls) == 2)

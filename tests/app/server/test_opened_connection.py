@@ -36,7 +36,10 @@ def returning(socket: Any, recv: Callable[[int], bytes]) -> None:
     ("serve", "logged"),
     [
         (returning, []),
-        (raising(ConnectionResetError("reset by peer")), [(logging.DEBUG, "connection from 192.0.2.1 ended: reset by peer")]),
+        (
+            raising(ConnectionResetError("reset by peer")),
+            [(logging.DEBUG, "connection from 192.0.2.1 ended: reset by peer")],
+        ),
         (raising(EOFError()), [(logging.DEBUG, "connection from 192.0.2.1 ended: EOFError")]),
         (raising(KeyError("k")), [(logging.ERROR, "internal error, closing connection from 192.0.2.1")]),
     ],
