@@ -113,6 +113,13 @@ class TestProblems:
         write(secret="")
         assert problems() == ["secret: not set in config.json; add one, or turn on the option insecure for experiments"]
 
+    @pytest.mark.parametrize("name", ["config.yaml", "config.toml"])
+    def test_error_for_a_missing_secret_says_that_the_file_is_empty(self, name: str, write: Write) -> None:
+        write().with_name(name).write_text("\n")
+        assert problems("--config", name) == [
+            f"secret: not set in {name}, which is empty; add one, or turn on the option insecure for experiments"
+        ]
+
     def test_insecure_needs_no_secret(self, write: Write) -> None:
         write()
         assert load(["--insecure"], {}).config.secret == ""
