@@ -127,13 +127,13 @@ def checkconfig(argv: list[str]) -> int:
 
 def doctor(argv: list[str]) -> int:
     """Check the configuration, this machine and Redis, and print a report; status 1 if there is a problem."""
-    from .process.doctor import PROBLEM, WARNING, examine, summary_line
+    from .process.doctor import PROBLEM, WARNING, examine, invalid_configuration_line, summary_line
 
     try:
         loaded = checked_configuration(argv)
     except ConfigError as error:
         report(error)
-        print_line(summary_line(len(error.problems) or 1, len(error.warnings)))
+        print_line(invalid_configuration_line(len(error.problems) or 1, len(error.warnings)))
         return 1
     states = []
     for finding in examine(loaded):
