@@ -15,6 +15,7 @@ from gentrifugo.app.cli import SUBCOMMANDS
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import load
 from gentrifugo.app.config.options import options_of
+from gentrifugo.app.config.own_flags import FLAGS_ONLY, TOKEN_FLAGS
 
 ROOT = Path(__file__).parents[2]
 
@@ -205,6 +206,22 @@ class TestHelp:
             assert (f"{option.flag} " in text or f"{option.flag}\n" in text) == option.facts.flag, option.name
         for name in ("-a, --address", "-c, --config", "-d, --debug", "-n, --name", "-p, --port", "-w, --web"):
             assert name in text
+
+    @pytest.mark.parametrize("name", SUBCOMMANDS)
+    def test_help_of_a_command_has_its_usage_description_and_own_flags(self, name: str) -> None:
+        command = SUBCOMMANDS[name]
+        text = run(name, "--help").stdout
+        assert text.startswith(f"Usage: gentrifugo {command.usage(name)}")
+        assert command.details.split(" ", 5)[:4] == text.split("\n\n")[1].split(maxsplit=5)[:4]
+        listed = {flag for flag in (*FLAGS_ONLY, *TOKEN_FLAGS) if f" --{flag} string" in text or f" --{flag}  " in text}
+        assert listed == set(command.flags)
+        assert ("help" in text.split("\n\n")[-1]) == command.takes_options
+
+    def test_only_the_help_of_serve_lists_options(self) -> None:
+        assert [name for name in SUBCOMMANDS if "--port" in run(name, "-h").stdout] == ["serve"]
+
+    def test_help_of_an_unknown_command_is_the_general_one(self) -> None:
+        assert run("chekconfig", "--help").stdout == run("--help").stdout
 
     def test_every_command_is_listed_with_its_description(self) -> None:
         lines = run("--help").stdout.splitlines()

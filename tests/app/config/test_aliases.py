@@ -11,8 +11,8 @@ import pytest
 
 from gentrifugo.app.config.aliases import without_aliases
 from gentrifugo.app.config.channel_options import Namespace
-from gentrifugo.app.config.command_line import help_text
 from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.help_text import general_help
 from gentrifugo.app.config.loading import LoadedConfig, from_mapping, load
 from gentrifugo.app.config.options import ConfigError, Option, options_of
 
@@ -174,5 +174,5 @@ def test_values_that_are_not_lists_of_objects_stay_unchanged() -> None:
 
 def test_the_help_of_all_options_has_the_other_names() -> None:
     options: tuple[Option, ...] = OPTIONS
-    text = " ".join(help_text({}, options, {}, everything=True).split())
+    text = " ".join(general_help({}, options, {}, everything=True).split())
     assert "0 sends no pings (default 25). Other names: --client_ping_interval, --websocket_ping_interval." in text
