@@ -91,18 +91,18 @@ class TestStart:
 
 class TestCheckconfig:
     def test_checkconfig_reports_ok_for_a_valid_file(self, directory: Path) -> None:
-        (directory / "config.json").write_text('{"secret": "secret"}')
+        (directory / "config.json").write_text('{"secret": "secret-of-a-test"}')
         result = run("checkconfig")
         assert (result.returncode, result.stdout, result.stderr) == (0, "config.json: ok\n", "")
 
     def test_warnings_go_to_standard_error(self, directory: Path) -> None:
-        (directory / "c.toml").write_text('secret = "secret"\nprot = 1\n')
+        (directory / "c.toml").write_text('secret = "secret-of-a-test"\nprot = 1\n')
         result = run("checkconfig", "--config=c.toml")
         assert (result.returncode, result.stdout) == (0, "c.toml: ok\n")
         assert result.stderr == "gentrifugo: warning: c.toml: unknown option prot; did you mean port?\n"
 
     def test_command_may_follow_flags(self, directory: Path) -> None:
-        (directory / "c.yaml").write_text("secret: secret\n")
+        (directory / "c.yaml").write_text("secret: secret-of-a-test\n")
         assert run("-d", "-c", "c.yaml", "checkconfig").stdout == "c.yaml: ok\n"
 
     def test_checkconfig_reports_a_syntax_error_with_its_position(self, directory: Path) -> None:
@@ -110,12 +110,12 @@ class TestCheckconfig:
         assert refused("checkconfig") == ["config.json: line 1, column 12: Expecting value"]
 
     def test_no_file_is_needed(self) -> None:
-        result = run("checkconfig", CENTRIFUGO_SECRET="secret")
+        result = run("checkconfig", CENTRIFUGO_SECRET="secret-of-a-test")
         assert (result.returncode, result.stdout) == (0, "flags and environment: ok\n")
 
     @pytest.mark.parametrize("name", ["config.json", "config.toml", "config.yaml"])
     def test_the_samples_are_ok(self, name: str) -> None:
-        result = run("checkconfig", f"--config={ROOT / 'conf' / name}", CENTRIFUGO_SECRET="secret")
+        result = run("checkconfig", f"--config={ROOT / 'conf' / name}", CENTRIFUGO_SECRET="secret-of-a-test")
         assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -179,7 +179,7 @@ class TestTokens:
         assert problem.startswith("--info: not JSON: ")
 
     def test_token_commands_without_a_key_are_an_error(self, directory: Path) -> None:
-        (directory / "config.json").write_text('{"secret": "secret"}')
+        (directory / "config.json").write_text('{"secret": "secret-of-a-test"}')
         assert refused("gentoken", "--user=1") == [
             "gentoken: cannot sign a token: option token_hmac_secret_key is not set"
         ]
@@ -249,6 +249,6 @@ class TestHelp:
 
 def test_all_sample_files_have_equal_options() -> None:
     paths = [ROOT / "conf" / name for name in ("config.json", "config.toml", "config.yaml")]
-    as_json, as_toml, as_yaml = (load([f"--config={path}", "--secret=s"], {}).config for path in paths)
+    as_json, as_toml, as_yaml = (load([f"--config={path}", "--secret=secret-of-a-test"], {}).config for path in paths)
     assert as_json == as_toml == as_yaml
     assert len(as_json.namespaces) == 2

@@ -34,7 +34,7 @@ def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def from_file(options: Mapping[str, Any], *argv: str, **environ: str) -> LoadedConfig:
     """The configuration of config.json with these options and a secret."""
-    Path("config.json").write_text(json.dumps({"secret": "secret", **options}))
+    Path("config.json").write_text(json.dumps({"secret": "secret-of-a-test", **options}))
     return load(argv, environ)
 
 
@@ -67,7 +67,7 @@ def test_an_alias_is_accepted_in_every_source(alias: str) -> None:
         from_file({}, **variable),
         from_file({}, f"--{alias}={value}"),
         from_file({}, f"--{alias.replace('_', '-')}", str(value)),
-        from_mapping({"secret": "secret", alias: value}),
+        from_mapping({"secret": "secret-of-a-test", alias: value}),
     ):
         assert getattr(loaded.config, name) == value
         assert [warning for warning in loaded.warnings if "unknown" in warning or "not used" in warning] == []
