@@ -154,9 +154,13 @@ def genconfig(argv: list[str]) -> int:
 
 def gentoken(argv: list[str]) -> int:
     """Print a connection token or subscription token for clients of protocol v2."""
-    from .process.token_commands import make_token
+    from .process.token_commands import make_token, token_warnings
 
-    print_line(make_token(load(argv, os.environ).config, command_line.read(options_of(Config), argv, {}).token))
+    config, flags = load(argv, os.environ).config, command_line.read(options_of(Config), argv, {}).token
+    token = make_token(config, flags)
+    for sentence in token_warnings(config, flags):
+        print_error(f"warning: {sentence}")
+    print_line(token)
     return 0
 
 

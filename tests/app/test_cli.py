@@ -154,6 +154,21 @@ class TestTokens:
         claims = json.loads(run("checktoken", token).stdout)
         assert (claims["token"], claims["user"], claims["channel"]) == ("subscription", "42", "news")
 
+    @pytest.mark.parametrize("channel", ["chat:room", "$chat:room"])
+    def test_token_for_an_unknown_namespace_is_made_with_a_warning(self, channel: str) -> None:
+        made = run("gentoken", "--user=42", f"--channel={channel}")
+        assert made.stderr == (
+            "gentrifugo: warning: --channel: the configuration has no namespace 'chat'; "
+            "the server will refuse this subscription\n"
+        )
+        assert json.loads(run("checktoken", made.stdout.strip()).stdout)["channel"] == channel
+
+    def test_token_for_a_known_namespace_is_made_without_a_warning(self, directory: Path) -> None:
+        key = "a key of some length for tokens, at least 32"
+        text = json.dumps({"token_hmac_secret_key": key, "namespaces": [{"name": "chat"}]})
+        (directory / "config.json").write_text(text)
+        assert run("gentoken", "--user=42", "--channel=chat:room").stderr == ""
+
     def test_refusal_of_a_token_has_a_reason(self) -> None:
         token = run("gentoken", "--user=42").stdout.strip()
         (problem,) = refused("checktoken", token, CENTRIFUGO_TOKEN_HMAC_SECRET_KEY="another")
