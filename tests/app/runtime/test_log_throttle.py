@@ -19,8 +19,9 @@ def clock() -> FakeClock:
 
 def test_the_first_message_of_each_kind_is_logged(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     throttled = ThrottledLog(log, clock=clock)
-    for action in ("publish", "subscribe", "publish"):
-        throttled.log(action, "cannot %s: %s", action, "the engine is down")
+    actions = ("publish", "subscribe", "publish")
+    logged = [throttled.log(action, "cannot %s: %s", action, "the engine is down") for action in actions]
+    assert logged == [True, True, False]
     assert caplog.messages == ["cannot publish: the engine is down", "cannot subscribe: the engine is down"]
 
 
