@@ -33,8 +33,7 @@ lock: $(VENV)/lock/.installed ## update requirements*.txt: the pinned versions, 
 	@scripts/lock.sh $(VENV)/lock/bin/uv
 
 run: install config.json ## start a server with its web interface on port 8000 (writes config.json first if there is none)
-	@echo "Starting Gentrifugo with config.json, Ctrl-C stops it."
-	@echo "Its web interface: http://127.0.0.1:8000, the password is admin_password in config.json"
+	@echo "Starting Gentrifugo with config.json, Ctrl-C stops it. The password of its web interface is admin_password there."
 	@exec $(BIN)/gentrifugo --config=config.json --port=8000 --web
 
 sockjs-testserver: install ## start the server for the published SockJS test suite on port 8081

@@ -1,6 +1,6 @@
 """Access to the admin endpoints: the password gives a token, and the token opens the admin socket.
 
-After wrong passwords, an address has to wait before the next attempt. The token contains no rights,
+Wrong passwords are logged, and after some an address has to wait before the next attempt. The token contains no rights,
 only its time; a new password or secret invalidates all tokens.
 """
 
@@ -18,6 +18,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from ..app.config.config import Config
 from ..app.http.head import HTTPError
 from ..app.model import signing
+from ..app.runtime.log_throttle import ThrottledLog
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ FAILURE_LIFETIME = 3600.0
 """Seconds after which the wrong passwords of an address are forgotten."""
 MAX_ADDRESSES = 10_000
 """Maximum number of addresses that are kept; the one with the oldest attempt is removed first."""
+MAX_LOGGED_ADDRESSES = 20
+"""Maximum number of addresses whose wrong passwords are logged in ten seconds."""
 IPV6_PREFIX = 64
 """Bits of an IPv6 address that count, because a client can choose the rest."""
 
@@ -74,6 +77,7 @@ class Access:
     def __init__(self, config: Callable[[], Config], throttle: LoginThrottle | None = None) -> None:
         self._config = config
         self._throttle = throttle or LoginThrottle()
+        self._wrong = ThrottledLog(log, logging.WARNING, max_keys=MAX_LOGGED_ADDRESSES)
 
     def log_in(self, address: str, password: str, operator: str = "") -> str:
         """Return a token for the right password, or for an `operator` whom a trusted proxy has named.
@@ -96,6 +100,8 @@ class Access:
         if not signing.matches(config.admin_password, password):
             if password:  # the interface of v1 sends an empty one when it is opened, to check whether it needs one
                 self._throttle.add_wrong(address)
+                peer = address or "a local socket"
+                self._wrong.log(one_address(address), "admin login from %s refused: wrong password", peer)
             raise HTTPError(400, "wrong password")
         self._throttle.forget(address)
         return _signer(config).dumps(ADMIN_SUBJECT)

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._version import __version__
-from .config import command_line, completion
+from .config import command_line, completion, help_text
 from .config.config import Config
 from .config.genconfig import generate
 from .config.loading import LoadedConfig, load, reload
 from .config.options import ConfigError, options_of
+from .config.own_flags import FLAGS_ONLY, TOKEN_FLAGS
 from .config.schema import suggestion
 from .config.site_options import application_path
 from .process.standard_error import print_error, report
@@ -38,7 +39,7 @@ def run(argv: list[str]) -> int:
     """Find the command among the arguments and run it."""
     given = command_line.read(options_of(Config), argv, {})
     if given.help:
-        return show_help(everything=False)
+        return show_command_help(given.words[0]) if given.words else show_help(everything=False)
     if given.version:
         return version(argv)
     name, *words = given.words or ["serve"]
@@ -127,13 +128,13 @@ def checkconfig(argv: list[str]) -> int:
 
 def doctor(argv: list[str]) -> int:
     """Check the configuration, this machine and Redis, and print a report; status 1 if there is a problem."""
-    from .process.doctor import PROBLEM, WARNING, examine, summary_line
+    from .process.doctor import PROBLEM, WARNING, examine, invalid_configuration_line, summary_line
 
     try:
         loaded = checked_configuration(argv)
     except ConfigError as error:
         report(error)
-        print_line(summary_line(len(error.problems) or 1, len(error.warnings)))
+        print_line(invalid_configuration_line(len(error.problems) or 1, len(error.warnings)))
         return 1
     states = []
     for finding in examine(loaded):
@@ -153,9 +154,13 @@ def genconfig(argv: list[str]) -> int:
 
 def gentoken(argv: list[str]) -> int:
     """Print a connection token or subscription token for clients of protocol v2."""
-    from .process.token_commands import make_token
+    from .process.token_commands import make_token, token_warnings
 
-    print_line(make_token(load(argv, os.environ).config, command_line.read(options_of(Config), argv, {}).token))
+    config, flags = load(argv, os.environ).config, command_line.read(options_of(Config), argv, {}).token
+    token = make_token(config, flags)
+    for sentence in token_warnings(config, flags):
+        print_error(f"warning: {sentence}")
+    print_line(token)
     return 0
 
 
@@ -175,12 +180,25 @@ def version(argv: list[str]) -> int:
 
 
 def show_help(*, everything: bool) -> int:
-    """Print the help with all flags."""
-    commands = {
-        " ".join(filter(None, (name, "|".join(command.choices) or command.argument))): command.about
-        for name, command in SUBCOMMANDS.items()
-    }
-    print_line(command_line.help_text(commands, options_of(Config), Config.GROUPS, everything=everything).rstrip())
+    """Print the general help with the most common flags, or with those of all options."""
+    commands = {command.usage(name): command.about for name, command in SUBCOMMANDS.items()}
+    print_line(help_text.general_help(commands, options_of(Config), Config.GROUPS, everything=everything).rstrip())
+    return 0
+
+
+def show_command_help(name: str) -> int:
+    """Print the help of one command; the general help if the command is unknown."""
+    command = SUBCOMMANDS.get(name)
+    if command is None:
+        return show_help(everything=False)
+    parts = help_text.CommandHelp(
+        command.usage(name),
+        command.details,
+        [{**FLAGS_ONLY, **TOKEN_FLAGS}[flag] for flag in command.flags],
+        command.takes_options,
+        shows_options=command.run is serve,
+    )
+    print_line(help_text.command_help(parts, options_of(Config), Config.GROUPS).rstrip())
     return 0
 
 
@@ -205,25 +223,85 @@ def print_line(text: str) -> None:
 
 @dataclass(frozen=True)
 class Subcommand:
-    """A command: its function, its description in the help, and its possible arguments."""
+    """A command: its function, its descriptions in the help, its possible arguments and its flags."""
 
     run: Callable[[list[str]], int]
     about: str
+    """The description in the list of commands."""
+    details: str
+    """The description in the help of the command itself."""
     choices: tuple[str, ...] = ()
     argument: str = ""
     """The name of its argument in the help, if any text is allowed."""
+    flags: tuple[str, ...] = ()
+    """The names of its flags that are not options."""
+    takes_options: bool = False
+    """Whether the flags of options have an effect."""
+
+    def usage(self, name: str) -> str:
+        """Return how the command is called in the help: its name, and its argument if it has one."""
+        return " ".join(filter(None, (name, "|".join(self.choices) or self.argument)))
 
 
 SUBCOMMANDS = {
-    "serve": Subcommand(serve, "start the server (default)"),
-    "checkconfig": Subcommand(checkconfig, "check the configuration and exit"),
-    "doctor": Subcommand(doctor, "check configuration, machine and Redis"),
-    "genconfig": Subcommand(genconfig, "write a configuration file with fresh secrets"),
-    "gentoken": Subcommand(gentoken, "create a token: --user 42, --channel news"),
-    "checktoken": Subcommand(checktoken, "verify a token and show its claims", argument="TOKEN"),
-    "version": Subcommand(version, "show the version"),
-    "completion": Subcommand(
-        show_completion, "print a script that completes commands and flags", tuple(completion.SHELLS)
+    "serve": Subcommand(
+        serve,
+        "start the server (default)",
+        "Starts the server, which runs until it gets the signal INT or TERM. HUP reloads the configuration.",
+        flags=("config", "app", "reload", "strict"),
+        takes_options=True,
     ),
-    "help": Subcommand(lambda argv: show_help(everything=True), "show the flags of all options"),
+    "checkconfig": Subcommand(
+        checkconfig,
+        "check the configuration and exit",
+        "Checks the configuration as the server does before it starts: values, files, certificates and addresses. "
+        "Prints all problems and warnings; the exit status is 1 if the server would not start.",
+        flags=("config", "app", "strict"),
+        takes_options=True,
+    ),
+    "doctor": Subcommand(
+        doctor,
+        "check configuration, machine and Redis",
+        "Checks the configuration, limits of the system, ports, files, certificates and Redis, and says what to do "
+        "about each problem. The exit status is 1 if there is a problem; warnings do not count.",
+        flags=("config", "app", "strict"),
+        takes_options=True,
+    ),
+    "genconfig": Subcommand(
+        genconfig,
+        "write a configuration file with fresh secrets",
+        "Writes a configuration file with random secrets, which only its owner can read: JSON, TOML or YAML, by the "
+        "suffix of its name. An existing file is not overwritten.",
+        flags=("config",),
+    ),
+    "gentoken": Subcommand(
+        gentoken,
+        "create a token: --user 42, --channel news",
+        "Prints a connection token for a client of protocol v2, or with --channel a subscription token, for "
+        "experiments. It is signed with the option token_hmac_secret_key.",
+        flags=("config", *TOKEN_FLAGS),
+        takes_options=True,
+    ),
+    "checktoken": Subcommand(
+        checktoken,
+        "verify a token and show its claims",
+        "Verifies a connection token or subscription token as the server does, with the keys in the configuration, and "
+        "prints its claims as JSON. The exit status is 1 if the server would refuse the token.",
+        argument="TOKEN",
+        flags=("config",),
+        takes_options=True,
+    ),
+    "version": Subcommand(version, "show the version", "Prints the version of Gentrifugo."),
+    "completion": Subcommand(
+        show_completion,
+        "print a script that completes commands and flags",
+        "Prints a script with which a shell completes commands, flags and values. In bash:\n"
+        "    source <(gentrifugo completion bash)",
+        choices=tuple(completion.SHELLS),
+    ),
+    "help": Subcommand(
+        lambda argv: show_help(everything=True),
+        "show the flags of all options",
+        "Prints the list of commands, and the flags of all options.",
+    ),
 }

@@ -206,6 +206,9 @@ A reply has the status 200 and either `result` or `error`. With the header `X-Ce
 [error](#errors) has a status of its own, and the body is the error alone. This does not apply to the replies inside
 `broadcast` and `batch`.
 
+The text of an error depends only on its code, as in Centrifugo. If a command is refused with `107` because a parameter
+is missing, the log of the server says which one, as in `refused a command "publish" of a backend: data is missing`.
+
 | Status | When |
 |---|---|
 | 200 | The method was carried out, or the reply says why not. |

@@ -108,6 +108,8 @@ the environment and the flags set `secret` or a key for [tokens](jwt.md), or if 
 | `gentrifugo completion` | prints a script that lets bash or zsh complete commands and flags |
 | `gentrifugo help` | shows the flags of all options; `gentrifugo --help` shows only the common ones |
 
+`gentrifugo gentoken --help` explains a command, and lists its flags; so does `--help` with every command.
+
 The first six take `--config=FILE`, or `-c FILE`. `gentrifugo genconfig --config=config.yaml` writes YAML,
 because of the suffix; without `--config` it writes `config.json`. Only you can read the file that it writes, and it
 never overwrites one. `gentrifugo --app module` serves a [Flask application](flask.md#running-it) with the

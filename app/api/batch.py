@@ -28,11 +28,17 @@ _NAMES = tuple(method.name for method in COMMANDS)
 
 
 class Batches:
-    """Carries out batches on a node; `run` carries out a single command."""
+    """Carries out batches on a node; `run` carries out a single command, and `note_invalid` logs a refused one."""
 
-    def __init__(self, node: Node, run: Callable[[str, Params], bytes | CodedError]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        run: Callable[[str, Params], bytes | CodedError],
+        note_invalid: Callable[[str, Refused], None],
+    ) -> None:
         self._node = node
         self._run = run
+        self._note_invalid = note_invalid
 
     def process(self, batch: BatchParams) -> bytes:
         """Carry out the commands in order, or in parallel if the batch requests it. Returns all replies as one JSON.
@@ -71,8 +77,15 @@ class Batches:
 
     def _publish_all(self, publishes: Sequence[PublishParams]) -> list[bytes]:
         self._node.metrics.breakdowns.api_commands[METHODS_PROTOCOL, "publish"] += len(publishes)
-        outcomes = publish_in_groups(self._node, [_request_or_error(params) for params in publishes])
+        outcomes = publish_in_groups(self._node, [self._request_or_error(params) for params in publishes])
         return [encode_outcome(outcome, b"publish") for outcome in outcomes]
+
+    def _request_or_error(self, params: PublishParams) -> PublishRequest | Error:
+        try:
+            return publish_request(params)
+        except Refused as refused:
+            self._note_invalid("publish", refused)
+            return refused.error
 
     def _reply(self, command: Any, limit: ReplyLimit) -> bytes:
         if limit.left <= 0:
@@ -91,10 +104,3 @@ class Batches:
 
 def _is_publish(command: Any) -> bool:
     return command.publish is not None
-
-
-def _request_or_error(params: PublishParams) -> PublishRequest | Error:
-    try:
-        return publish_request(params)
-    except Refused as refused:
-        return refused.error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
@@ -9,7 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ...engines.base import HistoryFilter
-from ..model.errors import INVALID_MESSAGE, Refused
+from ..model.errors import INVALID_MESSAGE, NO_CHANNEL, Refused
 from ..model.events import StreamPosition
 from ..model.json_codec import InvalidJSON, decode
 from ..node.commands import PublishRequest
@@ -19,6 +20,7 @@ from ..node.plain_publish import decode_plain_publish
 from ..node.registry import KnownNode
 from ..node.user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections
 from ..protocol.v2.errors import CodedError, error_of
+from ..runtime.log_throttle import ThrottledLog
 from . import messages
 from .batch import Batches
 from .command_list import CommandLists
@@ -27,6 +29,8 @@ from .methods import BATCH, COMMANDS, METHODS_PROTOCOL, PUBLISH_METHOD, BatchPar
 from .plain_batch import decode_plain_batch
 from .publishing import json_or_base64, publish_in_groups, publish_options, publish_request, published_data
 from .replies import EMPTY_RESULT, encode_history, encode_position, encode_presence, encode_responses
+
+log = logging.getLogger(__name__)
 
 Reply: TypeAlias = bytes | CodedError
 """A reply as JSON, or the error for it."""
@@ -37,11 +41,12 @@ class MethodCalls:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._invalid = ThrottledLog(log, logging.INFO)
         decoders: dict[str, msgspec.json.Decoder[Any]] = {
             method.name: msgspec.json.Decoder(method.params) for method in COMMANDS
         }
         self._publish_decoder = decoders[PUBLISH_METHOD.name]
-        self._batches = Batches(node, self.run)
+        self._batches = Batches(node, self.run, self._note_invalid)
         self._lists = CommandLists(self.run, decoders)
         self.by_name: Mapping[str, Callable[[bytes], Reply]] = {
             **{name: partial(self._call, name, decoder) for name, decoder in decoders.items()},
@@ -90,8 +95,15 @@ class MethodCalls:
 
     def _refused(self, name: str, refused: Refused) -> CodedError:
         error = error_of(refused.error)
+        self._note_invalid(name, refused)
         self._node.metrics.breakdowns.note_api_error(METHODS_PROTOCOL, name, str(error.code))
         return error
+
+    def _note_invalid(self, name: str, refused: Refused) -> None:
+        """Log what is wrong with a command, because the reply must have the text that belongs to its code."""
+        if refused.detail:
+            message = 'refused a command "%s" of a backend: %s'
+            self._invalid.log(f"{name} {refused.detail}", message, name, refused.detail)
 
 
 _batches = msgspec.json.Decoder(BatchParams)
@@ -118,7 +130,7 @@ def _publish(node: Node, params: messages.PublishParams) -> bytes:
 
 def _broadcast(node: Node, params: messages.BroadcastParams) -> bytes:
     if not params.channels:
-        raise Refused(INVALID_MESSAGE)
+        raise Refused(INVALID_MESSAGE, "channels is missing or empty")
     data, options = published_data(params), publish_options(params)
     return encode_responses(
         publish_in_groups(
@@ -133,7 +145,7 @@ def _broadcast(node: Node, params: messages.BroadcastParams) -> bytes:
 
 def _subscribe(node: Node, params: messages.SubscribeParams) -> bytes:
     if not params.channel:
-        raise Refused(INVALID_MESSAGE)
+        raise Refused(INVALID_MESSAGE, NO_CHANNEL)
     since = params.recover_since
     command = AddSubscription(
         user=params.user or "",
@@ -226,7 +238,7 @@ def _channels(node: Node, params: messages.ChannelsParams) -> bytes:
     try:
         subscribers = node.cluster.surveys.matching_subscribers(params.pattern or "")
     except InvalidPattern:
-        raise Refused(INVALID_MESSAGE) from None
+        raise Refused(INVALID_MESSAGE, "pattern is invalid") from None
     counts = {channel: messages.ChannelInfo(count) for channel, count in subscribers.items()}
     return msgspec.json.encode(messages.ChannelsResult(counts))
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from msgspec import Raw, UnsetType
 
 from ...engines.base import PublishConditions
-from ..model.errors import INVALID_MESSAGE, Error, Refused
+from ..model.errors import INVALID_MESSAGE, NO_CHANNEL, Error, Refused
 from ..model.json_codec import MAX_NESTING, InvalidJSON, check_nesting
 from ..model.payload import payload
 from ..node.commands import PLAIN_PUBLISH, PUBLISH_BATCH_SIZE, PublishOptions, PublishRequest
@@ -26,7 +26,7 @@ def publish_request(params: PublishParams) -> PublishRequest:
     """
     channel = params.channel
     if not channel:
-        raise Refused(INVALID_MESSAGE)
+        raise Refused(INVALID_MESSAGE, NO_CHANNEL)
     return PublishRequest(channel, published_data(params), "", "", publish_options(params))
 
 
@@ -43,13 +43,13 @@ def published_data(params: Published) -> bytes:
 def checked_json(data: Raw | UnsetType) -> bytes:
     """Return the JSON in a parameter. Raises Refused if it is missing or nested deeper than MAX_NESTING."""
     if isinstance(data, UnsetType):
-        raise Refused(INVALID_MESSAGE)
+        raise Refused(INVALID_MESSAGE, "data is missing")
     text = bytes(data)
     if len(text) > MAX_NESTING:  # a shorter text cannot have more brackets than that
         try:
             check_nesting(text)
         except InvalidJSON:
-            raise Refused(INVALID_MESSAGE) from None
+            raise Refused(INVALID_MESSAGE, "a payload is nested too deeply") from None
     return text
 
 
@@ -58,7 +58,7 @@ def from_base64(text: str) -> bytes:
     try:
         return payload(b64decode(text, validate=True))
     except (binascii.Error, ValueError):
-        raise Refused(INVALID_MESSAGE) from None
+        raise Refused(INVALID_MESSAGE, "a payload is not Base64") from None
 
 
 def json_or_base64(data: Raw | UnsetType, text: str | None) -> bytes:

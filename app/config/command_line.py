@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,49 +17,10 @@ import configargparse
 from .aliases import without_aliases
 from .config_file import Document, DocumentParser
 from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError, Option
+from .own_flags import FLAGS_ONLY, TOKEN_FLAGS
 from .schema import suggestion
 from .spelling import with_separate_flags, with_usual_names
 
-DEFAULT_PATH = "config.json"
-FLAGS_ONLY = {
-    "config": "Path of the configuration file.",
-    "app": "Serve this Flask application, which contains the server: a module or a file, optionally followed by :name.",
-    "reload": "With --app: restart when its code, a template or a static file changes.",
-    "strict": "Treat warnings about the configuration as errors.",
-    "help": "Show the most common flags and exit.",
-    "version": "Show the version and exit.",
-}
-"""Flags that are not options, and their descriptions."""
-
-TOKEN_FLAGS = {
-    "user": "With gentoken: the ID of the user that the token is for.",
-    "channel": "With gentoken: create a subscription token for this channel.",
-    "info": "With gentoken: JSON that is sent to other clients.",
-    "expires": "With gentoken: seconds after which the token expires.",
-}
-"""Flags of the command `gentoken`, and their descriptions."""
-
-MIN_WIDTH = 60
-MAX_WIDTH = 110
-COLUMN = 34
-"""Column where the descriptions of flags begin."""
-
-HELP_HEAD = """\
-Gentrifugo, a real-time messaging server.
-
-Usage: gentrifugo [command] [flags]
-
-Commands:
-"""
-COMMAND_COLUMN = 29
-"""Column where the descriptions of commands begin."""
-HELP_TAIL = (
-    "Every option can be set in the configuration file (JSON, TOML or YAML), in the environment as CENTRIFUGO_ plus "
-    "its name in capitals, or on the command line, with dashes or underscores; namespaces can be set only in the file. "
-    'Times are seconds, or texts with units such as "1m30s". '
-    "A flag overrides the environment, and the environment overrides the file. "
-    '"gentrifugo help" lists the flags of all options.'
-)
 ONLY_IN_FILE = "can be set only in the configuration file"
 
 
@@ -162,14 +121,13 @@ def build_parser(options: Sequence[Option], documents: DocumentParser) -> Source
         config_file_parser_class=documents,
         config_file_open_func=documents.open,
     )
-    parser.add_argument("-c", "--config", default=DEFAULT_PATH, is_config_file_arg=True)
-    parser.add_argument("--app", default="")
-    parser.add_argument("--strict", action="store_true", default=False)
-    parser.add_argument("--reload", action="store_true", default=False)
-    parser.add_argument("-h", "--help", action="store_true", default=False)
-    parser.add_argument("--version", action="store_true", default=False)
-    for name in TOKEN_FLAGS:
-        parser.add_argument(f"--{name}")
+    for flag in FLAGS_ONLY.values():
+        if flag.takes_value:
+            parser.add_argument(*flag.names, default=flag.default, is_config_file_arg=flag.name == "config")
+        else:
+            parser.add_argument(*flag.names, action="store_true", default=False)
+    for flag in TOKEN_FLAGS.values():
+        parser.add_argument(*flag.names)
     for option in options:
         parser.add_argument(*filter(None, (option.facts.short, option.flag)), dest=option.name)
         for alias in option.facts.aliases:
@@ -198,7 +156,7 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
         raise ConfigError(["-c/--config: expected the path of a file"])
     documents.document.values = with_usual_names(options, documents.document.values)
     flags = vars(parsed)
-    no_options = {name: flags.pop(name) for name in ("words", "help", "version", "app", "reload", "strict")}
+    no_options = {name: flags.pop(name) for name in ("words", *FLAGS_ONLY) if name != "config"}
     token = {name: flags.pop(name) for name in TOKEN_FLAGS if name in flags}
     given = GivenOptions(documents.document, **no_options, token=token)
     given.flags = {name: value for name, value in flags.items() if name != "config"}
@@ -273,58 +231,3 @@ def kubernetes_variables(environ: Mapping[str, str]) -> set[str]:
         if "://" in environ.get(address, ""):  # otherwise the user has set the option
             found.add(address)
     return found
-
-
-def help_text(
-    commands: Mapping[str, str], options: Sequence[Option], groups: Mapping[str, str], *, everything: bool
-) -> str:
-    """Return the help text: commands with descriptions, and the most common flags or the flags of all options."""
-    lines = [HELP_HEAD.rstrip()]
-    lines += [f"  {name}".ljust(COMMAND_COLUMN) + sentence for name, sentence in commands.items()]
-    lines += ["", "Flags:"]
-    lines += flag_help("-c", "--config string", FLAGS_ONLY["config"], f'"{DEFAULT_PATH}"')
-    lines += flag_help("", "--app string", FLAGS_ONLY["app"])
-    lines += flag_help("", "--reload", FLAGS_ONLY["reload"])
-    lines += flag_help("", "--strict", FLAGS_ONLY["strict"])
-    lines += flag_help("-h", "--help", FLAGS_ONLY["help"])
-    lines += flag_help("", "--version", FLAGS_ONLY["version"])
-    for name, about in TOKEN_FLAGS.items():
-        lines += flag_help("", f"--{name} string", about)
-    title = ""
-    for option in options:
-        title = groups.get(option.name, title)
-        if option.item_type or not (everything or option.facts.flag):
-            continue
-        if title:
-            lines += ["", f"{title}:"]
-            title = ""
-        lines += option_help(option)
-    return "\n".join([*lines, "", *textwrap.wrap(HELP_TAIL, help_width()), ""])
-
-
-def help_width() -> int:
-    """Return the width of the help text in columns: that of the terminal, within limits."""
-    return max(MIN_WIDTH, min(shutil.get_terminal_size().columns, MAX_WIDTH))
-
-
-def option_help(option: Option) -> list[str]:
-    """Return the help text of an option's flag. Defaults that are false or empty are not shown."""
-    value = "" if option.type is bool else f" {option.facts.unit or option.kind}"
-    default = "" if option.default_text in ("false", '""') else option.default_text
-    others = (
-        f" Other names: {', '.join(f'--{alias}' for alias in option.facts.aliases)}." if option.facts.aliases else ""
-    )
-    return flag_help(option.facts.short, option.flag + value, option.facts.about, default, others)
-
-
-def flag_help(short: str, long: str, sentence: str, default: str = "", others: str = "") -> list[str]:
-    """Return the lines for a flag: the flag in the first column, and its description in the second.
-
-    A flag that is too long for the first column has a line of its own.
-    """
-    names = f"{short + ',' if short else '':>5} {long}"
-    text = (f"{sentence.rstrip('.')} (default {default})." if default else sentence) + others
-    width = help_width()
-    if len(names) < COLUMN - 1:
-        return textwrap.wrap(text, width, initial_indent=names.ljust(COLUMN), subsequent_indent=" " * COLUMN)
-    return [names, *textwrap.wrap(text, width, initial_indent=" " * COLUMN, subsequent_indent=" " * COLUMN)]

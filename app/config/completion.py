@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .command_line import FLAGS_ONLY, TOKEN_FLAGS
 from .options import Option
+from .own_flags import FLAGS_ONLY, TOKEN_FLAGS
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,7 @@ class Vocabulary:
 def vocabulary(commands: Mapping[str, tuple[str, tuple[str, ...]]], options: Iterable[Option]) -> Vocabulary:
     """Collect the commands and flags to complete. Options that only a file can set have no flag."""
     own = [
-        Flag(("--config", "-c"), FLAGS_ONLY["config"], takes_value=True),
-        Flag(("--app",), FLAGS_ONLY["app"], takes_value=True),
-        Flag(("--strict",), FLAGS_ONLY["strict"], takes_value=False),
-        Flag(("--reload",), FLAGS_ONLY["reload"], takes_value=False),
-        Flag(("--help", "-h"), FLAGS_ONLY["help"], takes_value=False),
-        Flag(("--version",), FLAGS_ONLY["version"], takes_value=False),
-        *(Flag((f"--{name}",), about, takes_value=True) for name, about in TOKEN_FLAGS.items()),
+        Flag(flag.names[::-1], flag.about, flag.takes_value) for flag in (*FLAGS_ONLY.values(), *TOKEN_FLAGS.values())
     ]
     return Vocabulary(commands, [*own, *(_flag(option) for option in options if not option.item_type)])
 

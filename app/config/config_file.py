@@ -32,6 +32,8 @@ class Document:
     values: Mapping[str, Any] = field(default_factory=dict)
     problem: str = ""
     missing: bool = False
+    is_empty: bool = False
+    """Whether the file has no content, or only white space."""
     warnings: list[str] = field(default_factory=list)
     file: Path | None = None
     """The path of the file that was read; None without a file."""
@@ -84,6 +86,7 @@ def read_text(text: str, document: Document) -> Mapping[str, Any]:
     suffix = Path(document.path).suffix.lower()
     if suffix not in PARSERS:
         raise FileProblem(f"the name must end in {', '.join(PARSERS)}")
+    document.is_empty = not text.strip()
     try:
         values = PARSERS[suffix](text, document.warnings.append)
     except RecursionError:
@@ -107,6 +110,8 @@ def read_json(text: str, warn: Callable[[str], None]) -> Any:
             built[key] = value
         return built
 
+    if not text.strip():
+        raise FileProblem('the file is empty; delete it and create a new one with "gentrifugo genconfig"')
     try:
         return json.loads(text, object_pairs_hook=build)
     except json.JSONDecodeError as error:

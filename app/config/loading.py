@@ -82,7 +82,8 @@ def load_given(given: GivenOptions) -> LoadedConfig:
     elif document.problem:
         problems.append(f"{document.path}: {document.problem}")
     elif not has_key:
-        problems.append(f"secret: not set in {document.path}; {given.advice_without_key}")
+        place = f"{document.path}, which is empty" if document.is_empty else document.path
+        problems.append(f"secret: not set in {place}; {given.advice_without_key}")
     if problems:
         raise ConfigError(problems, warnings)
     namespaces = tuple(Namespace(**namespace) for namespace in checked.pop("namespaces", ()))

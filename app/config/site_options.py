@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import schema
-from .command_line import DEFAULT_PATH, GivenOptions
+from .command_line import GivenOptions
 from .config import Config
 from .options import ConfigError
+from .own_flags import DEFAULT_PATH
 
 PROCESS_OPTIONS = (
     "address",

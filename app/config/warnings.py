@@ -15,6 +15,12 @@ INSECURE = {
     "insecure_admin": "anyone who can reach the admin endpoints can use them without a password",
 }
 """The risk of each insecure mode, logged as a warning at every start."""
+SIGNING_KEYS = ("secret", "token_hmac_secret_key", "token_hmac_previous_secret_key")
+"""The secrets whose signatures clients get: from one signature, a program can try out secrets without being noticed."""
+MIN_SIGNING_KEY = 16
+"""Characters below which such a secret can be guessed, even if it is random."""
+EXAMPLE_KEY = "put a long random text here"
+"""The secret in the example of the documentation (docs/configuration.md)."""
 QUOTES = "\"'`"
 """Characters that look like quotes around a secret."""
 
@@ -28,6 +34,7 @@ def config_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[s
         if getattr(config, name):
             yield f"option {name} is on: {sentence}"
     yield from secret_warnings(config)
+    yield from weak_key_warnings(config)
     if config.presence_expire_interval <= config.presence_ping_interval:
         yield "option presence_expire_interval should exceed presence_ping_interval, or presence expires too early"
     if config.ssl and config.ssl_autocert:
@@ -69,6 +76,20 @@ def secret_warnings(config: Config) -> Iterator[str]:
             yield f"option {declared.name} begins or ends with a space or a line end, which is part of the secret"
         elif len(value) > 1 and value[0] == value[-1] and value[0] in QUOTES:
             yield f"option {declared.name} begins and ends with a quote, which is part of the secret"
+
+
+def weak_key_warnings(config: Config) -> Iterator[str]:
+    """Yield warnings about secrets that can be guessed from a signature; the secrets are not part of the text."""
+    for name in SIGNING_KEYS:
+        value = getattr(config, name)
+        advice = 'use a long random text, such as "gentrifugo genconfig" writes'
+        if value == EXAMPLE_KEY:
+            yield f"option {name} is the one in the documentation, which everybody knows; {advice}"
+        elif value and len(value) < MIN_SIGNING_KEY:
+            yield (
+                f"option {name} has fewer than {MIN_SIGNING_KEY} characters, so clients can guess it from a signature; "
+                f"{advice}"
+            )
 
 
 def no_effect_warnings(config: Config) -> Iterator[str]:

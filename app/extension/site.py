@@ -13,10 +13,11 @@ from typing import Any
 from flask import Flask, cli
 
 from ..config import schema
-from ..config.command_line import DEFAULT_PATH, GivenOptions
+from ..config.command_line import GivenOptions
 from ..config.config import Config, default_name
 from ..config.loading import LoadedConfig
 from ..config.options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError
+from ..config.own_flags import DEFAULT_PATH
 from ..config.site_options import PROCESS_OPTIONS, ApplicationError
 from ..service import Service
 from ..views.mounted import service_of

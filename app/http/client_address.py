@@ -5,11 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..config.options import LOCAL, split_list
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+MAPPED_IPV4 = "::ffff:"
+"""What a socket for IPv4 and IPv6 puts before the addresses of IPv4 clients, as in `::ffff:192.0.2.1`."""
 
 
 class TrustedProxies:
@@ -27,12 +30,14 @@ class TrustedProxies:
         the client may have invented those before. Without this header, it is X-Real-IP. If both are present, the last
         proxy has set one and may have forwarded the other: so they must agree on the peer of that proxy.
         """
+        peer = ipv4_if_mapped(peer)
         if "x-forwarded-for" not in headers and "x-real-ip" not in headers:  # the peer need not be parsed
             return peer
         if not self.trusts(peer):
             return peer
-        hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
-        heard = headers.get("x-real-ip", "").strip()
+        items = (item.strip() for item in headers.get("x-forwarded-for", "").split(","))
+        hops = [ipv4_if_mapped(item) for item in items if item]
+        heard = ipv4_if_mapped(headers.get("x-real-ip", "").strip())
         if hops and heard and heard != hops[-1]:
             return peer
         for hop in reversed(hops or [heard]):
@@ -47,10 +52,24 @@ class TrustedProxies:
         """Return whether the program at this address is a trusted proxy; an empty address is that of a Unix socket."""
         if not peer:
             return self._trusts_local
+        peer = ipv4_if_mapped(peer)
         address = ipaddress.ip_address(peer.partition("%")[0]) if _is_address(peer) else None
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
         return address is not None and any(address in network for network in self._networks)
+
+
+def ipv4_if_mapped(address: str) -> str:
+    """Return `192.0.2.1` for `::ffff:192.0.2.1`; other texts are returned unchanged."""
+    if not address.startswith(MAPPED_IPV4):
+        return address
+    rest = address[len(MAPPED_IPV4) :]
+    return rest if "." in rest and ":" not in rest else address
+
+
+def peer_with_ipv4(address: Any) -> Any:
+    """Return the address of a socket's peer, as host and port if it is an IPv4 client; a Unix socket has no tuple."""
+    if isinstance(address, tuple) and address[0].startswith(MAPPED_IPV4):
+        return ipv4_if_mapped(address[0]), address[1]
+    return address
 
 
 def _is_address(text: str) -> bool:

@@ -168,7 +168,7 @@ _cached_header = lru_cache(CACHED_LINES)(_parse_header)
 def _check(version: str, headers: Mapping[str, str]) -> None:
     length = headers.get("content-length")
     if length is not None and not _LENGTH.fullmatch(length):
-        raise HTTPError(400, "Content-Length is not a number")
+        raise HTTPError(400, "Content-Length must be digits only, at most 15, without a sign")
     coding = headers.get("transfer-encoding")
     if coding is not None:
         if length is not None:

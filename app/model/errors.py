@@ -60,14 +60,15 @@ class Disconnect:
 
 
 class Refused(Exception):
-    """Raised when a command fails; `error` is sent in the reply.
+    """Raised when a command fails; `error` is sent in the reply, and `detail`, which says what is wrong, only logged.
 
     An `Error` is a value and not an exception, because an exception object that is raised twice keeps both tracebacks.
     """
 
-    def __init__(self, error: Error) -> None:
+    def __init__(self, error: Error, detail: str = "") -> None:
         super().__init__(error.text)
         self.error = error
+        self.detail = detail
 
 
 class Closing(Exception):
@@ -77,6 +78,9 @@ class Closing(Exception):
         super().__init__(f"{disconnect.reason}: {detail}" if detail else disconnect.reason)
         self.disconnect = disconnect
 
+
+NO_CHANNEL = "channel is missing or empty"
+"""The detail of a refused command that needs a channel."""
 
 INVALID_MESSAGE = Error("invalid message", FIX)
 """A required field is missing or empty."""

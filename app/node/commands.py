@@ -21,7 +21,7 @@ from ...engines.base import (
     UnrecoverablePosition,
 )
 from ..config.config import Config
-from ..model.errors import INVALID_MESSAGE, NOT_AVAILABLE, Error, Refused
+from ..model.errors import INVALID_MESSAGE, NO_CHANNEL, NOT_AVAILABLE, Error, Refused
 from ..model.events import Publication, RawClientInfo, StreamPosition
 from ..runtime.yielding import iterate_yielding
 from .channels import ChannelRules
@@ -200,7 +200,7 @@ class Commands(ABC):
         Raises Refused with INVALID_MESSAGE, NAMESPACE_NOT_FOUND, NOT_AVAILABLE or INTERNAL_ERROR.
         """
         if not channel:
-            raise Refused(INVALID_MESSAGE)
+            raise Refused(INVALID_MESSAGE, NO_CHANNEL)
         if not self.rules.options(channel).presence:
             raise Refused(NOT_AVAILABLE)
         self._counters.node_num_presence += 1
@@ -260,7 +260,7 @@ class Commands(ABC):
     def _require_history(self, channel: str) -> HistoryOptions:
         """Count a request for the history of a channel, and return its options. Raises Refused if it has none."""
         if not channel:
-            raise Refused(INVALID_MESSAGE)
+            raise Refused(INVALID_MESSAGE, NO_CHANNEL)
         _, history = self.rules.options_and_history(channel)
         if history is None:
             raise Refused(NOT_AVAILABLE)

@@ -73,6 +73,12 @@ def summary_line(problems: int, warnings: int) -> str:
     return f"{found}, {warnings} warning{'' if warnings == 1 else 's'}" if warnings else f"{found} found"
 
 
+def invalid_configuration_line(problems: int, warnings: int) -> str:
+    """Return the last line of the report if the configuration is invalid, so that nothing else could be checked."""
+    found = summary_line(problems, warnings)
+    return f"{found}; correct the configuration and run the doctor again, which then checks machine and Redis too"
+
+
 # -- this machine
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from ..config.config import Config
 from ..config.options import ConfigError
+from ..model.errors import Refused
+from ..node.channels import ChannelRules
 from ..protocol.v2.claims import ConnectionToken, SubscriptionToken
 from ..protocol.v2.token_keys import KeysUnavailable
 from ..protocol.v2.token_making import connection_token, subscription_token
@@ -31,6 +33,16 @@ def make_token(config: Config, flags: Mapping[str, str]) -> str:
         return connection_token(secret, user, info, expires=expires)
     except (TypeError, ValueError) as error:
         raise ConfigError([f"gentoken: {error}"]) from None
+
+
+def token_warnings(config: Config, flags: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence if the server will refuse the subscription for which a token is created."""
+    rules, channel = ChannelRules(config), flags.get("channel", "")
+    try:
+        rules.options(channel)
+    except Refused:
+        namespace = rules.namespace(channel)
+        yield f"--channel: the configuration has no namespace {namespace!r}; the server will refuse this subscription"
 
 
 def _info(text: str | None) -> Any:

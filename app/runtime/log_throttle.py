@@ -16,8 +16,8 @@ ONCE = math.inf
 class ThrottledLog:
     """Logs to `log` at most one message with the same key in `interval` seconds, and counts the suppressed ones.
 
-    The interval begins with each message that is logged. `max_keys` limits the number of keys, in case a peer can
-    invent them: messages with further keys are neither logged nor counted. `clock` returns seconds.
+    The interval begins with each message that is logged. `max_keys` limits the number of keys in one interval, in case
+    a peer can invent them: messages with further keys are neither logged nor counted. `clock` returns seconds.
     """
 
     def __init__(
@@ -35,26 +35,37 @@ class ThrottledLog:
         self._max_keys = max_keys
         self._clock = clock
         self._next: dict[str, float] = {}
-        """The time at which the next message may be logged, by key."""
+        """The time at which the next message may be logged, by key; the key with the newest message is last."""
         self._held_back: dict[str, int] = {}
 
-    def log(self, key: str, message: str, *args: object, error: BaseException | None = None) -> None:
+    def log(self, key: str, message: str, *args: object, error: BaseException | None = None) -> bool:
         """Log `message % args`, and the traceback of `error`, unless the last message with this key is too recent.
 
         Messages of the same kind have the same key. If messages were suppressed since the last one, their number is
-        added.
+        added. Returns whether the message was logged.
         """
         now = self._clock()
         allowed_at = self._next.get(key)
-        if allowed_at is None and len(self._next) >= self._max_keys:
-            return
+        if allowed_at is None and len(self._next) >= self._max_keys and not self._forget_oldest(now):
+            return False
         if allowed_at is not None and now < allowed_at:
             self._held_back[key] = self._held_back.get(key, 0) + 1
-            return
+            return False
+        self._next.pop(key, None)
         self._next[key] = now + self._interval
         held_back = self._held_back.pop(key, 0)
         text = f"{message} ({held_back} more suppressed since the last one)" if held_back else message
         self._log.log(self._level, text, *args, exc_info=error, stacklevel=2)
+        return True
+
+    def _forget_oldest(self, now: float) -> bool:
+        """Forget the key whose last message is the oldest one, if its interval is over; return whether it is."""
+        oldest = next(iter(self._next), None)
+        if oldest is None or now < self._next[oldest]:
+            return False
+        del self._next[oldest]
+        self._held_back.pop(oldest, None)
+        return True
 
     def reset(self) -> None:
         """Reset all keys, so that the next message with each key is logged."""

@@ -28,6 +28,7 @@ from ..config.endpoints import API, API_PATH, API_PATH_WITHOUT_SLASH, CLIENT, WE
 from ..exchange.direct_exchange import DirectExchange, decoded_path
 from ..http.body import read_body, too_slow_error
 from ..http.chunked import BadBody, ChunkedBody
+from ..http.client_address import peer_with_ipv4
 from ..http.head import Head, HTTPError, origin_form
 from ..http.outer_address import PEER
 from ..http.reader import RequestReader
@@ -84,9 +85,8 @@ class HTTPConnection(WSGIHandler):
             self._service, self._endpoints = mounted.service, mounted.endpoints
             timeout = mounted.service.config.http_header_timeout
         self._direct = direct(sock)
-        super().__init__(  # type: ignore[call-arg]
-            sock, address, server, rfile or RequestReader(self._direct, timeout)
-        )
+        reader = rfile or RequestReader(self._direct, timeout)
+        super().__init__(sock, peer_with_ipv4(address), server, reader)  # type: ignore[call-arg]
         sock.settimeout(WRITE_TIMEOUT)
         self._heads = HeadParser()
         self._idle_timeout = timeout

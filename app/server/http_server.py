@@ -10,6 +10,7 @@ from typing import Any
 from gevent.pywsgi import WSGIServer
 from gevent.ssl import SSLContext, SSLSocket
 
+from ..http.client_address import peer_with_ipv4
 from ..http.response import encode_response, text_response
 from ..runtime.running_clock import TimeLimit
 from ..views.mounted import service_of
@@ -96,7 +97,8 @@ class HTTPServer(WSGIServer):
             with TimeLimit(limit, TimeoutError(f"timeout after {limit:g} s")):
                 encrypted = self._handshake(client_socket)
         except OSError as error:
-            log.debug("%s: TLS handshake failed: %s", address[0] if isinstance(address, tuple) else address, error)
+            peer = peer_with_ipv4(address)
+            log.debug("%s: TLS handshake failed: %s", peer[0] if isinstance(peer, tuple) else peer, error)
             encrypted = None
         finally:
             with suppress(OSError):

@@ -13,6 +13,7 @@ from gentrifugo.admin.access import (
     FAILURES_WITHOUT_DELAY,
     INSECURE_TOKEN,
     MAX_ADDRESSES,
+    MAX_LOGGED_ADDRESSES,
     MAX_LOGIN_DELAY,
     Access,
     LoginThrottle,
@@ -172,3 +173,34 @@ class TestLoginThrottle:
             door.status()
         door.clock.advance(2 * 3600)
         assert [door.status() for _ in range(FAILURES_WITHOUT_DELAY)] == [400] * FAILURES_WITHOUT_DELAY
+
+
+class TestLog:
+    @pytest.mark.parametrize(
+        ("address", "name"), [(HERE, HERE), ("2001:db8::1", "2001:db8::1"), ("", "a local socket")]
+    )
+    def test_wrong_password_is_logged_with_the_address(
+        self, door: AccessUnderTest, caplog: pytest.LogCaptureFixture, address: str, name: str
+    ) -> None:
+        door.status("tiger", address)
+        (record,) = caplog.records
+        assert record.levelname == "WARNING"
+        assert record.getMessage() == f"admin login from {name} refused: wrong password"
+
+    def test_several_wrong_passwords_of_one_address_are_logged_once(
+        self, door: AccessUnderTest, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for address in ("2001:db8::1", "2001:db8::2", HERE, f"::ffff:{HERE}"):
+            door.status(address=address)
+        assert len(caplog.records) == 2
+
+    def test_crowds_of_addresses_cannot_flood_the_log(
+        self, door: AccessUnderTest, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for number in range(MAX_LOGGED_ADDRESSES + 5):
+            door.status(address=f"192.0.2.{number}")
+        assert len(caplog.records) == MAX_LOGGED_ADDRESSES
+
+    def test_empty_password_is_not_logged(self, door: AccessUnderTest, caplog: pytest.LogCaptureFixture) -> None:
+        door.status("")
+        assert caplog.records == []

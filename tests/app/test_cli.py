@@ -15,6 +15,7 @@ from gentrifugo.app.cli import SUBCOMMANDS
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import load
 from gentrifugo.app.config.options import options_of
+from gentrifugo.app.config.own_flags import FLAGS_ONLY, TOKEN_FLAGS
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,18 +91,18 @@ class TestStart:
 
 class TestCheckconfig:
     def test_checkconfig_reports_ok_for_a_valid_file(self, directory: Path) -> None:
-        (directory / "config.json").write_text('{"secret": "secret"}')
+        (directory / "config.json").write_text('{"secret": "secret-of-a-test"}')
         result = run("checkconfig")
         assert (result.returncode, result.stdout, result.stderr) == (0, "config.json: ok\n", "")
 
     def test_warnings_go_to_standard_error(self, directory: Path) -> None:
-        (directory / "c.toml").write_text('secret = "secret"\nprot = 1\n')
+        (directory / "c.toml").write_text('secret = "secret-of-a-test"\nprot = 1\n')
         result = run("checkconfig", "--config=c.toml")
         assert (result.returncode, result.stdout) == (0, "c.toml: ok\n")
         assert result.stderr == "gentrifugo: warning: c.toml: unknown option prot; did you mean port?\n"
 
     def test_command_may_follow_flags(self, directory: Path) -> None:
-        (directory / "c.yaml").write_text("secret: secret\n")
+        (directory / "c.yaml").write_text("secret: secret-of-a-test\n")
         assert run("-d", "-c", "c.yaml", "checkconfig").stdout == "c.yaml: ok\n"
 
     def test_checkconfig_reports_a_syntax_error_with_its_position(self, directory: Path) -> None:
@@ -109,12 +110,12 @@ class TestCheckconfig:
         assert refused("checkconfig") == ["config.json: line 1, column 12: Expecting value"]
 
     def test_no_file_is_needed(self) -> None:
-        result = run("checkconfig", CENTRIFUGO_SECRET="secret")
+        result = run("checkconfig", CENTRIFUGO_SECRET="secret-of-a-test")
         assert (result.returncode, result.stdout) == (0, "flags and environment: ok\n")
 
     @pytest.mark.parametrize("name", ["config.json", "config.toml", "config.yaml"])
     def test_the_samples_are_ok(self, name: str) -> None:
-        result = run("checkconfig", f"--config={ROOT / 'conf' / name}", CENTRIFUGO_SECRET="secret")
+        result = run("checkconfig", f"--config={ROOT / 'conf' / name}", CENTRIFUGO_SECRET="secret-of-a-test")
         assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -153,6 +154,21 @@ class TestTokens:
         claims = json.loads(run("checktoken", token).stdout)
         assert (claims["token"], claims["user"], claims["channel"]) == ("subscription", "42", "news")
 
+    @pytest.mark.parametrize("channel", ["chat:room", "$chat:room"])
+    def test_token_for_an_unknown_namespace_is_made_with_a_warning(self, channel: str) -> None:
+        made = run("gentoken", "--user=42", f"--channel={channel}")
+        assert made.stderr == (
+            "gentrifugo: warning: --channel: the configuration has no namespace 'chat'; "
+            "the server will refuse this subscription\n"
+        )
+        assert json.loads(run("checktoken", made.stdout.strip()).stdout)["channel"] == channel
+
+    def test_token_for_a_known_namespace_is_made_without_a_warning(self, directory: Path) -> None:
+        key = "a key of some length for tokens, at least 32"
+        text = json.dumps({"token_hmac_secret_key": key, "namespaces": [{"name": "chat"}]})
+        (directory / "config.json").write_text(text)
+        assert run("gentoken", "--user=42", "--channel=chat:room").stderr == ""
+
     def test_refusal_of_a_token_has_a_reason(self) -> None:
         token = run("gentoken", "--user=42").stdout.strip()
         (problem,) = refused("checktoken", token, CENTRIFUGO_TOKEN_HMAC_SECRET_KEY="another")
@@ -178,7 +194,7 @@ class TestTokens:
         assert problem.startswith("--info: not JSON: ")
 
     def test_token_commands_without_a_key_are_an_error(self, directory: Path) -> None:
-        (directory / "config.json").write_text('{"secret": "secret"}')
+        (directory / "config.json").write_text('{"secret": "secret-of-a-test"}')
         assert refused("gentoken", "--user=1") == [
             "gentoken: cannot sign a token: option token_hmac_secret_key is not set"
         ]
@@ -206,6 +222,22 @@ class TestHelp:
         for name in ("-a, --address", "-c, --config", "-d, --debug", "-n, --name", "-p, --port", "-w, --web"):
             assert name in text
 
+    @pytest.mark.parametrize("name", SUBCOMMANDS)
+    def test_help_of_a_command_has_its_usage_description_and_own_flags(self, name: str) -> None:
+        command = SUBCOMMANDS[name]
+        text = run(name, "--help").stdout
+        assert text.startswith(f"Usage: gentrifugo {command.usage(name)}")
+        assert command.details.split(" ", 5)[:4] == text.split("\n\n")[1].split(maxsplit=5)[:4]
+        listed = {flag for flag in (*FLAGS_ONLY, *TOKEN_FLAGS) if f" --{flag} string" in text or f" --{flag}  " in text}
+        assert listed == set(command.flags)
+        assert ("help" in text.split("\n\n")[-1]) == command.takes_options
+
+    def test_only_the_help_of_serve_lists_options(self) -> None:
+        assert [name for name in SUBCOMMANDS if "--port" in run(name, "-h").stdout] == ["serve"]
+
+    def test_help_of_an_unknown_command_is_the_general_one(self) -> None:
+        assert run("chekconfig", "--help").stdout == run("--help").stdout
+
     def test_every_command_is_listed_with_its_description(self) -> None:
         lines = run("--help").stdout.splitlines()
         for name, command in SUBCOMMANDS.items():
@@ -232,6 +264,6 @@ class TestHelp:
 
 def test_all_sample_files_have_equal_options() -> None:
     paths = [ROOT / "conf" / name for name in ("config.json", "config.toml", "config.yaml")]
-    as_json, as_toml, as_yaml = (load([f"--config={path}", "--secret=s"], {}).config for path in paths)
+    as_json, as_toml, as_yaml = (load([f"--config={path}", "--secret=secret-of-a-test"], {}).config for path in paths)
     assert as_json == as_toml == as_yaml
     assert len(as_json.namespaces) == 2

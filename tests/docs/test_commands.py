@@ -69,6 +69,14 @@ def test_make_has_all_documented_targets(page: Page) -> None:
                 assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
+def test_make_run_leaves_it_to_the_server_to_name_its_address() -> None:
+    """The port may be taken."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = makefile.partition("\nrun:")[2].partition("\n\n")[0]
+    assert "exec $(BIN)/gentrifugo" in recipe
+    assert "http:" not in recipe
+
+
 def test_supervisorctl_commands_are_those_of_the_test() -> None:
     tested = (ROOT / "tests" / "integration" / "test_supervision.py").read_text(encoding="utf-8")
     said = [rest for page in PAGES for program, rest in commands(page) if program == "supervisorctl"]

@@ -127,7 +127,7 @@ def healthy(check: list[str], environment: dict[str, str]) -> bool:
 @pytest.mark.parametrize("name", NODES)
 def test_the_options_of_each_node_are_options(name: str, tmp_path: Path) -> None:
     environment = COMPOSE["services"][name]["environment"]
-    given = {key: "secret" if key == "CENTRIFUGO_SECRET" else value for key, value in environment.items()}
+    given = {key: "secret-of-a-test" if key == "CENTRIFUGO_SECRET" else value for key, value in environment.items()}
     loaded = load([f"--config={tmp_path / 'config.json'}"], given)
     assert isinstance(loaded.config, Config)
     assert (loaded.config.engine, loaded.config.name, loaded.config.redis_host) == ("redis", name, "redis")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gentrifugo.app.process.doctor import invalid_configuration_line
 from gentrifugo.engines.redis.permissions import acl_rules
 from tests.acme_server import pebble
 from tests.certificates import make_certificate, self_signed
@@ -70,7 +71,7 @@ def test_an_invalid_configuration_is_reported_as_at_a_start(tmp_path: Path) -> N
     done = subprocess.run(
         [PROGRAM, "doctor", f"--config={config}"], capture_output=True, text=True, timeout=seconds(20)
     )
-    assert (done.returncode, done.stdout) == (1, "doctor: 2 problems found\n")
+    assert (done.returncode, done.stdout) == (1, f"{invalid_configuration_line(2, 0)}\n")
     assert "port: Must be an integer." in done.stderr
     assert "secret: not set" in done.stderr
 

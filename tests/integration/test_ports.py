@@ -62,6 +62,16 @@ def test_a_port_that_is_taken_is_named_with_its_option(start_server: Callable[..
         start_server(api_port=server.port)
 
 
+def test_address_of_the_web_interface_is_logged_only_by_a_server_that_has_started(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server(**ADMIN_OPTIONS)
+    assert f"the web interface is at {server.url}/\n" in server.log
+    with pytest.raises(AssertionError, match="cannot listen") as failed:
+        start_server(**ADMIN_OPTIONS, api_port=server.port)
+    assert "web interface" not in str(failed.value)
+
+
 def test_application_ignores_separate_ports_with_a_warning(tmp_path_factory: pytest.TempPathFactory) -> None:
     with gunicorn(tmp_path_factory.mktemp("gunicorn"), GENTRIFUGO_WORKER, api_port=10001) as server:
         assert found(server.host, server.port) == {"client"}

@@ -71,7 +71,7 @@ def directory(tmp_path: Path) -> Path:
 
 def run(directory: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the program with these options in its file."""
-    (directory / "config.json").write_text(json.dumps({"secret": "secret", "port": 0, **options}))
+    (directory / "config.json").write_text(json.dumps({"secret": "secret-of-a-test", "port": 0, **options}))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CENTRIFUGO_")}
     return subprocess.run(
         [PROGRAM, *arguments], cwd=directory, capture_output=True, text=True, timeout=seconds(30), env=environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from msgspec import Raw
 
@@ -17,6 +17,7 @@ from ...model.payload import payload
 from ...node import hooks
 from ...node.channels import history_options
 from ...node.proxy_events import ask_publication, ask_subscription
+from ...runtime.log_throttle import ONCE, ThrottledLog
 from . import permissions
 from .claims import UNCHANGED, SubscriptionOptions
 from .connecting import options_of, subscription_token
@@ -56,6 +57,15 @@ from .subscriptions import GrantedSubscription, message_of, ttl
 from .tags_filter import InvalidFilter, TagsFilter, tags_filter
 
 log = logging.getLogger(__name__)
+
+_closed_channels = ThrottledLog(log, logging.INFO, interval=ONCE)
+_ACTIONS = {
+    "subscribe": "subscribe to",
+    "publish": "publish in",
+    "presence": "read the presence of",
+    "history": "read the history of",
+}
+"""The commands that options can allow, as they are called in the log."""
 
 
 def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> None:
@@ -101,17 +111,30 @@ def _ask_backend(client: ServedClient, request: SubscribeRequest) -> tuple[Subsc
 
 
 def _check_open(client: ServedClient, channel: str) -> None:
-    """Raise CodedRefusal unless a client may subscribe to a channel without a token; log which option is missing."""
-    if client.node.config.insecure or permissions.may_subscribe(client.node.rules, channel, client.user):
-        return
-    option = "allow_subscribe_for_client" if client.user else "allow_subscribe_for_anonymous"
-    log.debug(
-        "client %s (user %r) may not subscribe to %r: the request has no subscription token, and option %s is off",
-        client.uid,
-        client.user,
-        channel,
-        option,
-    )
+    """Raise CodedRefusal unless a client may subscribe to a channel without a token."""
+    if not (client.node.config.insecure or permissions.may_subscribe(client.node.rules, channel, client.user)):
+        _refuse(client, channel, "subscribe")
+
+
+def _refuse(client: ServedClient, channel: str, command: str) -> NoReturn:
+    """Raise CodedRefusal for a command that the options do not allow, and log the option that would.
+
+    The reply cannot contain it. It is logged at level INFO once for each namespace, and otherwise at level DEBUG.
+    """
+    rules, who = client.node.rules, "client" if client.user else "anonymous"
+    namespace, option = rules.namespace(channel), f"allow_{command}_for_{who}"
+    place = f"in namespace {namespace}" if namespace else "for channels without a namespace"
+    if command != "subscribe":
+        why = f"it needs option {option}, or as a subscriber allow_{command}_for_subscriber, {place}"
+    elif rules.is_private(channel):
+        option = client.node.config.private_channel_prefix
+        why = f"the request has no subscription token, which channels that begin with {option} require"
+    else:
+        why = f"the request has no subscription token, and option {option} is off {place}"
+    message = f"client %s (user %r) may not {_ACTIONS[command]} %r: %s"
+    arguments = client.uid, client.user, channel, why
+    if not _closed_channels.log(f"{option} {namespace}", f"{message} (logged once)", *arguments):
+        log.debug(message, *arguments)
     raise CodedRefusal(ERROR_PERMISSION_DENIED)
 
 
@@ -199,7 +222,7 @@ def _check_publish(client: ServedClient, channel: str) -> None:
     """Raise CodedRefusal unless the channel options let a client publish, or let a backend decide."""
     options = client.node.rules.options(channel)
     if not (options.proxy_publish or permissions.may_publish(options, _requester(client, channel))):
-        raise CodedRefusal(ERROR_PERMISSION_DENIED)
+        _refuse(client, channel, "publish")
 
 
 def _presence(client: ServedClient, id_: int, request: PresenceRequest) -> None:
@@ -220,7 +243,7 @@ def _check_presence(client: ServedClient, channel: str) -> None:
     if not options.presence:
         raise CodedRefusal(ERROR_NOT_AVAILABLE)
     if not permissions.may_read_presence(options, _requester(client, channel)):
-        raise CodedRefusal(ERROR_PERMISSION_DENIED)
+        _refuse(client, channel, "presence")
 
 
 def _history(client: ServedClient, id_: int, request: HistoryRequest) -> None:
@@ -239,7 +262,7 @@ def _check_history(client: ServedClient, channel: str, options: ChannelOptions) 
     if history_options(options) is None:
         raise CodedRefusal(ERROR_NOT_AVAILABLE)
     if not permissions.may_read_history(options, _requester(client, channel)):
-        raise CodedRefusal(ERROR_PERMISSION_DENIED)
+        _refuse(client, channel, "history")
 
 
 def _require_channel(channel: str) -> str:

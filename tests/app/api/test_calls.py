@@ -90,6 +90,45 @@ def test_publish_without_a_channel_or_a_payload_is_a_bad_request(calls: MethodCa
     assert call(calls, "publish", **given) == BAD_REQUEST
 
 
+def logged(calls: MethodCalls, caplog: pytest.LogCaptureFixture, method: str, **params: object) -> list[str]:
+    """Call a method that fails, and return the lines of the log."""
+    with caplog.at_level("INFO", "gentrifugo.app.api"):
+        assert call(calls, method, **params) == BAD_REQUEST
+    return caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "detail"),
+    [
+        ("publish", {"data": 1}, "channel is missing or empty"),
+        ("publish", {"channel": "", "data": 1}, "channel is missing or empty"),
+        ("publish", {"channel": "news"}, "data is missing"),
+        ("publish", {"channel": "news", "b64data": "*"}, "a payload is not Base64"),
+        ("broadcast", {"data": 1}, "channels is missing or empty"),
+        ("presence", {}, "channel is missing or empty"),
+        ("history", {}, "channel is missing or empty"),
+        ("subscribe", {"user": "42"}, "channel is missing or empty"),
+    ],
+)
+def test_missing_parameter_is_logged(
+    calls: MethodCalls, caplog: pytest.LogCaptureFixture, method: str, params: dict[str, object], detail: str
+) -> None:
+    assert logged(calls, caplog, method, **params) == [f'refused a command "{method}" of a backend: {detail}']
+
+
+def test_missing_parameter_in_a_batch_is_logged(calls: MethodCalls, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "gentrifugo.app.api"):
+        call(calls, "batch", commands=[{"publish": {"channel": "news"}}])
+    assert caplog.messages == ['refused a command "publish" of a backend: data is missing']
+
+
+def test_missing_parameters_are_logged_once_for_several_commands(
+    calls: MethodCalls, caplog: pytest.LogCaptureFixture
+) -> None:
+    logged(calls, caplog, "publish", channel="news")
+    assert len(logged(calls, caplog, "publish", channel="other")) == 1
+
+
 def test_a_payload_may_have_500_levels(calls: MethodCalls) -> None:
     deepest, deeper = (b'{"channel":"news","data":%b%b}' % (b"[" * levels, b"]" * levels) for levels in (500, 501))
     assert calls.by_name["publish"](deepest) == b'{"result":{}}'

@@ -11,8 +11,8 @@ import pytest
 
 from gentrifugo.app.config.aliases import without_aliases
 from gentrifugo.app.config.channel_options import Namespace
-from gentrifugo.app.config.command_line import help_text
 from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.help_text import general_help
 from gentrifugo.app.config.loading import LoadedConfig, from_mapping, load
 from gentrifugo.app.config.options import ConfigError, Option, options_of
 
@@ -34,7 +34,7 @@ def empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def from_file(options: Mapping[str, Any], *argv: str, **environ: str) -> LoadedConfig:
     """The configuration of config.json with these options and a secret."""
-    Path("config.json").write_text(json.dumps({"secret": "secret", **options}))
+    Path("config.json").write_text(json.dumps({"secret": "secret-of-a-test", **options}))
     return load(argv, environ)
 
 
@@ -67,7 +67,7 @@ def test_an_alias_is_accepted_in_every_source(alias: str) -> None:
         from_file({}, **variable),
         from_file({}, f"--{alias}={value}"),
         from_file({}, f"--{alias.replace('_', '-')}", str(value)),
-        from_mapping({"secret": "secret", alias: value}),
+        from_mapping({"secret": "secret-of-a-test", alias: value}),
     ):
         assert getattr(loaded.config, name) == value
         assert [warning for warning in loaded.warnings if "unknown" in warning or "not used" in warning] == []
@@ -174,5 +174,5 @@ def test_values_that_are_not_lists_of_objects_stay_unchanged() -> None:
 
 def test_the_help_of_all_options_has_the_other_names() -> None:
     options: tuple[Option, ...] = OPTIONS
-    text = " ".join(help_text({}, options, {}, everything=True).split())
+    text = " ".join(general_help({}, options, {}, everything=True).split())
     assert "0 sends no pings (default 25). Other names: --client_ping_interval, --websocket_ping_interval." in text

@@ -19,7 +19,7 @@ NEED_TOKEN = "only with a token for the channel, or if a hook accepts them"
 
 def warnings_of(*namespaces: dict[str, Any], **options: Any) -> list[str]:
     """The warnings about channels with these options."""
-    return list(channel_warnings(Config(secret="secret", namespaces=named(namespaces), **options)))
+    return list(channel_warnings(Config(secret="secret-of-a-test", namespaces=named(namespaces), **options)))
 
 
 def warnings_with_key(*namespaces: dict[str, Any], **options: Any) -> list[str]:
@@ -103,7 +103,7 @@ class TestClientsOfProtocolV2:
         assert warnings_of({"publish": True}, allow_anonymous_connect_without_token=True, **opened) == []
 
     def test_derived_token_key_causes_no_warning(self) -> None:
-        config = Config(secret="secret", token_hmac_secret_key="key", namespaces=named(({"publish": True},)))
+        config = Config(secret="secret-of-a-test", token_hmac_secret_key="key", namespaces=named(({"publish": True},)))
         assert list(channel_warnings(config, {"token_hmac_secret_key"})) == []
 
     def test_without_token_key_all_clients_are_anonymous(self) -> None:
@@ -132,9 +132,9 @@ class TestClientsOfProtocolV1:
 
 def test_channel_warnings_are_shown_with_others_and_are_errors_with_strict() -> None:
     warning = f"option allow_recovery {NO_HISTORY}"
-    assert from_mapping({"secret": "secret", "allow_recovery": True}).warnings == [warning]
+    assert from_mapping({"secret": "secret-of-a-test", "allow_recovery": True}).warnings == [warning]
     with pytest.raises(ConfigError) as caught:
-        load(["--config=missing.json", "--secret=s", "--allow_recovery", "--strict"], {})
+        load(["--config=missing.json", "--secret=secret-of-a-test", "--allow_recovery", "--strict"], {})
     assert warning in caught.value.problems
 
 
@@ -151,7 +151,9 @@ def test_backend_url_without_channels_causes_a_warning(name: str) -> None:
 @pytest.mark.parametrize("name", ["proxy_subscribe", "proxy_publish", "proxy_sub_refresh"])
 def test_channels_that_let_a_backend_decide_need_its_address(name: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        from_mapping({"secret": "s", name: True, "namespaces": [{"name": "chat", name: True}]}, "config.json")
+        from_mapping(
+            {"secret": "secret-of-a-test", name: True, "namespaces": [{"name": "chat", name: True}]}, "config.json"
+        )
     needs = f"requires {name}_endpoint, the URL of the backend that decides"
     assert refused.value.problems == [f"config.json: {name}: {needs}", f"config.json: namespaces[0].{name}: {needs}"]
 
@@ -166,10 +168,14 @@ def test_no_warning_if_a_backend_decides_about_subscriptions() -> None:
 
 def test_the_names_of_v6_let_a_backend_decide() -> None:
     given = {"name": "chat", "subscribe_proxy_enabled": True}
-    options = {"secret": "s", "proxy_subscribe_endpoint": "http://127.0.0.1:5000/", "namespaces": [given]}
+    options = {
+        "secret": "secret-of-a-test",
+        "proxy_subscribe_endpoint": "http://127.0.0.1:5000/",
+        "namespaces": [given],
+    }
     assert from_mapping(options).config.namespaces[0].proxy_subscribe
 
 
 def test_no_key_is_required_if_a_backend_identifies_clients() -> None:
     assert from_mapping({"proxy_connect_endpoint": "http://127.0.0.1:5000/"}).config.has_proxies
-    assert not from_mapping({"secret": "s"}).config.has_proxies
+    assert not from_mapping({"secret": "secret-of-a-test"}).config.has_proxies

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from gentrifugo.app.cli import SUBCOMMANDS
-from gentrifugo.app.config.command_line import FLAGS_ONLY, TOKEN_FLAGS
 from gentrifugo.app.config.completion import SHELLS
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
+from gentrifugo.app.config.own_flags import FLAGS_ONLY, TOKEN_FLAGS
 from tests.parts import program
 from tests.shells import Shell, shell
 from tests.waiting import seconds

@@ -16,7 +16,7 @@ from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import LoadedConfig, from_mapping, load, reload
 from gentrifugo.app.config.options import ConfigError
 
-SECRET = {"CENTRIFUGO_SECRET": "secret"}
+SECRET = {"CENTRIFUGO_SECRET": "secret-of-a-test"}
 Write = Callable[..., Path]
 
 
@@ -55,16 +55,16 @@ class TestOrderOfSources:
     def test_each_source_overrides_the_previous_one(self, name: str, write: Write) -> None:
         default, in_file, variable, in_environment, flag, on_command_line = self.CASES[name]
         environ = {f"CENTRIFUGO_{name.upper()}": str(variable)}
-        write(secret="secret")
+        write(secret="secret-of-a-test")
         assert getattr(load([], {}).config, name) == default
-        write({"secret": "secret", name: in_file})
+        write({"secret": "secret-of-a-test", name: in_file})
         assert getattr(load([], {}).config, name) == in_file
         assert getattr(load([], environ).config, name) == in_environment
         assert getattr(load([str(flag)], environ).config, name) == on_command_line
 
     @pytest.mark.parametrize("argv", [["-p", "9000"], ["-p9000"], ["--port", "9000"], ["-p", "1", "--port=9000"]])
     def test_flag_takes_precedence_in_every_spelling(self, argv: list[str], write: Write) -> None:
-        write(secret="secret", port=8001)
+        write(secret="secret-of-a-test", port=8001)
         assert load(argv, {"CENTRIFUGO_PORT": "8002"}).config.port == 9000
 
     @pytest.mark.parametrize("value", ["-1", "--port=9", "-c", "a=b", "[1]", "x y", "--"])
@@ -74,16 +74,16 @@ class TestOrderOfSources:
         assert load([], {"CENTRIFUGO_NAME": value}).config.secret == value
 
     def test_an_empty_variable_counts_as_not_set(self, write: Write) -> None:
-        write(secret="secret", port=8001)
+        write(secret="secret-of-a-test", port=8001)
         assert load([], {"CENTRIFUGO_PORT": "", "CENTRIFUGO_SECRET": ""}).config.port == 8001
 
     def test_namespaces_keep_types_of_values(self, write: Write) -> None:
-        write(secret="secret", namespaces=[{"name": "public", "history_lifetime": 0.5, "presence": True}])
+        write(secret="secret-of-a-test", namespaces=[{"name": "public", "history_lifetime": 0.5, "presence": True}])
         assert load([], {}).config.namespaces == (Namespace(name="public", history_lifetime=0.5, presence=True),)
 
     def test_an_invalid_value_that_another_source_overrides_is_ignored(self, write: Write) -> None:
         """In Kubernetes a service named centrifugo sets CENTRIFUGO_PORT to tcp://10.0.0.1:8000."""
-        write(secret="secret")
+        write(secret="secret-of-a-test")
         assert load(["--port=9000"], {"CENTRIFUGO_PORT": "tcp://10.0.0.1:8000"}).config.port == 9000
 
 
@@ -102,7 +102,7 @@ class TestProblems:
         ]
 
     def test_names_of_namespaces_are_unique(self, write: Write) -> None:
-        write(secret="secret", namespaces=[{"name": "one"}, {"name": "two"}, {"name": "one"}])
+        write(secret="secret-of-a-test", namespaces=[{"name": "one"}, {"name": "two"}, {"name": "one"}])
         assert problems() == ["config.json: namespaces[2].name: namespaces[0] already has the name one."]
 
     def test_a_secret_is_required(self, write: Write) -> None:
@@ -113,6 +113,13 @@ class TestProblems:
         write(secret="")
         assert problems() == ["secret: not set in config.json; add one, or turn on the option insecure for experiments"]
 
+    @pytest.mark.parametrize("name", ["config.yaml", "config.toml"])
+    def test_error_for_a_missing_secret_says_that_the_file_is_empty(self, name: str, write: Write) -> None:
+        write().with_name(name).write_text("\n")
+        assert problems("--config", name) == [
+            f"secret: not set in {name}, which is empty; add one, or turn on the option insecure for experiments"
+        ]
+
     def test_insecure_needs_no_secret(self, write: Write) -> None:
         write()
         assert load(["--insecure"], {}).config.secret == ""
@@ -120,7 +127,7 @@ class TestProblems:
     @pytest.mark.parametrize(
         ("option", "value"),
         [
-            ("token_hmac_secret_key", "key"),
+            ("token_hmac_secret_key", "secret-of-a-test"),
             ("token_rsa_public_key", "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n"),
             ("token_ecdsa_public_key", "-----BEGIN PUBLIC KEY-----\\nAA==\\n-----END PUBLIC KEY-----"),
             ("token_jwks_public_endpoint", "https://id.example/keys"),
@@ -161,7 +168,9 @@ class TestProblems:
         assert problems() == ['config.json: not found; create one with "gentrifugo genconfig"']
         assert problems("-c", "a.toml") == ['a.toml: not found; create one with "gentrifugo genconfig"']
 
-    @pytest.mark.parametrize(("argv", "environ"), [(["--insecure"], {}), (["--secret=s"], {}), ([], SECRET)])
+    @pytest.mark.parametrize(
+        ("argv", "environ"), [(["--insecure"], {}), (["--secret=secret-of-a-test"], {}), ([], SECRET)]
+    )
     def test_missing_file_is_a_warning_if_other_sources_set_the_required_options(
         self, argv: list[str], environ: dict[str, str], write: Write
     ) -> None:
@@ -186,7 +195,7 @@ class TestProblems:
             (["--insecure", "--redis-hots", "h"], "--redis-hots: unknown flag; did you mean --redis_host?"),
             (["--insecure", "--por=9000"], "--por: unknown flag; did you mean --port?"),
             (["--insecure", "--namespaces=[]"], "--namespaces: can be set only in the configuration file"),
-            (["--insecure=perhaps", "--secret=s"], "--insecure: Must be true or false."),
+            (["--insecure=perhaps", "--secret=secret-of-a-test"], "--insecure: Must be true or false."),
             (["--insecure", "-p1", "one", "-p2", "two"], "two: unexpected argument"),
         ],
     )
@@ -201,18 +210,24 @@ class TestProblems:
         assert caught.value.warnings == ["config.json: unknown option secrte; did you mean secret?"]
 
     def test_error_text_contains_all_problems(self, write: Write) -> None:
-        write(secret="secret", port=-1, api_port="x")
+        write(secret="secret-of-a-test", port=-1, api_port="x")
         with pytest.raises(ConfigError, match=r"port: .*; .*api_port: "):
             load([], {})
 
 
 class TestWarnings:
     def test_usual_configuration_has_no_warnings(self, write: Write) -> None:
-        write(secret="secret", port="8000", admin_password="p", admin_secret="s", namespaces=[{"name": "public"}])
+        write(
+            secret="secret-of-a-test",
+            port="8000",
+            admin_password="p",
+            admin_secret="secret-of-a-test",
+            namespaces=[{"name": "public"}],
+        )
         assert load(["--log_level=debug"], {"PATH": "/bin", "CENTRIFUGO_NAME": "a"}).warnings == []
 
     def test_unknown_options_of_the_file_are_named_with_their_place(self, write: Write) -> None:
-        write(secret="secret", histroy_size=1, namespaces=[{"name": "public", "presense": True}])
+        write(secret="secret-of-a-test", histroy_size=1, namespaces=[{"name": "public", "presense": True}])
         assert load([], {}).warnings == [
             "config.json: unknown option histroy_size; did you mean history_size?",
             "config.json: unknown option namespaces[0].presense; did you mean presence?",
@@ -233,7 +248,7 @@ class TestWarnings:
         assert [warning for warning in loaded.warnings if "unknown" in warning] == []
 
     def test_unknown_variables_are_named(self, write: Write) -> None:
-        write(secret="secret")
+        write(secret="secret-of-a-test")
         environ = {
             "CENTRIFUGO_PROT": "1",
             "CENTRIFUGO_SERVICE_XYZ": "1",
@@ -248,7 +263,7 @@ class TestWarnings:
 
     @pytest.mark.parametrize("service", ["CENTRIFUGO", "CENTRIFUGO_EU"])
     def test_variables_that_kubernetes_sets_are_ignored_with_one_warning(self, write: Write, service: str) -> None:
-        write(secret="secret", port=9000)
+        write(secret="secret-of-a-test", port=9000)
         environ = {
             f"{service}_SERVICE_HOST": "10.0.0.7",
             f"{service}_SERVICE_PORT": "8000",
@@ -264,21 +279,21 @@ class TestWarnings:
         assert loaded.warnings == [f"ignoring the variables that Kubernetes sets for services: {names}"]
 
     def test_variables_of_other_services_are_ignored(self, write: Write) -> None:
-        write(secret="secret")
+        write(secret="secret-of-a-test")
         environ = {"OTHER_SERVICE_HOST": "10.0.0.7", "OTHER_PORT": "tcp://10.0.0.7:8000"}
         assert load([], environ).warnings == []
 
     def test_argument_after_double_dash_is_not_a_flag(self, write: Write) -> None:
-        write(secret="secret")
+        write(secret="secret-of-a-test")
         assert not load(["--", "--debug"], {}).config.debug
 
     def test_own_port_variable_is_used_beside_those_of_kubernetes(self, write: Write) -> None:
-        write(secret="secret")
+        write(secret="secret-of-a-test")
         loaded = load([], {"CENTRIFUGO_SERVICE_HOST": "10.0.0.7", "CENTRIFUGO_PORT": "9000"})
         assert loaded.config.port == 9000
 
     def test_a_duplicate_key_is_reported_with_its_file(self, write: Write, tmp_path: Path) -> None:
-        (tmp_path / "config.json").write_text('{"secret": "a", "secret": "b"}')
+        (tmp_path / "config.json").write_text('{"secret": "a", "secret": "secret-of-a-test"}')
         assert load([], {}).warnings == [
             'config.json: "secret" is set more than once in one object; the last value is used'
         ]
@@ -286,9 +301,9 @@ class TestWarnings:
 
 class TestFromMapping:
     def test_options_in_code_are_checked_like_a_file(self) -> None:
-        loaded = from_mapping({"secret": "secret", "port": "9000", "namespaces": ({"name": "public"},)})
+        loaded = from_mapping({"secret": "secret-of-a-test", "port": "9000", "namespaces": ({"name": "public"},)})
         assert loaded == LoadedConfig(
-            Config(secret="secret", port=9000, namespaces=(Namespace(name="public"),)), [], None
+            Config(secret="secret-of-a-test", port=9000, namespaces=(Namespace(name="public"),)), [], None
         )
 
     def test_problems_of_options_in_code_name_the_source(self) -> None:
@@ -301,7 +316,7 @@ class TestFromMapping:
 
 
 class TestReload:
-    CURRENT = Config(secret="secret", name="node")
+    CURRENT = Config(secret="secret-of-a-test", name="node")
 
     def reload(self, *argv: str, **environ: str) -> LoadedConfig:
         return reload(self.CURRENT, ["--name=node", *argv], environ)
@@ -321,7 +336,7 @@ class TestReload:
         )
 
     def test_other_options_keep_their_value_and_are_named(self, write: Write) -> None:
-        write(secret="secret", port=9000, address="127.0.0.1", max_channel_length=10)
+        write(secret="secret-of-a-test", port=9000, address="127.0.0.1", max_channel_length=10)
         loaded = self.reload()
         assert loaded.config == dataclasses.replace(self.CURRENT, max_channel_length=10)
         assert loaded.warnings == [
@@ -330,41 +345,41 @@ class TestReload:
         ]
 
     def test_changed_default_name_is_not_reported_in_addition_to_the_port(self, write: Write) -> None:
-        current = Config(secret="secret")
-        write(secret="secret", port=9000)
+        current = Config(secret="secret-of-a-test")
+        write(secret="secret-of-a-test", port=9000)
         loaded = reload(current, [], {})
         assert loaded.config == current
         assert loaded.warnings == ["option port has changed; restart the server to apply it"]
 
     def test_secrets_that_cannot_change_are_named_without_their_value(self, write: Write) -> None:
-        write(secret="secret", redis_password="s3cr3t")
+        write(secret="secret-of-a-test", redis_password="s3cr3t")
         assert "s3cr3t" not in " ".join(self.reload().warnings)
 
     def test_reload_with_an_invalid_file_is_an_error(self, write: Write) -> None:
-        write(secret="secret", max_channel_length=0)
+        write(secret="secret-of-a-test", max_channel_length=0)
         with pytest.raises(ConfigError):
             self.reload()
 
 
 class TestStrict:
     def test_strict_treats_warnings_as_errors(self, write: Write) -> None:
-        write(secret="s", prot=1)
+        write(secret="secret-of-a-test", prot=1)
         assert problems("--strict") == ["config.json: unknown option prot; did you mean port?"]
 
     def test_strict_accepts_a_configuration_without_warnings(self, write: Write) -> None:
-        write(secret="s")
-        assert load(["--strict"], {}).config.secret == "s"
+        write(secret="secret-of-a-test")
+        assert load(["--strict"], {}).config.secret == "secret-of-a-test"
 
 
 def test_certificates_are_obtained_for_names_that_are_given(write: Write) -> None:
-    write(secret="s", ssl_autocert=True)
+    write(secret="secret-of-a-test", ssl_autocert=True)
     assert problems() == ["config.json: ssl_autocert_host_whitelist: ssl_autocert requires ssl_autocert_host_whitelist"]
 
 
 def test_personal_channels_need_a_namespace_that_exists(write: Write) -> None:
     def written(*names: str) -> None:
         namespaces = [{"name": name} for name in names]
-        write({"secret": "s", "user_personal_channel_namespace": "inbox", "namespaces": namespaces})
+        write({"secret": "secret-of-a-test", "user_personal_channel_namespace": "inbox", "namespaces": namespaces})
 
     written("other")
     assert problems() == ["config.json: user_personal_channel_namespace: unknown namespace 'inbox'"]

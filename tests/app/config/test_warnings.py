@@ -7,26 +7,30 @@ from typing import Any
 import pytest
 
 from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.genconfig import fresh_values
 from gentrifugo.app.config.loading import from_mapping
-from gentrifugo.app.config.warnings import config_warnings
+from gentrifugo.app.config.warnings import EXAMPLE_KEY, MIN_SIGNING_KEY, SIGNING_KEYS, config_warnings
+
+KEY = "0123456789abcdef"
+"""A secret that is long enough."""
 
 
 def warnings_of(**options: Any) -> list[str]:
     """The warnings about these options, beside a secret."""
-    return from_mapping({"secret": "secret", **options}).warnings
+    return from_mapping({"secret": "secret-of-a-test", **options}).warnings
 
 
 def test_default_options_cause_no_warning() -> None:
-    assert list(config_warnings(Config(secret="secret"))) == []
+    assert list(config_warnings(Config(secret="secret-of-a-test"))) == []
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (" k", "begins or ends with a space or a line end"),
-        ("k\n", "begins or ends with a space or a line end"),
-        ("'k'", "begins and ends with a quote"),
-        ('"k"', "begins and ends with a quote"),
+        (f" {KEY}", "begins or ends with a space or a line end"),
+        (f"{KEY}\n", "begins or ends with a space or a line end"),
+        (f"'{KEY}'", "begins and ends with a quote"),
+        (f'"{KEY}"', "begins and ends with a quote"),
     ],
 )
 def test_a_secret_with_quotes_or_white_space_around_it_causes_a_warning(value: str, text: str) -> None:
@@ -34,9 +38,33 @@ def test_a_secret_with_quotes_or_white_space_around_it_causes_a_warning(value: s
     assert warnings_of(secret=value, hook_secret=value) == expected
 
 
-@pytest.mark.parametrize("value", ["k", "k'", "a b", '"'])
+@pytest.mark.parametrize("value", [KEY, f"{KEY}'", f"{KEY} {KEY}", f'"{KEY}'])
 def test_usual_secrets_cause_no_warning(value: str) -> None:
     assert warnings_of(secret=value) == []
+
+
+@pytest.mark.parametrize("name", SIGNING_KEYS)
+@pytest.mark.parametrize("value", ["secret-", "secret", "a" * (MIN_SIGNING_KEY - 1)])
+def test_short_signing_key_causes_a_warning_without_its_value(name: str, value: str) -> None:
+    options: dict[str, Any] = {name: value}
+    (warning,) = config_warnings(Config(**options))
+    assert warning.startswith(f"option {name} has fewer than 16 characters, so clients can guess it")
+    assert value not in warning.replace(f"option {name}", "")
+
+
+def test_secret_of_the_documentation_causes_a_warning() -> None:
+    (warning,) = warnings_of(secret=EXAMPLE_KEY)
+    assert warning.startswith("option secret is the one in the documentation")
+    assert EXAMPLE_KEY not in warning
+
+
+def test_generated_secrets_cause_no_warning() -> None:
+    assert from_mapping(fresh_values()).warnings == []
+
+
+@pytest.mark.parametrize("name", ["hook_secret", "api_key", "admin_password", "admin_secret", "redis_password"])
+def test_secrets_without_signatures_for_clients_may_be_short(name: str) -> None:
+    assert warnings_of(**{name: "s"}) == []
 
 
 @pytest.mark.parametrize("mode", ["insecure", "insecure_api", "insecure_admin"])

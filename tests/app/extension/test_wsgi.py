@@ -50,7 +50,7 @@ def test_hooks_of_a_whole_server_are_called_directly() -> None:
 
 
 def test_ports_and_warnings_of_a_configuration_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    create_app({"secret": "secret", "api_port": 8001, "unknown": 1})
+    create_app({"secret": "secret-of-a-test", "api_port": 8001, "unknown": 1})
     assert len(caplog.messages) == 2
     assert "unknown option unknown" in caplog.messages[0]
     assert caplog.messages[1] == (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gentrifugo.app.http.client_address import TrustedProxies
+from gentrifugo.app.http.client_address import TrustedProxies, ipv4_if_mapped, peer_with_ipv4
 
 PROXY, OTHER_PROXY, CLIENT, STRANGER = "10.0.0.1", "10.0.0.2", "192.0.2.7", "198.51.100.9"
 
@@ -28,6 +28,10 @@ PROXY, OTHER_PROXY, CLIENT, STRANGER = "10.0.0.1", "10.0.0.2", "192.0.2.7", "198
         (PROXY, {"x-forwarded-for": f"{CLIENT}, <script>"}, PROXY),
         (PROXY, {"x-forwarded-for": " , "}, PROXY),
         (f"::ffff:{PROXY}", {"x-forwarded-for": "2001:db8::7"}, "2001:db8::7"),
+        (f"::ffff:{CLIENT}", {}, CLIENT),
+        (f"::ffff:{CLIENT}", {"x-forwarded-for": STRANGER}, CLIENT),
+        (PROXY, {"x-forwarded-for": f"::ffff:{CLIENT}, ::ffff:{OTHER_PROXY}"}, CLIENT),
+        (PROXY, {"x-forwarded-for": CLIENT, "x-real-ip": f"::ffff:{CLIENT}"}, CLIENT),
         ("::1", {"x-real-ip": CLIENT}, CLIENT),
         ("fe80::1%eth0", {"x-real-ip": CLIENT}, "fe80::1%eth0"),
         ("", {"x-real-ip": CLIENT}, CLIENT),
@@ -45,3 +49,21 @@ def test_a_unix_socket_is_trusted_when_it_is_listed() -> None:
 
 def test_empty_list_trusts_no_proxy() -> None:
     assert TrustedProxies("").address("127.0.0.1", {"x-real-ip": CLIENT}) == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ((f"::ffff:{CLIENT}", 4711, 0, 0), (CLIENT, 4711)),
+        (("2001:db8::7", 4711, 0, 0), ("2001:db8::7", 4711, 0, 0)),
+        ((CLIENT, 4711), (CLIENT, 4711)),
+        ("", ""),
+    ],
+)
+def test_ipv4_peer_of_a_socket_for_both_families_has_its_ipv4_address(address: object, expected: object) -> None:
+    assert peer_with_ipv4(address) == expected
+
+
+@pytest.mark.parametrize("address", ["::ffff:0:1", "::ffff:0:192.0.2.7", "::ffff:c000:207", "2001:db8::7", CLIENT, ""])
+def test_other_addresses_are_unchanged(address: str) -> None:
+    assert ipv4_if_mapped(address) == address

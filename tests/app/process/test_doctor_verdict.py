@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gentrifugo.app.process.doctor import summary_line
+from gentrifugo.app.process.doctor import invalid_configuration_line, summary_line
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,10 @@ from gentrifugo.app.process.doctor import summary_line
 )
 def test_the_summary_counts_problems_and_warnings(problems: int, warnings: int, says: str) -> None:
     assert summary_line(problems, warnings) == says
+
+
+def test_summary_of_an_invalid_configuration_says_how_to_continue() -> None:
+    assert invalid_configuration_line(1, 2) == (
+        "doctor: 1 problem, 2 warnings; correct the configuration and run the doctor again, "
+        "which then checks machine and Redis too"
+    )

@@ -19,8 +19,9 @@ def clock() -> FakeClock:
 
 def test_the_first_message_of_each_kind_is_logged(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     throttled = ThrottledLog(log, clock=clock)
-    for action in ("publish", "subscribe", "publish"):
-        throttled.log(action, "cannot %s: %s", action, "the engine is down")
+    actions = ("publish", "subscribe", "publish")
+    logged = [throttled.log(action, "cannot %s: %s", action, "the engine is down") for action in actions]
+    assert logged == [True, True, False]
     assert caplog.messages == ["cannot publish: the engine is down", "cannot subscribe: the engine is down"]
 
 
@@ -71,9 +72,29 @@ def test_kinds_above_the_limit_are_not_logged_but_known_ones_are(
     for kind in ("a", "b", "c"):
         throttled.log(kind, "%s", kind)
     clock.advance(10)
-    for kind in ("c", "b"):
+    for kind in ("b", "a", "c"):
         throttled.log(kind, "%s", kind)
-    assert caplog.messages == ["a", "b", "b"]
+    assert caplog.messages == ["a", "b", "b", "a"]
+
+
+def test_new_kinds_replace_those_whose_interval_is_over(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    throttled = ThrottledLog(log, interval=10, max_keys=2, clock=clock)
+    for kind in ("a", "b", "a"):
+        throttled.log(kind, "%s", kind)
+    clock.advance(10)
+    for kind in ("b", "c", "d", "a"):
+        throttled.log(kind, "%s", kind)
+    clock.advance(10)
+    throttled.log("a", "%s", "a")
+    assert caplog.messages == ["a", "b", "b", "c", "a"]
+
+
+def test_once_logged_kinds_are_never_replaced(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    throttled = ThrottledLog(log, interval=ONCE, max_keys=1, clock=clock)
+    throttled.log("a", "a")
+    clock.advance(1e9)
+    throttled.log("b", "b")
+    assert caplog.messages == ["a"]
 
 
 def test_after_a_reset_every_kind_is_logged_again(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from socket import has_dualstack_ipv6
 from typing import Any
 
 import gevent
 import pytest
 from gevent.pywsgi import WSGIServer
-from gevent.socket import SHUT_WR, create_connection, socket
+from gevent.socket import AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, SHUT_WR, create_connection, socket
 
 from gentrifugo.app.extension.wsgi import flask_app
 from gentrifugo.app.http.head import MAX_HEAD_SIZE, MAX_HEADERS, MAX_REQUEST_LINE
+from gentrifugo.app.http.outer_address import PEER
 from gentrifugo.app.net import linger
 from gentrifugo.app.server import http_connection
 from gentrifugo.app.server.http_connection import HTTPConnection
@@ -122,10 +124,10 @@ class Peer:
 class Server:
     """A server in this process, with the usual handler."""
 
-    def __init__(self, application: Any, service: Service | None = None) -> None:
+    def __init__(self, application: Any, service: Service | None = None, listener: Any = ("127.0.0.1", 0)) -> None:
         self.application = application
         self.service = service
-        self.http = WSGIServer(("127.0.0.1", 0), application, handler_class=HTTPConnection, log=None)
+        self.http = WSGIServer(listener, application, handler_class=HTTPConnection, log=None)
         self.http.start()
         self._peers: list[Peer] = []
 
@@ -153,7 +155,7 @@ def start_server(nothing_left_behind: None) -> Iterator[Callable[..., Server]]:
     """Start servers: `start_server(option=value, ...)`, or with a WSGI application and no service."""
     servers: list[Server] = []
 
-    def start(application: Any = None, **options: Any) -> Server:
+    def start(application: Any = None, listener: Any = ("127.0.0.1", 0), **options: Any) -> Server:
         service = None
         if application is None:
             options = {"insecure_api": True, "api_request_max_size": MAX_BODY, **options}
@@ -161,7 +163,7 @@ def start_server(nothing_left_behind: None) -> Iterator[Callable[..., Server]]:
             service = service_of(application)
             assert service is not None
             service.start()
-        servers.append(Server(application, service))
+        servers.append(Server(application, service, listener))
         return servers[-1]
 
     yield start
@@ -740,3 +742,50 @@ def test_the_access_log_shows_no_secrets(server: Server, caplog: pytest.LogCaptu
     assert text.count("api_key=…") == 2
     assert text.count("cf_connect=…") == 1
     assert "SECRET" not in text
+
+
+def dual_stack_listener() -> socket:
+    """Open a socket for IPv6 and IPv4 on any port; skip the test if the system has no IPv6."""
+    if not has_dualstack_ipv6():
+        pytest.skip("this system has no IPv6")
+    listener = socket(AF_INET6)
+    listener.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 0)
+    listener.bind(("::", 0))
+    listener.listen()
+    return listener
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "client"),
+    [
+        (b"/api/", JSON, "127.0.0.1"),
+        (b"/nothing", JSON, "127.0.0.1"),
+        (b"/api/", JSON + b"X-Forwarded-For: 192.0.2.7\r\n", "192.0.2.7"),
+    ],
+    ids=["direct", "WSGI", "proxy"],
+)
+def test_ipv4_client_of_a_dual_stack_socket_is_logged_with_its_ipv4_address(
+    start_server: Callable[..., Server], caplog: pytest.LogCaptureFixture, path: bytes, headers: bytes, client: str
+) -> None:
+    peer = start_server(listener=dual_stack_listener()).connect()
+    with caplog.at_level(logging.DEBUG, "gentrifugo.access"):
+        peer.send(post(path=path, headers=headers))
+        peer.response()
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "gentrifugo.access"]
+    assert line.startswith(f"{client} ")
+
+
+def test_application_gets_the_ipv4_address_of_a_client_of_a_dual_stack_socket(
+    start_server: Callable[..., Server],
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.append((environ["REMOTE_ADDR"], environ[PEER]))
+        start_response("204 No Content", [])
+        return []
+
+    peer = start_server(application, dual_stack_listener()).connect()
+    peer.send(NOTHING)
+    assert peer.response().status == 204
+    assert seen == [("127.0.0.1", "127.0.0.1")]

@@ -11,6 +11,7 @@ from msgspec import Raw
 from gentrifugo.app.node import hooks
 from gentrifugo.app.node.hooks import Context, Refuse
 from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v2 import channel_commands
 from gentrifugo.app.protocol.v2.channel_commands import CHANNEL_COMMANDS
 from gentrifugo.app.protocol.v2.errors import CodedRefusal
 from gentrifugo.app.protocol.v2.messages import PublishRequest
@@ -57,12 +58,75 @@ def test_a_subscription_that_is_not_allowed_is_an_error(
     assert not client.connection.channels
 
 
-def test_the_debug_log_says_which_option_would_open_a_channel(
-    client: LocalClientV2, caplog: pytest.LogCaptureFixture
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """The log of refused commands, in which every option can appear again."""
+    channel_commands._closed_channels.reset()
+    caplog.set_level("INFO", channel_commands.log.name)
+    return caplog
+
+
+@pytest.mark.parametrize(
+    ("command", "channel", "why"),
+    [
+        (
+            "subscribe",
+            "a",
+            "may not subscribe to 'a': the request has no subscription token, "
+            "and option allow_subscribe_for_client is off for channels without a namespace",
+        ),
+        (
+            "subscribe",
+            "closed:a",
+            "may not subscribe to 'closed:a': the request has no subscription token, "
+            "and option allow_subscribe_for_client is off in namespace closed",
+        ),
+        (
+            "subscribe",
+            "$open:a",
+            "may not subscribe to '$open:a': the request has no subscription token, "
+            "which channels that begin with $ require",
+        ),
+        (
+            "publish",
+            "closed:a",
+            "may not publish in 'closed:a': it needs option allow_publish_for_client, "
+            "or as a subscriber allow_publish_for_subscriber, in namespace closed",
+        ),
+        (
+            "presence",
+            "rich:a",
+            "may not read the presence of 'rich:a': it needs option allow_presence_for_client, "
+            "or as a subscriber allow_presence_for_subscriber, in namespace rich",
+        ),
+    ],
+)
+def test_option_that_would_allow_a_command_is_logged(
+    client: LocalClientV2, log: pytest.LogCaptureFixture, command: str, channel: str, why: str
 ) -> None:
-    caplog.set_level("DEBUG")
-    client.call("subscribe", channel="closed:a")
-    assert "no subscription token, and option allow_subscribe_for_client is off" in caplog.text
+    data = {"data": 1} if command == "publish" else {}
+    assert code(client.call(command, channel=channel, **data)) == 103
+    (line,) = log.messages
+    assert line == f"client {client.connection.uid} (user 'alice') {why} (logged once)"
+
+
+def test_option_is_logged_once_for_each_namespace(client: LocalClientV2, log: pytest.LogCaptureFixture) -> None:
+    for channel in ("closed:a", "closed:b", "a", "b", "$a", "$b"):
+        client.call("subscribe", channel=channel)
+    assert [line.partition("subscribe to ")[2].partition(":")[0] for line in log.messages] == ["'closed", "'a'", "'$a'"]
+
+
+def test_missing_option_for_anonymous_users_is_logged(node: Node, log: pytest.LogCaptureFixture) -> None:
+    LocalClientV2.connected(node, "").call("subscribe", channel="open:a")
+    assert "option allow_subscribe_for_anonymous is off in namespace open" in log.text
+
+
+def test_the_debug_log_has_every_refused_command(client: LocalClientV2, log: pytest.LogCaptureFixture) -> None:
+    log.set_level("DEBUG", channel_commands.log.name)
+    for channel in ("closed:a", "closed:b"):
+        client.call("subscribe", channel=channel)
+    assert [record.levelname for record in log.records] == ["INFO", "DEBUG"]
+    assert "'closed:b': the request has no subscription token" in log.messages[1]
 
 
 def test_a_user_may_subscribe_to_channels_that_name_it(client: LocalClientV2) -> None:
