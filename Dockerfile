@@ -1,4 +1,4 @@
-# A small image of Gentrifugo: docker build -t gentrifugo . && docker run -p 8000:8000 -e CENTRIFUGO_SECRET=secret gentrifugo
+# A small image of Gentrifugo: docker build -t gentrifugo . && docker run -p 8000:8000 -e CENTRIFUGO_SECRET gentrifugo
 #
 # The tags of the base images move to newer images. To build from exactly the same image each time, add its digest to the
 # tag, as in python:3.11-slim-trixie@sha256:... This command prints it:

@@ -52,8 +52,9 @@ class TrustedProxies:
         """Return whether the program at this address is a trusted proxy; an empty address is that of a Unix socket."""
         if not peer:
             return self._trusts_local
-        peer = ipv4_if_mapped(peer)
         address = ipaddress.ip_address(peer.partition("%")[0]) if _is_address(peer) else None
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:  # in hexadecimal digits
+            address = address.ipv4_mapped
         return address is not None and any(address in network for network in self._networks)
 
 
