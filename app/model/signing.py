@@ -42,5 +42,5 @@ def api_sign(secret: str, body: bytes) -> str:
 
 
 def matches(expected: str, given: str) -> bool:
-    """Compare two strings in constant time. `expected` is ASCII; `given` may contain any characters."""
-    return given.isascii() and hmac.compare_digest(expected, given)
+    """Compare two strings in constant time. `given` may contain any characters."""
+    return hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogatepass"))

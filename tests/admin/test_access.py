@@ -62,6 +62,11 @@ class TestTokens:
     def test_wrong_passwords_give_no_token(self, door: AccessUnderTest, password: str) -> None:
         assert door.status(password) == 400
 
+    def test_password_may_have_any_characters(self, door: AccessUnderTest) -> None:
+        door.configure(admin_password="Sésam")
+        assert door.access.remaining(door.log_in("Sésam")) is not None
+        assert [door.status(password) for password in ("Sesam", "Sèsam", "")] == [400, 400, 400]
+
     def test_login_is_refused_without_a_configured_password_or_secret(self, door: AccessUnderTest) -> None:
         token = door.log_in()
         for missing in ("admin_password", "admin_secret"):

@@ -38,8 +38,14 @@ def test_signs_follow_the_documented_formula(secret: str, user: str, timestamp: 
 
 def test_a_signature_matches_itself() -> None:
     assert signing.matches(TOKEN, TOKEN)
+    assert signing.matches("pässword", "pässword")
 
 
 @pytest.mark.parametrize("given_sign", ["", TOKEN[:-1], TOKEN + "0", TOKEN.upper(), " " + TOKEN, "é", "\ud800", "\0"])
 def test_changed_parts_do_not_match_the_token(given_sign: str) -> None:
     assert not signing.matches(TOKEN, given_sign)
+
+
+@pytest.mark.parametrize("given_password", ["", "password", "passwört", "é", "\ud800"])
+def test_other_texts_do_not_match_a_password_with_any_characters(given_password: str) -> None:
+    assert not signing.matches("pässword", given_password)
