@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import ClassVar, TypeAlias, TypeVar, cast
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, UnsetType
 
 from ...node.plain_publish import decode_utf8, may_be_nested
 from .wire import Command, ConnectParams, Object, PingParams, PublishParams, SubscribeParams, Text, decode_params
@@ -56,13 +56,13 @@ _command: msgspec.json.Decoder[TypedCommand] = msgspec.json.Decoder(TypedCommand
 
 
 def decode_typed(message: bytes) -> TypedCommand | None:
-    """Decode a message with a single command. Returns None for a message that is not for this decoder."""
-    command = decode_utf8(_command, message) if message.startswith(b"{") else None
-    if type(command) is PublishCommand:
-        data = command.params.data
-        if isinstance(data, Raw) and may_be_nested(bytes(data)):
-            return None
-    return command
+    """Decode a message with a single command. Returns None for a message that is not for this decoder.
+
+    The whole message is checked for nesting: a payload that is given twice counts too, although only the last is used.
+    """
+    if not message.startswith(b"{") or may_be_nested(message):
+        return None
+    return decode_utf8(_command, message)
 
 
 P = TypeVar("P", bound=msgspec.Struct)

@@ -87,6 +87,7 @@ def test_usual_commands_are_decoded_in_one_pass(method: str) -> None:
         b'{"method":"publish","params":{"channel":"a","data":"\xff"}}',
         b'{"method":"publish","params":{"data":' + b"[" * (MAX_BRACKETS + 1) + b"]" * (MAX_BRACKETS + 1) + b"}}",
         b'{"method":"publish","params":{"data":' + b"[" * 100_000 + b"}}",
+        b'{"method":"publish","params":{"data":' + b"[" * (MAX_NESTING + 1) + b"]" * (MAX_NESTING + 1) + b',"data":1}}',
         b"",
         b"{",
     ],
