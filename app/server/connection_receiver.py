@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
+from socket import AF_UNIX, IPPROTO_TCP, TCP_NODELAY
 from typing import Any
 
 from gevent.pywsgi import WSGIServer
@@ -52,6 +54,10 @@ class _PassedConnectionServer(WSGIServer):
             return
         finally:
             channel.close()
+        if connection.family != AF_UNIX:
+            with suppress(OSError):  # closed already, as below
+                # HTTPServer has set this for the connections that it accepts, but servers of other kinds may not have.
+                connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         opened = HTTPConnection(connection, _peer(connection), self, received=request).serve_requests()
         if opened is not None:
             opened.serve()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from socket import SO_LINGER, SOL_SOCKET
+from socket import IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_NODELAY
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -73,6 +73,18 @@ def test_received_connection_continues_after_the_bytes_already_read(door: str) -
         assert answered(client, b"/one")
         client.sendall(second[7:])
         assert answered(client, b"/two")
+
+
+def test_small_responses_on_a_received_connection_are_not_delayed(door: str) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname(), timeout=2) as client,
+    ):
+        accepted, _ = listener.accept()
+        with accepted:
+            fd_passing.send_connection(door, accepted, REQUEST % b"one")
+            assert answered(client, b"/one")
+            assert accepted.getsockopt(IPPROTO_TCP, TCP_NODELAY)
 
 
 def test_data_that_is_not_http_is_refused(door: str) -> None:
