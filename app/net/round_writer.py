@@ -38,10 +38,10 @@ class Flushable(Protocol):
 
 def write_all(outboxes: list[Flushable], send_many: SendMany | None) -> None:
     """Write all frames of these outboxes. Never switches greenlets."""
-    buffers = _joined_frames(outboxes)
     if send_many is None:
-        _write(zip(outboxes, buffers, strict=True))
+        _write(zip(outboxes, _joined_frames(outboxes), strict=True))  # one after the other, which takes less memory
         return
+    buffers = list(_joined_frames(outboxes))
     descriptors = [outbox.fileno() for outbox in outboxes]
     if -1 not in descriptors:
         _take_results(zip(outboxes, send_many(descriptors, buffers), strict=True))
@@ -53,10 +53,9 @@ def write_all(outboxes: list[Flushable], send_many: SendMany | None) -> None:
     _write((outboxes[place], buffers[place]) for place, descriptor in enumerate(descriptors) if descriptor < 0)
 
 
-def _joined_frames(outboxes: list[Flushable]) -> list[bytes]:
-    """Return the joined frames of each outbox. Subscribers of one channel mostly wait for the same frames, which are
+def _joined_frames(outboxes: list[Flushable]) -> Iterator[bytes]:
+    """Yield the joined frames of each outbox. Subscribers of one channel mostly wait for the same frames, which are
     joined once."""
-    joined = []
     last_frames: list[bytes] = []
     data = b""
     for outbox in outboxes:
@@ -65,8 +64,7 @@ def _joined_frames(outboxes: list[Flushable]) -> list[bytes]:
         if frames != last_frames:
             data = frames[0] if len(frames) == 1 else b"".join(frames)
             last_frames = frames
-        joined.append(data)
-    return joined
+        yield data
 
 
 def _take_results(results: Iterator[tuple[Flushable, int]]) -> None:
