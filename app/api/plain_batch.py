@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ..node.commands import PublishRequest
-from ..node.plain_publish import PlainPublish, decode_plain, plain_payloads, plain_request
+from ..node.plain_publish import PlainPublish, decode_plain, plain_requests
 
 
 class _Command(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -27,8 +27,4 @@ def decode_plain_batch(body: bytes) -> list[PublishRequest] | None:
     batch = decode_plain(_batch, body, b"publish")
     if batch is None:
         return None
-    publishes = [command.publish for command in batch.commands]
-    payloads = plain_payloads(publishes)
-    if payloads is None:
-        return None
-    return [plain_request(publish.channel, data) for publish, data in zip(publishes, payloads, strict=True)]
+    return plain_requests([command.publish for command in batch.commands])

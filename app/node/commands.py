@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from ...engines.base import (
@@ -150,7 +150,34 @@ class Commands(ABC):
         """
         if self._engine.batches and len(requests) > 1:
             return self._publish_together(requests)
-        return [self._outcome(*request) for request in iterate_yielding(requests)]
+        outcomes: list[StreamPosition | Error | None] = [None] * len(requests)
+        for place, request in iterate_yielding(self._without_unheard(requests)):
+            outcomes[place] = self._outcome(*request)
+        return outcomes
+
+    def _without_unheard(self, requests: Sequence[PublishRequest]) -> Iterator[tuple[int, PublishRequest]]:
+        """Yield the requests with their places, without those that follow one which has reached nobody in its channel.
+
+        They would reach nobody either, because no other greenlet runs until the next request is yielded.
+        """
+        unheard = ""
+        for place, request in enumerate(requests):
+            channel = request[0]
+            if channel == unheard and request[4] is PLAIN_PUBLISH:
+                self._counters.node_num_client_msg_published += 1
+                continue
+            yield place, request
+            unheard = (
+                "" if self._engine.may_have_subscribers(channel) or self._has_other_receivers(channel) else channel
+            )
+
+    def _has_other_receivers(self, channel: str) -> bool:
+        """Return whether publications in a channel are stored, watched or refused, even without subscribers."""
+        try:
+            options, history = self.rules.options_and_history(channel)
+        except Refused:
+            return True
+        return history is not None or options.watch
 
     def _outcome(
         self, channel: str, data: bytes, client: str, uid: str, options: PublishOptions

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, repeat
 from typing import TypeVar
 
 import msgspec
@@ -95,9 +95,12 @@ class Api:
         self._commands[_PUBLISH_KEY] += len(publishes)
         for start in range(0, len(publishes), PUBLISH_BATCH_SIZE):
             outcomes = self._node.publish_all(publishes[start : start + PUBLISH_BATCH_SIZE])
-            for outcome, uid in zip(outcomes, uids[start:], strict=False):
-                error = outcome if isinstance(outcome, Error) else None
-                yield _PUBLISHED if error is None and not uid else _publish_reply(uid, error)
+            if any(outcomes) or any(uids):
+                for outcome, uid in zip(outcomes, uids[start:], strict=False):
+                    error = outcome if isinstance(outcome, Error) else None
+                    yield _PUBLISHED if error is None and not uid else _publish_reply(uid, error)
+            else:  # no errors, and no positions, which replies of this version do not contain
+                yield from repeat(_PUBLISHED, len(outcomes))
             if start:
                 yield_if_due()
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta, Raw
 
 from ...node.commands import PublishRequest
-from ...node.plain_publish import (
-    PlainPublish,
-    decode_plain,
-    decode_utf8,
-    may_be_nested,
-    plain_payloads,
-    plain_request,
-)
+from ...node.plain_publish import decode_plain, decode_utf8, may_be_nested, plain_requests
 
 MAX_PUBLISH_REPLY_SIZE = 160
 """Bytes of the largest reply to `publish`, without its uid, which is a part of the request."""
 
 
-class PlainParams(PlainPublish, forbid_unknown_fields=True, gc=False):
+class PlainParams(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The parameters of a command to publish."""
 
+    channel: Annotated[str, Meta(min_length=1)]
+    data: Raw
     client: str = ""
     uid: str = ""
 
@@ -61,12 +57,5 @@ def decode_plain_commands(request: bytes, max_replies: int) -> PlainCommands | N
     commands = decode_plain(_commands, request, b"method") if request.startswith(b"[") else None
     if not commands or len(commands) * MAX_PUBLISH_REPLY_SIZE + len(request) > max_replies:
         return None
-    params = [command.params for command in commands]
-    payloads = plain_payloads(params)
-    if payloads is None:
-        return None
-    publishes = [
-        plain_request(publish.channel, data, publish.client, publish.uid)
-        for publish, data in zip(params, payloads, strict=True)
-    ]
-    return PlainCommands(publishes, [command.uid for command in commands])
+    publishes = plain_requests([command.params for command in commands])
+    return None if publishes is None else PlainCommands(publishes, [command.uid for command in commands])

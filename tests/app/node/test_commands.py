@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 import pytest
 
 from gentrifugo.app.config.channel_options import Namespace
@@ -23,7 +24,9 @@ from gentrifugo.engines.base import ALL, HistoryFilter, PublishConditions
 from gentrifugo.engines.memory import MemoryEngine
 from tests.app.node.parts import ALICE, FakeWatcher, connect, received, refusal
 from tests.fakes import FailingEngine
-from tests.greenlets import eventually
+from tests.greenlets import BackgroundGreenlet, background_greenlet, eventually
+
+__all__ = ["background_greenlet"]
 
 StartNode = Callable[..., Node]
 
@@ -60,6 +63,32 @@ def test_a_publication_without_receivers_is_counted_and_shown_to_operators(start
     assert node.publish_all([PublishRequest("news", b"2"), PublishRequest("shown:news", b"3")]) == [None, None]
     assert node.metrics.counters.node_num_client_msg_published == 3
     eventually(lambda: watcher.data == [3])
+
+
+def test_publications_after_one_without_receivers_are_counted_refused_stored_and_shown(start_node: StartNode) -> None:
+    spaces = (Namespace(name="shown", watch=True), Namespace(name="kept", history_size=9, history_lifetime=60))
+    node = start_node(MemoryEngine(), namespaces=spaces)
+    watcher = FakeWatcher()
+    node.cluster.watched.add(watcher)
+    channels = ("news", "shown:a", "kept:a", "unknown:a", "other", "news")
+    requests = [PublishRequest(channel, b"%d" % number) for channel in channels for number in range(3)]
+    outcomes = node.publish_all(requests)
+    assert outcomes[:6] == [None] * 6
+    assert [outcome.offset for outcome in outcomes[6:9] if isinstance(outcome, StreamPosition)] == [1, 2, 3]
+    assert outcomes[9:] == [NAMESPACE_NOT_FOUND] * 3 + [None] * 6
+    assert node.metrics.counters.node_num_client_msg_published == 15
+    eventually(lambda: watcher.data == [0, 1, 2])
+
+
+def test_client_that_subscribes_during_a_batch_receives_the_rest(
+    start_node: StartNode, background_greenlet: BackgroundGreenlet
+) -> None:
+    node = start_node(MemoryEngine())
+    subscribing = gevent.spawn(connect, node, channel="news")
+    others = [PublishRequest(f"other{number}", b"0") for number in range(5)]  # after each, other greenlets may run
+    first, second = PublishRequest("news", b"1"), PublishRequest("news", b"2")
+    node.publish_all([first, second, *others, first, second])
+    assert [push["body"]["data"] for push in received(subscribing.get())][-2:] == [1, 2]
 
 
 def test_a_publication_without_receivers_into_an_unknown_namespace_is_refused(start_node: StartNode) -> None:
