@@ -29,6 +29,8 @@ MULTIPART = "multipart/form-data"
 FORM_TYPES = ("application/x-www-form-urlencoded", MULTIPART)
 MAX_LEADING_WHITESPACE = 64
 """Bytes at the beginning of a body that are searched for its first character other than white space."""
+OTHER_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "PUT", "TRACE")
+"""The HTTP methods that a method of the API refuses. Otherwise another view, such as the web interface, answers 404."""
 
 
 def current_service() -> Service:
@@ -44,8 +46,9 @@ def api_blueprint() -> Blueprint:
     for path in (API_PATH, API_PATH_WITHOUT_SLASH):
         blueprint.add_url_rule(path, "api", view, methods=["GET", "POST", "PUT"], provide_automatic_options=False)
     blueprint.add_url_rule(f"{API_PATH}<method>", "method", _method, methods=["POST"], provide_automatic_options=False)
-    others = ["GET", "PUT", "PATCH", "DELETE"]  # otherwise another view, such as the web interface, answers 404
-    blueprint.add_url_rule(f"{API_PATH}<method>", "not_post", _require_post, methods=others)
+    blueprint.add_url_rule(
+        f"{API_PATH}<method>", "not_post", _require_post, methods=OTHER_METHODS, provide_automatic_options=False
+    )
     blueprint.add_url_rule(f"{API_PATH}{OPENAPI}", "openapi", ready(_openapi), methods=["GET"])
     return blueprint
 

@@ -99,12 +99,8 @@ def test_client_connects_and_subscribes_with_few_calls(start_server: Callable[..
     for client in clients:
         client.close()
     calls = calls_per_operation(counts)
-    assert {name: calls[name] for name in ("recvfrom", "sendto", "epoll_ctl", "setsockopt")} == {
-        "recvfrom": 3,
-        "sendto": 3,
-        "epoll_ctl": 1,
-        "setsockopt": 1,
-    }
+    assert {name: calls[name] for name in ("sendto", "epoll_ctl")} == {"sendto": 3, "epoll_ctl": 1}
+    assert calls["recvfrom"] in (3, 4)  # the first request is read at once, and again if it had not arrived
     assert calls.keys() <= {
         "accept4",
         "epoll_ctl",
@@ -114,5 +110,4 @@ def test_client_connects_and_subscribes_with_few_calls(start_server: Callable[..
         "ioctl",
         "recvfrom",
         "sendto",
-        "setsockopt",
     }

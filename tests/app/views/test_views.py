@@ -12,6 +12,7 @@ from gentrifugo import Gentrifugo
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.extension.wsgi import flask_app
 from gentrifugo.app.views.mounted import service_of
+from gentrifugo.app.views.views import OTHER_METHODS
 from tests.app.conftest import config
 from tests.credentials import sign
 from tests.flask_sites import site
@@ -120,8 +121,10 @@ def test_a_request_without_a_key_is_unauthorized(api: FlaskClient) -> None:
 
 def test_unknown_methods_and_other_verbs_are_refused(api: FlaskClient) -> None:
     assert api.post("/api/dance", json={}, headers=KEY).status_code == 404
+    for method in OTHER_METHODS:
+        refused = api.open("/api/publish", method=method, headers=KEY)
+        assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
     refused = api.get("/api/publish", headers=KEY)
-    assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
     assert refused.text == "GET is not allowed: the API requires POST\n"
     assert api.get("/api/dance", headers=KEY).status_code == 404
 
