@@ -20,6 +20,14 @@ _OF_ONE_CLIENT = frozenset(("authorization", "cookie", "x-forwarded-for", "x-rea
 """Headers whose values differ between clients, so that no other head would equal this one. Some are secret."""
 
 
+MAX_QUERY = 64
+"""Characters of the longest query of a head that is kept; a longer one may contain the token of a client."""
+
+
+def _is_of_one_client(head: Head) -> bool:
+    return len(head.query) > MAX_QUERY or not _OF_ONE_CLIENT.isdisjoint(head.headers)
+
+
 class HandshakeHeads:
     """Parses heads in the same way as `parse_head`, and remembers those of handshakes.
 
@@ -43,7 +51,7 @@ class HandshakeHeads:
         if known is not None:
             return known.varied({"sec-websocket-key": key.decode()})
         head = parse_head(raw)
-        if around[1][:1] not in (b"", b"\r") or head.headers.keys() & _OF_ONE_CLIENT:
+        if around[1][:1] not in (b"", b"\r") or _is_of_one_client(head):
             return head
         if len(self._heads) >= MAX_HEADS:
             self._heads.clear()

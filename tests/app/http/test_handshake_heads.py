@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gentrifugo.app.http import handshake_heads
-from gentrifugo.app.http.handshake_heads import MAX_HANDSHAKE, MAX_HEADS, HandshakeHeads
+from gentrifugo.app.http.handshake_heads import MAX_HANDSHAKE, MAX_HEADS, MAX_QUERY, HandshakeHeads
 from gentrifugo.app.http.head import Head, HTTPError, parse_head
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -79,6 +79,14 @@ def test_heads_with_data_of_one_client_are_not_kept(parsed: list[bytes], header:
     heads.parse(handshake(header))
     heads.parse(handshake(header))
     assert len(parsed) == 2
+
+
+def test_heads_with_a_long_query_are_not_kept(parsed: list[bytes]) -> None:
+    heads = HandshakeHeads()
+    for query, count in (("format=protobuf", 1), (f"cf_connect={'x' * MAX_QUERY}", 3)):
+        heads.parse(handshake(first=f"GET /?{query} HTTP/1.1"))
+        heads.parse(handshake(first=f"GET /?{query} HTTP/1.1"))
+        assert len(parsed) == count
 
 
 def test_large_heads_are_not_kept(parsed: list[bytes]) -> None:
