@@ -35,7 +35,7 @@ class Algorithm(Protocol):
 
 
 class _HMACAlgorithm:
-    """HMAC with a hash, such as hashlib.sha256. PyJWT's processes the key anew for every token."""
+    """HMAC with a hash, such as hashlib.sha256. Unlike the algorithm of PyJWT, it processes each key only once."""
 
     def __init__(self, new: Callable[[bytes], _Hash]) -> None:
         self._new = new

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gentrifugo.app.http import handshake_heads
 from gentrifugo.app.http.handshake_heads import MAX_HANDSHAKE, MAX_HEADS, MAX_QUERY, HandshakeHeads
-from gentrifugo.app.http.head import Head, HTTPError, parse_head
+from gentrifugo.app.http.head import Head, parse_head
+from tests.app.http.head_outcomes import outcome
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 OTHER_KEY = "MDEyMzQ1Njc4OWFiY2RlZg=="
@@ -18,15 +17,6 @@ OTHER_KEY = "MDEyMzQ1Njc4OWFiY2RlZg=="
 
 def handshake(*headers: str, key: str = KEY, first: str = "GET /connection/websocket HTTP/1.1") -> bytes:
     return "\r\n".join((first, "Host: here", f"Sec-WebSocket-Key: {key}", *headers)).encode("latin-1")
-
-
-def outcome(parse: Callable[[bytes], Head], raw: bytes) -> dict[str, object] | tuple[int, str]:
-    """The attributes of the parsed head, or the status and reason of its refusal."""
-    try:
-        head = parse(raw)
-    except HTTPError as error:
-        return error.status, error.reason
-    return {name: getattr(head, name) for name in Head.__slots__ if name != "original"}
 
 
 @pytest.fixture

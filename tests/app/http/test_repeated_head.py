@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gentrifugo.app.http.head import Head, HTTPError, parse_head
+from gentrifugo.app.http.head import parse_head
 from gentrifugo.app.http.repeated_head import MAX_KEPT, HeadParser
+from tests.app.http.head_outcomes import outcome
 
 SIGN = "a" * 64
 OTHER_SIGN = "0123456789abcdef" * 4
@@ -17,15 +16,6 @@ OTHER_SIGN = "0123456789abcdef" * 4
 
 def head_of(*headers: str, first: str = "POST /api/ HTTP/1.1") -> bytes:
     return "\r\n".join((first, "Host: here", *headers)).encode("latin-1")
-
-
-def outcome(parse: Callable[[bytes], Head], raw: bytes) -> dict[str, object] | tuple[int, str]:
-    """The attributes of the parsed head, or the status and reason of its refusal."""
-    try:
-        head = parse(raw)
-    except HTTPError as error:
-        return error.status, error.reason
-    return {name: getattr(head, name) for name in Head.__slots__ if name != "original"}
 
 
 LINES = st.sampled_from(
