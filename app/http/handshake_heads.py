@@ -1,6 +1,6 @@
 """Parses the heads of WebSocket handshakes: those of many clients differ only in Sec-WebSocket-Key.
 
-When thousands of clients reconnect, parsing their heads is a tenth of the work, and nearly all of them come from a few
+When thousands of clients reconnect, parsing their heads is a twentieth of the work, and nearly all of them come from a few
 programs. So the parsed heads are kept, and only the key is taken from a head that is the same otherwise.
 """
 
@@ -18,8 +18,6 @@ _KEY_HEADER = b"\r\nSec-WebSocket-Key: "
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _OF_ONE_CLIENT = frozenset(("authorization", "cookie", "x-forwarded-for", "x-real-ip", "x-request-id"))
 """Headers whose values differ between clients, so that no other head would equal this one. Some are secret."""
-
-
 MAX_QUERY = 64
 """Characters of the longest query of a head that is kept; a longer one may contain the token of a client."""
 

@@ -66,7 +66,7 @@ class HTTPConnection(WSGIHandler):
     `received` is the beginning of a request that another process has read before it passed the connection to this one.
     """
 
-    # Defaults, because setting these for each connection takes as much time as parsing its first head.
+    # The values before the first request, and of an application without a service.
     rfile: RequestReader  # type: ignore[assignment]  # all that pywsgi asks of a file
     _endpoints: frozenset[str] = frozenset()
     _opened: Callable[..., None] | None = None
