@@ -1,7 +1,7 @@
 """Parses the heads of WebSocket handshakes: those of many clients differ only in Sec-WebSocket-Key.
 
-When thousands of clients reconnect, parsing their heads is a twentieth of the work, and nearly all of them come from a few
-programs. So the parsed heads are kept, and only the key is taken from a head that is the same otherwise.
+When thousands of clients reconnect, parsing their heads is a twentieth of the work, and nearly all of them come from a
+few programs. So the parsed heads are kept, and only the key is taken from a head that is the same otherwise.
 """
 
 from __future__ import annotations

@@ -160,14 +160,15 @@ class Commands(ABC):
 
         They would reach nobody either, because no other greenlet runs until the next request is yielded.
         """
-        unheard = kept = ""
+        unheard: str | None = None
+        kept: str | None = None
         for place, request in enumerate(requests):
             channel = request[0]
             if channel == unheard and request[4] is PLAIN_PUBLISH:
                 self._counters.node_num_client_msg_published += 1
                 continue
             yield place, request
-            unheard = ""
+            unheard = None
             if channel == kept or self._engine.may_have_subscribers(channel):
                 continue
             if self._has_other_receivers(channel):

@@ -115,6 +115,7 @@ class Timers(BackgroundLoop):
             if delay is None:
                 timer.callback = None
             elif timer.callback is not None:  # the call has not cancelled it
-                self._schedule(timer, now, delay)
+                # Not from `now`: a peer has the whole delay to answer, also if other callbacks came before this one.
+                self._schedule(timer, self._clock(), delay)
         # Many timers in one bucket may take long: let other greenlets run before the next bucket.
         gevent.sleep(0)

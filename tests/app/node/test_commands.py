@@ -80,6 +80,12 @@ def test_publications_after_one_without_receivers_are_counted_refused_stored_and
     eventually(lambda: watcher.data == [0, 1, 2])
 
 
+def test_publications_into_a_channel_without_a_name_are_stored_like_single_ones(start_node: StartNode) -> None:
+    node = start_node(MemoryEngine(), history_size=5, history_lifetime=60)
+    outcomes = node.publish_all([PublishRequest("", b"1"), PublishRequest("", b"2")])
+    assert [outcome.offset for outcome in outcomes if isinstance(outcome, StreamPosition)] == [1, 2]
+
+
 def test_client_that_subscribes_during_a_batch_receives_the_rest(
     start_node: StartNode, background_greenlet: BackgroundGreenlet
 ) -> None:

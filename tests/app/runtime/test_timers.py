@@ -163,6 +163,28 @@ def test_a_callback_may_be_called_again_after_a_long_delay(clock: FakeClock, clo
     assert len(calls) == 2
 
 
+def test_a_repeated_call_counts_its_delay_from_the_end_of_the_call_before(clock: FakeClock, clocked: Timers) -> None:
+    calls: list[float] = []
+
+    def call() -> float:
+        calls.append(clock())
+        return 1
+
+    clocked.after(0, lambda: clock.advance(0.9))
+    clocked.after(0, call)
+    clock.advance(0.1)
+    eventually(lambda: len(calls) == 1)
+    later: list[str] = []
+    clocked.after(0.5, lambda: later.append("called"))
+    clock.advance(0.6)
+    eventually(lambda: later)
+    assert len(calls) == 1
+    clock.advance(0.6)
+    clocked.after(0, lambda: later.append("called"))
+    clock.advance(0.1)
+    eventually(lambda: len(calls) == 2)
+
+
 def test_cancelled_timer_far_ahead_is_removed_soon(clock: FakeClock, clocked: Timers) -> None:
     timer = clocked.after(10 * MAX_WAIT, lambda: None)
     kept = sys.getrefcount(timer)
