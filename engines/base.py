@@ -147,10 +147,7 @@ PublishOutcome: TypeAlias = StreamPosition | EngineError | None
 
 
 class PublicationSender(ABC):
-    """Publishes into channels, also in batches."""
-
-    batches = False
-    """Whether `publish_all` is faster than as many calls of `publish`."""
+    """Publishes into channels, one publication at a time or several together."""
 
     def may_have_subscribers(self, channel: str) -> bool:
         """Return whether a node may be subscribed to a channel. Does not block.
@@ -172,7 +169,10 @@ class PublicationSender(ABC):
         """
 
     def publish_all(self, batch: Sequence[PublishItem]) -> list[PublishOutcome]:
-        """Publish a batch, in order for each channel. Returns the result or the error for each publication."""
+        """Publish a batch, in order for each channel. Returns the result or the error for each publication.
+
+        May block, and other greenlets may run between two publications, also in engines whose `publish` never blocks.
+        """
         return [self._try_to_publish(*item) for item in batch]
 
     def _try_to_publish(

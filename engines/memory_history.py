@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import islice
 
@@ -83,15 +83,11 @@ class ChannelStream:
         position = _new(StreamPosition, (offset, self.epoch))
         return _new(Publication, publication[:OFFSET] + position), position
 
-    def keep(self, publication: Publication, size: int, until: float) -> None:
-        """Store a publication at the top of the stream, with at most `size` publications in total, until `until`."""
-        stored = self.stored
-        if stored is None:
-            stored = self.stored = deque()
-        stored.appendleft(publication)
-        while len(stored) > size:
-            stored.pop()
-        self.expires = until
+    def skip(self, count: int) -> list[StreamPosition]:
+        """Assign the next `count` positions to publications that are not stored. Returns the positions."""
+        first, epoch = self.offset + 1, self.epoch
+        self.offset += count
+        return [_new(StreamPosition, (offset, epoch)) for offset in range(first, first + count)]
 
     def keep_meta(self, until: float) -> None:
         """Keep offset and epoch at least until `until`, and at least as long as the publications."""
@@ -151,21 +147,55 @@ class MemoryHistory:
         With the option `drop_inactive` it is not stored in an empty history while `is_active` is False. If there is a
         stream, it gets a position nevertheless, so that returning subscribers detect that they have missed it.
         """
-        channel, now = publication.channel, self._clock()
-        stream = self._find(channel, now)
-        is_stored = is_active or not options.drop_inactive or (stream is not None and stream.stored is not None)
+        stream, stored = self._prepare(publication.channel, options, is_active)
         if stream is None:
-            if not is_stored:
-                return publication, None
-            stream = self._create(channel, now)
+            return publication, None
         placed = stream.place(publication)
-        if is_stored:
-            until = now + options.lifetime
-            if stream.stored is None:
-                self._expiry_queue.note(channel, until)
-            stream.keep(placed[0], options.size, until)
-        stream.keep_meta(now + options.meta_lifetime)
+        if stored is not None:
+            stored.appendleft(placed[0])
+            _shorten(stored, options.size)
         return placed
+
+    def add_unheard(self, publications: Sequence[Publication], options: HistoryOptions) -> list[StreamPosition | None]:
+        """Store consecutive publications of one channel, which has no subscribers. Returns their positions.
+
+        Equals calls of `add` with `is_active` False, but those that later ones would displace are not stored.
+        """
+        stream, stored = self._prepare(publications[0].channel, options, is_active=False)
+        if stream is None:
+            return [None] * len(publications)
+        if stored is None:
+            return [*stream.skip(len(publications))]
+        kept = publications[-options.size :]
+        positions: list[StreamPosition | None] = [*stream.skip(len(publications) - len(kept))]
+        for publication in kept:
+            placed, position = stream.place(publication)
+            stored.appendleft(placed)
+            positions.append(position)
+        _shorten(stored, options.size)
+        return positions
+
+    def _prepare(
+        self, channel: str, options: HistoryOptions, is_active: bool
+    ) -> tuple[ChannelStream | None, deque[Publication] | None]:
+        """Return the stream of the next publication of a channel, and the stored publications that it is added to.
+
+        They expire as if it had been added. The first is None if it gets no position, the second if it is not stored.
+        """
+        now = self._clock()
+        stream = self._find(channel, now)
+        stored = None if stream is None else stream.stored
+        if stored is None and options.drop_inactive and not is_active:
+            if stream is None:
+                return None, None
+        else:
+            stream = stream or self._create(channel, now)
+            stream.expires = now + options.lifetime
+            if stored is None:
+                stored = stream.stored = deque()
+                self._expiry_queue.note(channel, stream.expires)
+        stream.keep_meta(now + options.meta_lifetime)
+        return stream, stored
 
     def earlier_result(
         self, channel: str, once: PublishConditions, is_stored: bool
@@ -265,3 +295,8 @@ class MemoryHistory:
             del self._streams[channel]
             return None
         return stream
+
+
+def _shorten(stored: deque[Publication], size: int) -> None:
+    while len(stored) > size:
+        stored.pop()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from ...engines.base import (
@@ -23,7 +23,6 @@ from ...engines.base import (
 from ..config.config import Config
 from ..model.errors import INVALID_MESSAGE, NO_CHANNEL, NOT_AVAILABLE, Error, Refused
 from ..model.events import Publication, RawClientInfo, StreamPosition
-from ..runtime.yielding import iterate_yielding
 from .channels import ChannelRules
 from .control import DisconnectUser, Unsubscribe
 from .engine_failures import EngineFailures
@@ -108,11 +107,6 @@ class Commands(ABC):
 
     # -- publish
 
-    @property
-    def batches(self) -> bool:
-        """Whether `publish_all` is faster than as many calls of `publish`."""
-        return self._engine.batches
-
     def publish(
         self,
         channel: str,
@@ -146,83 +140,57 @@ class Commands(ABC):
     def publish_all(self, requests: Sequence[PublishRequest]) -> list[StreamPosition | Error | None]:
         """Publish several publications, in order for each channel. Returns the position or the error of each.
 
-        If `batches` is true, this is faster than single calls of `publish`. Other greenlets may run in the meantime.
+        Faster than single calls of `publish`. Other greenlets may run in the meantime.
         """
-        if self._engine.batches and len(requests) > 1:
-            return self._publish_together(requests)
+        rules = self.rules
         outcomes: list[StreamPosition | Error | None] = [None] * len(requests)
-        for place, request in iterate_yielding(self._without_unheard(requests)):
-            outcomes[place] = self._outcome(*request)
+        batch = self._items(rules, requests, outcomes)
+        if not batch:
+            return outcomes
+        results = self._engine.publish_all([item for _, item in batch])
+        for (place, (publication, _, _)), result in zip(batch, results, strict=True):
+            if isinstance(result, EngineError):
+                outcomes[place] = self._failures.refusal("publish", result, publication.channel).error
+            else:
+                outcomes[place] = result
+        if self._observer is not None and self._observer.wanted:
+            for place, (publication, _, _) in batch:
+                if rules.options(publication.channel).watch and not isinstance(outcomes[place], Error):
+                    self._observer.note(publication)
         return outcomes
 
-    def _without_unheard(self, requests: Sequence[PublishRequest]) -> Iterator[tuple[int, PublishRequest]]:
-        """Yield the requests with their places, without those that follow one which has reached nobody in its channel.
+    def _items(
+        self,
+        rules: ChannelRules,
+        requests: Sequence[PublishRequest],
+        outcomes: list[StreamPosition | Error | None],
+    ) -> list[tuple[int, PublishItem]]:
+        """Return the places and publications of the requests that must reach the engine.
 
-        They would reach nobody either, because no other greenlet runs until the next request is yielded.
+        Sets the outcomes of those that are refused. The others, which would reach nobody, keep the outcome None.
         """
-        unheard: str | None = None
-        kept: str | None = None
-        for place, request in enumerate(requests):
-            channel = request[0]
-            if channel == unheard and request[4] is PLAIN_PUBLISH:
-                self._counters.node_num_client_msg_published += 1
-                continue
-            yield place, request
-            unheard = None
-            if channel == kept or self._engine.may_have_subscribers(channel):
-                continue
-            if self._has_other_receivers(channel):
-                kept = channel
-            else:
-                unheard = channel
-
-    def _has_other_receivers(self, channel: str) -> bool:
-        """Return whether publications in a channel are stored, watched or refused, even without subscribers."""
-        try:
-            options, history = self.rules.options_and_history(channel)
-        except Refused:
-            return True
-        return history is not None or options.watch
-
-    def _outcome(
-        self, channel: str, data: bytes, client: str, uid: str, options: PublishOptions
-    ) -> StreamPosition | Error | None:
-        try:
-            return self.publish(channel, data, client, None, uid, options)
-        except Refused as refused:
-            return refused.error
-
-    def _publish_together(self, requests: Sequence[PublishRequest]) -> list[StreamPosition | Error | None]:
-        outcome: list[StreamPosition | Error | None] = [None] * len(requests)
-        batch: list[PublishItem] = []
-        places: list[int] = []
-        watched: list[tuple[int, Publication]] = []
+        items: list[tuple[int, PublishItem]] = []
         looked_up: str | None = None
         history: HistoryOptions | None = None
+        is_unheard = False
+        refused = 0
         for place, (channel, data, client, uid, (tags, skip_history, once)) in enumerate(requests):
             if channel != looked_up:  # many publications in a row often have the same channel
                 try:
-                    options, history = self.rules.options_and_history(channel)
-                except Refused as refused:
-                    outcome[place] = refused.error
+                    options, history = rules.options_and_history(channel)
+                except Refused as refusal:
+                    outcomes[place] = refusal.error
+                    refused += 1
                     continue
                 looked_up = channel
+                is_unheard = not options.watch and not self._engine.may_have_subscribers(channel)
+            kept_in = None if skip_history else history
+            if is_unheard and kept_in is None and once is None:
+                continue
             publication = _new(Publication, (uid or self._new_uid(), channel, data, client, None, tags, 0, ""))
-            batch.append((publication, None if skip_history else history, once))
-            places.append(place)
-            if options.watch and self._observer is not None and self._observer.wanted:
-                watched.append((place, publication))
-        self._counters.node_num_client_msg_published += len(batch)
-        results = self._engine.publish_all(batch) if batch else []
-        for place, result in zip(places, results, strict=True):
-            if isinstance(result, EngineError):
-                outcome[place] = self._failures.refusal("publish", result, requests[place].channel).error
-            else:
-                outcome[place] = result
-        for place, publication in watched:
-            if not isinstance(outcome[place], Error) and self._observer is not None:
-                self._observer.note(publication)
-        return outcome
+            items.append((place, (publication, kept_in, once)))
+        self._counters.node_num_client_msg_published += len(requests) - refused
+        return items
 
     # -- look up
 

@@ -48,8 +48,6 @@ PUBLISHER_NAME = "gentrifugo-publisher"
 class BlockingRedis(CommandEngine):
     """The shards, for a program that is not a node. Threads may share it; it connects when it is first used."""
 
-    batches = True
-
     def __init__(self, settings: RedisSettings) -> None:
         self._keys = Keys(settings.prefix)
         # Any: redis-py has no complete type hints.

@@ -46,7 +46,6 @@ class RedisEngine(Engine):
     """Stores everything in Redis; only the subscriptions of this node are kept in the process."""
 
     name = "redis"
-    batches = True
 
     def __init__(self, settings: RedisSettings) -> None:
         self._keys = keys = Keys(settings.prefix)

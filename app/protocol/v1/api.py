@@ -95,11 +95,11 @@ class Api:
         self._commands[_PUBLISH_KEY] += len(publishes)
         for start in range(0, len(publishes), PUBLISH_BATCH_SIZE):
             outcomes = self._node.publish_all(publishes[start : start + PUBLISH_BATCH_SIZE])
-            if any(outcomes) or any(uids):
+            if Error in set(map(type, outcomes)) or any(uids):
                 for outcome, uid in zip(outcomes, uids[start:], strict=False):
                     error = outcome if isinstance(outcome, Error) else None
                     yield _PUBLISHED if error is None and not uid else _publish_reply(uid, error)
-            else:  # no errors, and no positions, which replies of this version do not contain
+            else:
                 yield from repeat(_PUBLISHED, len(outcomes))
             if start:
                 yield_if_due()
@@ -128,11 +128,6 @@ class Api:
             commands = commands[done:]
 
     def _replies(self, commands: Sequence[Command], limit: ReplyLimit) -> Iterator[bytes]:
-        if self._node.batches and len(commands) > 1:
-            return self._replies_in_batches(commands, limit)
-        return self._replies_one_by_one(commands, limit)
-
-    def _replies_in_batches(self, commands: Sequence[Command], limit: ReplyLimit) -> Iterator[bytes]:
         """Carry out commands; consecutive publish commands are passed to the engine together."""
         for publishing, run in groupby(commands, lambda command: command.method == "publish"):
             if publishing:
@@ -188,34 +183,22 @@ class Api:
         return _publish_reply(command.uid, None)
 
     def _broadcast(self, command: Command) -> bytes:
+        """Publish into all channels before the first invalid one.
+
+        If the engine fails for some channels, the message is published in the others.
+        """
         params = wire.decode_params(command, wire.BroadcastParams)
         if not params.channels or isinstance(params.data, msgspec.UnsetType):
             return encode_api_reply(command.uid, "broadcast", error=INVALID_MESSAGE)
         data = bytes(params.data)
-        if self._node.batches:
-            return self._broadcast_together(command, params.channels, data, params.client or "")
-        for channel in iterate_yielding(params.channels):
-            if not channel:
-                return encode_api_reply(command.uid, "broadcast", error=INVALID_MESSAGE)
-            try:
-                self._node.publish(channel, data, params.client or "")
-            except Refused as refused:
-                return encode_api_reply(command.uid, "broadcast", error=_publish_error(refused.error))
-        return encode_api_reply(command.uid, "broadcast")
-
-    def _broadcast_together(self, command: Command, channels: Sequence[str | None], data: bytes, client: str) -> bytes:
-        """Publish into all channels before the first invalid one, in one call of the engine.
-
-        If the engine fails for some channels, the message is published in the others.
-        """
         failed = refused = None
-        for start in range(0, len(channels), PUBLISH_BATCH_SIZE):
+        for start in range(0, len(params.channels), PUBLISH_BATCH_SIZE):
             messages: list[PublishRequest] = []
-            for channel in channels[start : start + PUBLISH_BATCH_SIZE]:
+            for channel in params.channels[start : start + PUBLISH_BATCH_SIZE]:
                 refused = self._refusal_of(channel)
                 if refused is not None:
                     break
-                messages.append(PublishRequest(channel or "", data, client))
+                messages.append(PublishRequest(channel or "", data, params.client or ""))
             outcomes = self._node.publish_all(messages)
             failed = failed or next((outcome for outcome in outcomes if isinstance(outcome, Error)), None)
             if refused is not None:

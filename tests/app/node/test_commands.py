@@ -89,12 +89,14 @@ def test_publications_into_a_channel_without_a_name_are_stored_like_single_ones(
 def test_client_that_subscribes_during_a_batch_receives_the_rest(
     start_node: StartNode, background_greenlet: BackgroundGreenlet
 ) -> None:
-    node = start_node(MemoryEngine())
+    node = start_node(MemoryEngine(), history_size=9, history_lifetime=60)
+    connect(node, channel="other")
     subscribing = gevent.spawn(connect, node, channel="news")
-    others = [PublishRequest(f"other{number}", b"0") for number in range(5)]  # after each, other greenlets may run
-    first, second = PublishRequest("news", b"1"), PublishRequest("news", b"2")
-    node.publish_all([first, second, *others, first, second])
-    assert [push["body"]["data"] for push in received(subscribing.get())][-2:] == [1, 2]
+    others = [PublishRequest("other", b"0")] * 5  # after each, other greenlets may run
+    news = [PublishRequest("news", b"%d" % number) for number in range(4)]
+    node.publish_all([*news[:2], *others, *news[2:]])
+    assert [push["body"]["data"] for push in received(subscribing.get())][-2:] == [2, 3]
+    assert [publication.data for publication in node.history("news")] == [b"3", b"2", b"1", b"0"]
 
 
 def test_a_publication_without_receivers_into_an_unknown_namespace_is_refused(start_node: StartNode) -> None:

@@ -64,20 +64,6 @@ def test_publications_that_failed_are_not_shown(start_node: StartNode) -> None:
     eventually(lambda: watcher.data == [2, 3])
 
 
-def test_publications_that_the_engine_takes_together_are_shown(
-    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = FailingEngine()
-    monkeypatch.setattr(FailingEngine, "batches", True)
-    node = start_node(engine, watch=True)
-    watcher = FakeWatcher()
-    node.cluster.watched.add(watcher)
-    assert node.publish_all([PublishRequest("news", b"1"), PublishRequest("news", b"2")]) == [None, None]
-    engine.failing.add("publish")
-    assert None not in node.publish_all([PublishRequest("news", b"3"), PublishRequest("news", b"4")])
-    eventually(lambda: watcher.data == [1, 2])
-
-
 def test_a_lone_message_is_shown_at_once(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watched_module, "BATCH_INTERVAL", 60)
     node = start_node(watch=True)

@@ -25,12 +25,9 @@ RICH = Namespace(name="rich", presence=True, history_size=10, history_lifetime=6
 METHODS = ["publish", "broadcast", "unsubscribe", "disconnect", "presence", "history", "channels", "stats", "node"]
 
 
-@pytest.fixture(params=[False, True], ids=["one by one", "in batches"])
-def engine(request: pytest.FixtureRequest) -> FailingEngine:
-    """Run tests with and without batches of the engine, which backends must not notice."""
-    engine = FailingEngine()
-    engine.batches = request.param
-    return engine
+@pytest.fixture
+def engine() -> FailingEngine:
+    return FailingEngine()
 
 
 @pytest.fixture
@@ -360,7 +357,7 @@ def test_broadcast_failures_are_reported(api: Api, engine: FailingEngine) -> Non
         "error": "internal server error",
         "body": None,
     }
-    assert engine.calls["publish"] == (2 if engine.batches else 1)
+    assert engine.calls["publish"] == 2
 
 
 # -- unsubscribe and disconnect
