@@ -10,7 +10,7 @@ from typing import Any
 from gevent.pool import Pool
 
 from ..model.errors import Error, Refused
-from ..node.commands import PublishRequest
+from ..node.commands import PublishRequest, RequestedPublish
 from ..node.node import Node
 from ..protocol.v1.replies import ReplyLimit
 from ..protocol.v2.errors import ERROR_LIMIT_EXCEEDED, CodedError
@@ -51,7 +51,7 @@ class Batches:
         replies = self._in_parallel(commands, limit) if batch.parallel else self._in_order(commands, limit)
         return b'{"replies":[%b]}' % b",".join(replies)
 
-    def publish(self, requests: Sequence[PublishRequest]) -> bytes:
+    def publish(self, requests: Sequence[RequestedPublish]) -> bytes:
         """Carry out a batch that only publishes. Returns all replies as one JSON."""
         self._node.metrics.breakdowns.api_commands[METHODS_PROTOCOL, "publish"] += len(requests)
         outcomes = publish_in_groups(self._node, requests)

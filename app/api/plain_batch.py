@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..node.commands import PublishRequest
-from ..node.plain_publish import PlainPublish, decode_plain, plain_requests
+from ..node.plain_publish import PlainPublish, are_plain, decode_plain
 
 
 class _Command(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -22,9 +21,10 @@ class _Batch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _batch = msgspec.json.Decoder(_Batch)
 
 
-def decode_plain_batch(body: bytes) -> list[PublishRequest] | None:
+def decode_plain_batch(body: bytes) -> list[PlainPublish] | None:
     """Decode a batch that only publishes; None for other batches."""
     batch = decode_plain(_batch, body, b"publish")
     if batch is None:
         return None
-    return plain_requests([command.publish for command in batch.commands])
+    publishes = [command.publish for command in batch.commands]
+    return publishes if are_plain(publishes) else None

@@ -12,7 +12,7 @@ from ...engines.base import PublishConditions
 from ..model.errors import INVALID_MESSAGE, NO_CHANNEL, Error, Refused
 from ..model.json_codec import MAX_NESTING, InvalidJSON, check_nesting
 from ..model.payload import payload
-from ..node.commands import PLAIN_PUBLISH, PUBLISH_BATCH_SIZE, PublishOptions, PublishRequest
+from ..node.commands import PLAIN_PUBLISH, PUBLISH_BATCH_SIZE, PublishOptions, PublishRequest, RequestedPublish
 from ..node.node import Node
 from ..runtime.yielding import yield_if_due
 from .messages import Published, PublishParams
@@ -81,7 +81,7 @@ def publish_options(params: Published) -> PublishOptions:
     return PublishOptions(params.tags or None, bool(params.skip_history), once)
 
 
-def publish_in_groups(node: Node, requests: Sequence[PublishRequest | Error]) -> list[RequestOutcome]:
+def publish_in_groups(node: Node, requests: Sequence[RequestedPublish | Error]) -> list[RequestOutcome]:
     """Publish all requests, in order for each channel. Errors among them are returned at the same index."""
     outcomes: list[RequestOutcome] = []
     for start in range(0, len(requests), PUBLISH_BATCH_SIZE):

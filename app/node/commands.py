@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
+from msgspec import Raw
+
 from ...engines.base import (
     CommandEngine,
     EngineError,
@@ -61,8 +63,27 @@ PLAIN_PUBLISH = PublishOptions()
 """Publish with the options of the channel only."""
 
 
-class PublishRequest(NamedTuple):
+class RequestedPublish(Protocol):
     """One publication of a backend, as requested."""
+
+    @property
+    def channel(self) -> str: ...
+
+    @property
+    def data(self) -> bytes | Raw: ...
+
+    @property
+    def client(self) -> str: ...
+
+    @property
+    def uid(self) -> str: ...
+
+    @property
+    def options(self) -> PublishOptions: ...
+
+
+class PublishRequest(NamedTuple):
+    """A `RequestedPublish`, for those that are not decoded directly from a request (plain_publish.py)."""
 
     channel: str
     data: bytes
@@ -137,7 +158,7 @@ class Commands(ABC):
             self._observer.note(publication)
         return position
 
-    def publish_all(self, requests: Sequence[PublishRequest]) -> list[StreamPosition | Error | None]:
+    def publish_all(self, requests: Sequence[RequestedPublish]) -> list[StreamPosition | Error | None]:
         """Publish several publications, in order for each channel. Returns the position or the error of each.
 
         Faster than single calls of `publish`. Other greenlets may run in the meantime.
@@ -162,7 +183,7 @@ class Commands(ABC):
     def _items(
         self,
         rules: ChannelRules,
-        requests: Sequence[PublishRequest],
+        requests: Sequence[RequestedPublish],
         outcomes: list[StreamPosition | Error | None],
     ) -> list[tuple[int, PublishItem]]:
         """Return the places and publications of the requests that must reach the engine.
@@ -174,7 +195,8 @@ class Commands(ABC):
         history: HistoryOptions | None = None
         is_unheard = False
         refused = 0
-        for place, (channel, data, client, uid, (tags, skip_history, once)) in enumerate(requests):
+        for place, request in enumerate(requests):
+            channel = request.channel
             if channel != looked_up:  # many publications in a row often have the same channel
                 try:
                     options, history = rules.options_and_history(channel)
@@ -184,10 +206,12 @@ class Commands(ABC):
                     continue
                 looked_up = channel
                 is_unheard = not options.watch and not self._engine.may_have_subscribers(channel)
+            tags, skip_history, once = request.options
             kept_in = None if skip_history else history
             if is_unheard and kept_in is None and once is None:
                 continue
-            publication = _new(Publication, (uid or self._new_uid(), channel, data, client, None, tags, 0, ""))
+            uid, data = request.uid or self._new_uid(), bytes(request.data)
+            publication = _new(Publication, (uid, channel, data, request.client, None, tags, 0, ""))
             items.append((place, (publication, kept_in, once)))
         self._counters.node_num_client_msg_published += len(requests) - refused
         return items

@@ -8,21 +8,19 @@ no errors of its own. A request has the same effect and the same reply on both p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Protocol, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw
 
 from ..model.json_codec import MAX_NESTING
-from .commands import PLAIN_PUBLISH, PublishRequest
+from .commands import PLAIN_PUBLISH, PublishOptions, RequestedPublish
 
 MAX_BRACKETS = MAX_NESTING - 8
 """Maximum brackets of a payload on the fast path, so that no payload and no request is nested too deeply."""
 MAX_FLAT_SIZE = 2 * MAX_BRACKETS
 """Bytes of a payload that cannot have more than MAX_BRACKETS levels, because each level needs two bytes."""
 
-MAX_COUNTED = 10_000
-"""Bytes at the beginning of a request in which the commands are counted."""
 MIN_COMMANDS = 3
 """Minimum number of commands for the fast path; fewer commands take less time on the usual path."""
 
@@ -36,6 +34,7 @@ class PlainPublish(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     data: Raw
     client: ClassVar[str] = ""
     uid: ClassVar[str] = ""
+    options: ClassVar[PublishOptions] = PLAIN_PUBLISH
 
 
 _publish = msgspec.json.Decoder(PlainPublish)
@@ -56,8 +55,11 @@ def decode_plain(decoder: msgspec.json.Decoder[Decoded], request: bytes, name: b
 
     Requests with fewer than MIN_COMMANDS are not decoded.
     """
-    if request.count(b'"%b"' % name, 0, MAX_COUNTED) < MIN_COMMANDS:
-        return None
+    quoted, place = b'"%b"' % name, -1
+    for _ in range(MIN_COMMANDS):
+        place = request.find(quoted, place + 1)
+        if place < 0:
+            return None
     return decode_utf8(decoder, request)
 
 
@@ -75,32 +77,7 @@ def may_be_nested(data: bytes) -> bool:
     return len(data) > MAX_FLAT_SIZE and data.count(b"[") + data.count(b"{") > MAX_BRACKETS
 
 
-class PlainRequest(Protocol):
-    """The attributes of a decoded publication: those of PublishRequest."""
-
-    @property
-    def channel(self) -> str: ...
-
-    @property
-    def data(self) -> Raw: ...
-
-    @property
-    def client(self) -> str: ...
-
-    @property
-    def uid(self) -> str: ...
-
-
-def plain_requests(publishes: Sequence[PlainRequest]) -> list[PublishRequest] | None:
-    """Return publications as requests; None if one of their payloads could be nested too deeply."""
+def are_plain(publishes: Sequence[RequestedPublish]) -> bool:
+    """Return whether no payload of the publications could be nested too deeply for the fast path."""
     payloads = [publish.data for publish in publishes]
-    if max(map(len, payloads), default=0) > MAX_FLAT_SIZE and any(may_be_nested(bytes(data)) for data in payloads):
-        return None
-    # A tuple is made in half the time of the constructor of PublishRequest.
-    return [
-        _new(PublishRequest, (publish.channel, bytes(publish.data), publish.client, publish.uid, PLAIN_PUBLISH))
-        for publish in publishes
-    ]
-
-
-_new = tuple.__new__
+    return max(map(len, payloads), default=0) <= MAX_FLAT_SIZE or not any(map(may_be_nested, map(bytes, payloads)))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Raw
 
-from ...node.commands import PublishRequest
-from ...node.plain_publish import decode_plain, decode_utf8, may_be_nested, plain_requests
+from ...node.commands import PLAIN_PUBLISH, PublishOptions
+from ...node.plain_publish import are_plain, decode_plain, decode_utf8, may_be_nested
 
 MAX_PUBLISH_REPLY_SIZE = 160
 """Bytes of the largest reply to `publish`, without its uid, which is a part of the request."""
@@ -21,6 +21,7 @@ class PlainParams(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     data: Raw
     client: str = ""
     uid: str = ""
+    options: ClassVar[PublishOptions] = PLAIN_PUBLISH
 
 
 class PlainCommand(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -34,7 +35,7 @@ class PlainCommand(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 class PlainCommands(NamedTuple):
     """The commands, one or more, of a request that only publishes."""
 
-    publishes: list[PublishRequest]
+    publishes: list[PlainParams]
     uids: list[str]
     """The uid of each command, which its reply repeats; empty for a command without one."""
 
@@ -57,5 +58,5 @@ def decode_plain_commands(request: bytes, max_replies: int) -> PlainCommands | N
     commands = decode_plain(_commands, request, b"method") if request.startswith(b"[") else None
     if not commands or len(commands) * MAX_PUBLISH_REPLY_SIZE + len(request) > max_replies:
         return None
-    publishes = plain_requests([command.params for command in commands])
-    return None if publishes is None else PlainCommands(publishes, [command.uid for command in commands])
+    publishes = [command.params for command in commands]
+    return PlainCommands(publishes, [command.uid for command in commands]) if are_plain(publishes) else None
