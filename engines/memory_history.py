@@ -64,7 +64,10 @@ class ChannelStream:
         self.epoch = secrets.token_hex(EPOCH_BYTES)
         self.offset = 0
         self.stored: deque[Publication] | None = None
-        """The stored publications, newest first; None if there are none, because an empty deque needs 0.7 KB."""
+        """The stored publications, newest first; None if there are none, because an empty deque needs 0.7 KB.
+
+        Its maximum length is the size of the history, so a new one displaces the oldest.
+        """
         self.expires = 0.0
         """The time when the publications expire."""
         self.meta_expires = 0.0
@@ -77,11 +80,17 @@ class ChannelStream:
         """The position of the newest publication, even if it has expired."""
         return StreamPosition(self.offset, self.epoch)
 
-    def place(self, publication: Publication) -> tuple[Publication, StreamPosition]:
-        """Assign the next position to a publication without storing it. Returns the publication and the position."""
+    def append(self, publication: Publication) -> tuple[Publication, StreamPosition]:
+        """Assign the next position to a publication, and add it to the stored ones if there are any.
+
+        Returns it with its position, and the position.
+        """
         self.offset = offset = self.offset + 1
         position = _new(StreamPosition, (offset, self.epoch))
-        return _new(Publication, publication[:OFFSET] + position), position
+        placed = _new(Publication, publication[:OFFSET] + position)
+        if self.stored is not None:
+            self.stored.appendleft(placed)
+        return placed, position
 
     def skip(self, count: int) -> list[StreamPosition]:
         """Assign the next `count` positions to publications that are not stored. Returns the positions."""
@@ -147,55 +156,41 @@ class MemoryHistory:
         With the option `drop_inactive` it is not stored in an empty history while `is_active` is False. If there is a
         stream, it gets a position nevertheless, so that returning subscribers detect that they have missed it.
         """
-        stream, stored = self._prepare(publication.channel, options, is_active)
-        if stream is None:
-            return publication, None
-        placed = stream.place(publication)
-        if stored is not None:
-            stored.appendleft(placed[0])
-            _shorten(stored, options.size)
-        return placed
+        stream = self._prepare(publication.channel, options, is_active)
+        return (publication, None) if stream is None else stream.append(publication)
 
     def add_unheard(self, publications: Sequence[Publication], options: HistoryOptions) -> list[StreamPosition | None]:
         """Store consecutive publications of one channel, which has no subscribers. Returns their positions.
 
         Equals calls of `add` with `is_active` False, but those that later ones would displace are not stored.
         """
-        stream, stored = self._prepare(publications[0].channel, options, is_active=False)
+        stream = self._prepare(publications[0].channel, options, is_active=False)
         if stream is None:
             return [None] * len(publications)
-        if stored is None:
-            return [*stream.skip(len(publications))]
-        kept = publications[-options.size :]
-        positions: list[StreamPosition | None] = [*stream.skip(len(publications) - len(kept))]
-        for publication in kept:
-            placed, position = stream.place(publication)
-            stored.appendleft(placed)
-            positions.append(position)
-        _shorten(stored, options.size)
-        return positions
+        kept = [] if stream.stored is None else publications[-options.size :]
+        displaced = stream.skip(len(publications) - len(kept))
+        return [*displaced, *[stream.append(publication)[1] for publication in kept]]
 
-    def _prepare(
-        self, channel: str, options: HistoryOptions, is_active: bool
-    ) -> tuple[ChannelStream | None, deque[Publication] | None]:
-        """Return the stream of the next publication of a channel, and the stored publications that it is added to.
+    def _prepare(self, channel: str, options: HistoryOptions, is_active: bool) -> ChannelStream | None:
+        """Return the stream of the next publication of a channel, which expires as if it had been added.
 
-        They expire as if it had been added. The first is None if it gets no position, the second if it is not stored.
+        Returns None if that publication gets no position. It is stored if the stream has stored publications then.
         """
         now = self._clock()
         stream = self._find(channel, now)
         stored = None if stream is None else stream.stored
         if stored is None and options.drop_inactive and not is_active:
             if stream is None:
-                return None, None
+                return None
         else:
             stream = stream or self._create(channel, now)
             stream.expires = now + options.lifetime
             if stored is None:
-                stored = stream.stored = deque()
                 self._expiry_queue.note(channel, stream.expires)
+            if stored is None or stored.maxlen != options.size:  # a reload can change the size
+                stream.stored = deque(islice(stored or (), options.size), options.size)
         stream.keep_meta(now + options.meta_lifetime)
-        return stream, stored
+        return stream
 
     def earlier_result(
         self, channel: str, once: PublishConditions, is_stored: bool
@@ -295,8 +290,3 @@ class MemoryHistory:
             del self._streams[channel]
             return None
         return stream
-
-
-def _shorten(stored: deque[Publication], size: int) -> None:
-    while len(stored) > size:
-        stored.pop()
