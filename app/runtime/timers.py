@@ -1,7 +1,7 @@
 """Timers of connections, such as those for pings and expiry, all called by one greenlet.
 
 A timer is a small object in a list, without a timer of the event loop. It may be up to `resolution` seconds late, which
-is precise enough for pings and expiry.
+is precise enough for expiry. Delays of pings are rough, so that the process wakes up once a second for many of them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gevent.event import Event
 
 from .background import BackgroundLoop
 from .running_clock import running_time
+from .yielding import iterate_yielding
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,18 @@ MAX_WAIT = 600
 
 Otherwise the timers of connections that have closed would stay until their tokens expire, which may take weeks.
 """
+
+
+ROUGHNESS = 20
+"""A rough delay may be wrong by one part in twice as many."""
+MAX_ROUGHNESS = 1.0
+"""Seconds between the times to which rough delays are rounded, at most."""
+
+
+class RoughDelay(float):
+    """Seconds that may become longer or shorter by 2.5 %, at most by half a second, to call many timers together."""
+
+    __slots__ = ()
 
 
 class Timer:
@@ -64,6 +77,7 @@ class Timers(BackgroundLoop):
         """Call `callback`, `delay` seconds from now or up to `resolution` later; never if that is infinite.
 
         A callback that returns a number of seconds is called again after that delay, if it has not been cancelled.
+        Both delays may be rough.
         """
         timer = Timer(callback)
         self._schedule(timer, self._clock(), delay)
@@ -73,21 +87,22 @@ class Timers(BackgroundLoop):
         if delay > MAX_WAIT:
             timer.due = now + delay
             delay = MAX_WAIT
-        bucket = self._buckets.get(int((now + delay) / self._resolution) + 1)
-        if bucket is None:
-            self._add(timer, now + delay)
-        else:  # nearly always, with many connections
-            bucket.append(timer)
-
-    def _add(self, timer: Timer, when: float) -> None:
-        tick = int(when / self._resolution) + 1
+        tick = int((now + delay) / self._resolution) + 1
+        if type(delay) is RoughDelay:
+            step = int(min(delay / ROUGHNESS, MAX_ROUGHNESS) / self._resolution)
+            if step > 1:
+                tick = (tick + step // 2) // step * step
         bucket = self._buckets.get(tick)
         if bucket is None:
-            bucket = self._buckets[tick] = []
-            heappush(self._ticks, tick)
-            if self._ticks[0] == tick:
-                self._earlier.set()
+            bucket = self._add_bucket(tick)
         bucket.append(timer)
+
+    def _add_bucket(self, tick: int) -> list[Timer]:
+        bucket = self._buckets[tick] = []
+        heappush(self._ticks, tick)
+        if self._ticks[0] == tick:
+            self._earlier.set()
+        return bucket
 
     def _run(self) -> None:
         while True:
@@ -100,7 +115,7 @@ class Timers(BackgroundLoop):
 
     def _call(self, bucket: list[Timer]) -> None:
         now = self._clock()
-        for timer in bucket:
+        for timer in iterate_yielding(bucket):
             callback = timer.callback
             if callback is None:
                 continue
@@ -117,5 +132,5 @@ class Timers(BackgroundLoop):
             elif timer.callback is not None:  # the call has not cancelled it
                 # Not from `now`: a peer has the whole delay to answer, also if other callbacks came before this one.
                 self._schedule(timer, self._clock(), delay)
-        # Many timers in one bucket may take long: let other greenlets run before the next bucket.
+        # Many buckets may be due: let other greenlets run before the next one.
         gevent.sleep(0)

@@ -20,7 +20,7 @@ from ..net.outbox import Outbox
 from ..net.read_allowance import ReadAllowance
 from ..net.socket_queues import unread_bytes
 from ..runtime.running_clock import TimeLimit, running_time
-from ..runtime.timers import Timer, Timers
+from ..runtime.timers import RoughDelay, Timer, Timers
 from ..runtime.yielding import yield_if_due
 from .compression import Deflate, inflate_extension
 from .frames import (
@@ -161,7 +161,7 @@ class WebSocket:
         self._pongs_before: int | None = None  # the number of pongs before the ping that waits for one
         self._ping_interval = limits.ping_interval
         if self._ping_interval > 0:  # the first one is random: clients that connect together are not pinged together
-            self._ping_timer = timers.after(self._ping_interval * random.uniform(0.5, 1), self._ping)
+            self._ping_timer = timers.after(RoughDelay(self._ping_interval * random.uniform(0.5, 1)), self._ping)
 
     def serve(self, owner: TransportOwner, handle: Callable[[bytes], None]) -> None:
         """Call `handle` with every message until the connection has ended, and notify `owner` of failures.
@@ -327,7 +327,7 @@ class WebSocket:
             return self._ping_interval / 9
         if self._reader.pongs != self._pongs_before:
             self._pongs_before = None
-            return self._ping_interval * 8 / 9
+            return RoughDelay(self._ping_interval * 8 / 9)
         if self._unparsed or unread_bytes(self._socket):
             # The reading greenlet is busy, for example with a hook. Unread data shows that the peer is alive, and may
             # contain the pong.

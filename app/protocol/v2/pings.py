@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Protocol
 
-from ...runtime.timers import Timer, Timers
+from ...runtime.timers import RoughDelay, Timer, Timers
 
 
 class PingOptions(Protocol):
@@ -50,7 +50,8 @@ class Pings:
         self._is_sent = False
         """Whether a ping was sent, and it is not checked yet whether it was answered."""
         # The first interval is shorter by a random part, so that clients that connect together are not pinged together.
-        self._timer: Timer = timers.after(options.ping_interval * random.uniform(0.5, 1), self._send_or_check)
+        first = RoughDelay(options.ping_interval * random.uniform(0.5, 1))
+        self._timer: Timer = timers.after(first, self._send_or_check)
 
     def note_answer(self) -> bool:
         """Record an answer of the client. Returns whether one was expected."""
@@ -73,7 +74,7 @@ class Pings:
             return self._timeout
         if not self._is_awaited:
             self._is_sent = False
-            return self._options.ping_interval - self._timeout
+            return RoughDelay(self._options.ping_interval - self._timeout)
         if self._is_busy():
             return self._timeout
         self._close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import weakref
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from functools import partial
 import gevent
 import pytest
 
-from gentrifugo.app.runtime.timers import MAX_WAIT, Timers
+from gentrifugo.app.runtime import yielding
+from gentrifugo.app.runtime.timers import MAX_WAIT, RoughDelay, Timers
 from tests.fakes import FakeClock
 from tests.greenlets import eventually, settle
 
@@ -114,6 +116,21 @@ def test_cancelled_timer_releases_its_callback(timers: Timers) -> None:
     assert reference() is not None
     timer.cancel()
     assert reference() is None
+
+
+def test_a_long_bucket_lets_other_greenlets_run(timers: Timers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yielding, "TIME_SLICE", 0)
+    calls: list[int] = []
+    found: list[int] = []
+
+    def start_another() -> None:
+        gevent.spawn_later(0, lambda: found.append(len(calls)))
+
+    timers.after(0, start_another)
+    for number in range(20):
+        timers.after(0, partial(calls.append, number))
+    eventually(lambda: len(calls) == 20)
+    assert found[0] < 20
 
 
 @pytest.fixture
@@ -258,3 +275,70 @@ def test_suspension_does_not_make_timers_due_earlier(nothing_left_behind: None) 
     timers.after(0, lambda: None)  # the timers look at the clock again
     eventually(lambda: calls == ["called"])
     timers.stop()
+
+
+@pytest.fixture
+def precise(nothing_left_behind: None, clock: FakeClock) -> Iterator[Timers]:
+    """Timers with the default resolution and the time of `clock`."""
+    timers = Timers(clock=clock)
+    timers.start()
+    yield timers
+    timers.stop()
+
+
+def times_of_calls(clock: FakeClock, timers: Timers, delays: list[float]) -> list[float]:
+    """When timers are called that have been set at the same time, in seconds after that."""
+    began = clock()
+    found = [0.0] * len(delays)
+
+    def note(place: int) -> None:
+        found[place] = round(clock() - began, 1)
+
+    for place, delay in enumerate(delays):
+        timers.after(delay, partial(note, place))
+    while not all(found):
+        step(clock, timers)
+    return found
+
+
+def step(clock: FakeClock, timers: Timers) -> None:
+    """Let a tenth of a second pass, and run the timers that are due."""
+    clock.advance(0.1 + 1e-9)
+    timers.after(-1, lambda: None)  # wakes the timers up, so that they look at the clock
+    for _ in range(10):
+        gevent.sleep(0)
+
+
+def test_rough_delays_call_many_timers_together(clock: FakeClock, precise: Timers) -> None:
+    delays = [20 + number / 5 for number in range(25)]
+    exact = times_of_calls(clock, precise, list(delays))
+    rough = times_of_calls(clock, precise, [RoughDelay(delay) for delay in delays])
+    assert len(set(exact)) == 25
+    assert len(set(rough)) <= 6
+    assert all(abs(found - delay) <= 0.6 for found, delay in zip(rough, delays, strict=True))
+
+
+def test_short_rough_delays_are_as_precise_as_others(clock: FakeClock, precise: Timers) -> None:
+    delays = [0.1, 0.5, 1, 2, 3]
+    assert times_of_calls(clock, precise, [RoughDelay(delay) for delay in delays]) == times_of_calls(
+        clock, precise, list(delays)
+    )
+
+
+def test_a_rough_delay_that_a_callback_returns_keeps_the_rhythm(clock: FakeClock, precise: Timers) -> None:
+    """A ping every 25 seconds and a check after each: rounding must not add up."""
+    pings: list[float] = []
+
+    def ping_or_check() -> float:
+        if len(checks) == len(pings):
+            pings.append(clock())
+            return 25 / 9
+        checks.append(clock())
+        return RoughDelay(25 * 8 / 9)
+
+    checks: list[float] = []
+    precise.after(RoughDelay(20), ping_or_check)
+    while len(pings) < 5:
+        step(clock, precise)
+    intervals = [round(later - earlier, 1) for earlier, later in itertools.pairwise(pings)]
+    assert intervals == [25] * 4
