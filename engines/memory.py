@@ -117,10 +117,14 @@ class MemoryEngine(Engine):
         """Split a batch into single publications, and runs that are stored in one history and have no subscribers."""
         start = 0
         while start < len(batch):
-            (_, channel, *_), history, once = batch[start]
+            publication, history, once = batch[start]
+            channel = publication.channel
             end = start + 1
             if history is not None and once is None and not self.may_have_subscribers(channel):
-                while end < len(batch) and _is_in_run(batch[end], channel, history):
+                while end < len(batch):
+                    following, its_history, its_once = batch[end]
+                    if its_history is not history or its_once is not None or following.channel != channel:
+                        break
                     end += 1
             yield batch[start:end]
             start = end
@@ -215,7 +219,3 @@ class MemoryEngine(Engine):
                 self._presence_expiry_queue.note(channel, expires)
                 return
             self.remove_presence(channel, client)
-
-
-def _is_in_run(item: PublishItem, channel: str, history: HistoryOptions) -> bool:
-    return item[1] is history and item[2] is None and item[0].channel == channel

@@ -165,17 +165,16 @@ class Commands(ABC):
         """
         rules = self.rules
         outcomes: list[StreamPosition | Error | None] = [None] * len(requests)
-        batch = self._items(rules, requests, outcomes)
-        if not batch:
+        places, items = self._items(rules, requests, outcomes)
+        if not items:
             return outcomes
-        results = self._engine.publish_all([item for _, item in batch])
-        for (place, (publication, _, _)), result in zip(batch, results, strict=True):
+        for place, result in zip(places, self._engine.publish_all(items), strict=True):
             if isinstance(result, EngineError):
-                outcomes[place] = self._failures.refusal("publish", result, publication.channel).error
+                outcomes[place] = self._failures.refusal("publish", result, requests[place].channel).error
             else:
                 outcomes[place] = result
         if self._observer is not None and self._observer.wanted:
-            for place, (publication, _, _) in batch:
+            for place, (publication, _, _) in zip(places, items, strict=True):
                 if rules.options(publication.channel).watch and not isinstance(outcomes[place], Error):
                     self._observer.note(publication)
         return outcomes
@@ -185,16 +184,18 @@ class Commands(ABC):
         rules: ChannelRules,
         requests: Sequence[RequestedPublish],
         outcomes: list[StreamPosition | Error | None],
-    ) -> list[tuple[int, PublishItem]]:
-        """Return the places and publications of the requests that must reach the engine.
+    ) -> tuple[list[int], list[PublishItem]]:
+        """Return the places of the requests that must reach the engine, and their publications.
 
         Sets the outcomes of those that are refused. The others, which would reach nobody, keep the outcome None.
         """
-        items: list[tuple[int, PublishItem]] = []
+        places: list[int] = []
+        items: list[PublishItem] = []
         looked_up: str | None = None
         history: HistoryOptions | None = None
         is_unheard = False
         refused = 0
+        new_uid = self._new_uid
         for place, request in enumerate(requests):
             channel = request.channel
             if channel != looked_up:  # many publications in a row often have the same channel
@@ -210,11 +211,12 @@ class Commands(ABC):
             kept_in = None if skip_history else history
             if is_unheard and kept_in is None and once is None:
                 continue
-            uid, data = request.uid or self._new_uid(), bytes(request.data)
+            uid, data = request.uid or new_uid(), bytes(request.data)
             publication = _new(Publication, (uid, channel, data, request.client, None, tags, 0, ""))
-            items.append((place, (publication, kept_in, once)))
+            places.append(place)
+            items.append((publication, kept_in, once))
         self._counters.node_num_client_msg_published += len(requests) - refused
-        return items
+        return places, items
 
     # -- look up
 

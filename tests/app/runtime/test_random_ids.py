@@ -1,4 +1,4 @@
-"""IDs of connections are random UUIDs, also in a process that has been forked."""
+"""IDs of connections are random UUIDs, also in a process that has been forked; IDs of publications are counted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 import uuid
 from itertools import chain
 
-from gentrifugo.app.runtime.random_ids import random_uuid
+from gentrifugo.app.runtime.random_ids import counted_ids, random_uuid
 
 
 def test_each_id_is_another_random_uuid() -> None:
@@ -60,3 +60,12 @@ def test_threads_never_get_the_same_id() -> None:
     finally:
         sys.setswitchinterval(before)
     assert len(set(chain(*ids))) == 8 * 3000
+
+
+def test_counted_ids_differ_within_and_between_counters() -> None:
+    counters = [counted_ids(), counted_ids()]
+    ids = [counter() for counter in counters for _ in range(1000)]
+    assert len(set(ids)) == len(ids)
+    assert {len(text) for text in ids} == {36}
+    assert all(uuid.UUID(text) for text in ids)
+    assert sorted(ids[:1000]) == ids[:1000]
