@@ -7,22 +7,18 @@ redis-py; programs that are not nodes use it (engines/redis/blocking.py).
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-import gevent
 import gevent.socket
 import hiredis
 
-from ...app.runtime.running_clock import TimeLimit, running_time
-from ...app.runtime.yielding import yield_if_due
+from ...app.net.direct_tls import direct
+from ...app.runtime.running_clock import TimeLimit
 from .settings import ServerAddress, Timeouts
 
 READ_SIZE = 1 << 16
-PRECISION = 0.1
-"""Seconds by which the timeout of a socket may end early."""
 
 RedisCommand: TypeAlias = tuple[str | bytes | int, ...]
 Dial: TypeAlias = Callable[[], "RedisConnection"]
@@ -41,17 +37,28 @@ class RedisConnection:
     def __init__(self, socket: Any, address: ServerAddress, timeouts: Timeouts) -> None:
         self.address = address
         self._socket = socket
+        self._direct = direct(socket)
         self._timeouts = timeouts
+        self._read_timeout = timeouts.read
         self._reader = hiredis.Reader()
-        socket.settimeout(timeouts.read)
+        socket.settimeout(None)  # each read and write has a limit of its own
 
     def send(self, commands: Iterable[RedisCommand]) -> None:
         """Write commands. Raises ConnectionLost if they cannot all be written within `timeouts.write`."""
         data = b"".join(map(pack, commands))
-        # Not settimeout: the reader uses the same socket with a timeout of its own.
+        try:
+            sent = self._direct.raw.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise ConnectionLost(reason_of(error)) from None
+        if sent < len(data):
+            self._send_rest(data[sent:])
+
+    def _send_rest(self, data: bytes) -> None:
         with TimeLimit(self._timeouts.write, ConnectionLost(_timeout_text("write", self._timeouts.write))):
             try:
-                self._socket.sendall(data)
+                self._direct.sendall(data)
             except OSError as error:
                 raise ConnectionLost(reason_of(error)) from None
 
@@ -72,35 +79,19 @@ class RedisConnection:
             raise _other_protocol(error) from None
 
     def feed(self) -> None:
-        """Read from the socket once. Raises ConnectionLost, also if nothing arrives within the read timeout."""
-        began = running_time()
-        while (data := self._receive()) is None:
-            if running_time() - began > self._socket.gettimeout() - PRECISION:
-                raise ConnectionLost(_timeout_text("read", self._socket.gettimeout()))
-        if not data:
-            raise ConnectionLost("the server closed the connection")
-        yield_if_due()
-        self._reader.feed(data)
+        """Read from the socket once. Raises ConnectionLost, also if nothing arrives within the read timeout.
 
-    def _receive(self) -> bytes | None:
-        """Read available data within the read timeout; None if nothing has arrived. Raises ConnectionLost."""
+        Other greenlets run first, even if there is something to read already.
+        """
         try:
-            with suppress(TimeoutError):
-                return self._socket.recv(READ_SIZE)  # type: ignore[no-any-return]
-            # If this process was stopped or busy, data that arrived in time is still in the socket.
-            return self._receive_now()
+            data = self._direct.recv_within(READ_SIZE, self._read_timeout)
+        except TimeoutError:
+            raise ConnectionLost(_timeout_text("read", self._read_timeout)) from None
         except OSError as error:
             raise ConnectionLost(reason_of(error)) from None
-
-    def _receive_now(self) -> bytes | None:
-        timeout = self._socket.gettimeout()
-        self._socket.settimeout(0)  # no other greenlet runs until it is set again
-        try:
-            return self._socket.recv(READ_SIZE)  # type: ignore[no-any-return]
-        except (BlockingIOError, TimeoutError, ssl.SSLWantReadError):
-            return None
-        finally:
-            self._socket.settimeout(timeout)
+        if not data:
+            raise ConnectionLost("the server closed the connection")
+        self._reader.feed(data)
 
     def ask(self, commands: Sequence[RedisCommand]) -> list[Any]:
         """Write commands and return their replies. Raises ConnectionLost."""
@@ -109,7 +100,7 @@ class RedisConnection:
 
     def expect_answers_within(self, timeout: float) -> None:
         """Set the read timeout in seconds."""
-        self._socket.settimeout(timeout)
+        self._read_timeout = timeout
 
     def shut_down(self) -> None:
         """Shut down the connection, so that ConnectionLost is raised in the greenlet that reads."""
@@ -118,6 +109,7 @@ class RedisConnection:
 
     def close(self) -> None:
         """Close the connection. A second call does nothing."""
+        self._direct.release_limit()
         self._socket.close()
 
 

@@ -11,11 +11,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+import gevent
 import hiredis
 from gevent.event import AsyncResult, Event
 
 from ...app.runtime.histogram import Histogram
-from ...app.runtime.running_clock import wait_for
+from ...app.runtime.running_clock import running_time
+from ...app.runtime.wait_limit import WaitLimit, WaitTooLong
 from ..base import EngineError
 from .connection import ConnectionLost, Dial, RedisCommand, RedisConnection
 from .dialling import load_scripts
@@ -30,10 +32,12 @@ COMMANDS_PER_BATCH = 512
 class _Call:
     """The commands of one caller, and their replies once they have arrived."""
 
-    __slots__ = ("commands", "given_up", "result")
+    __slots__ = ("commands", "ends", "given_up", "result")
 
-    def __init__(self, commands: Sequence[RedisCommand]) -> None:
+    def __init__(self, commands: Sequence[RedisCommand], ends: float = 0.0) -> None:
         self.commands = commands
+        self.ends = ends
+        """When the caller gets an error instead of the replies, in running time."""
         self.given_up = False
         """Whether the caller does not wait for the replies any more."""
         self.result: AsyncResult[list[Any]] = AsyncResult()
@@ -49,6 +53,9 @@ class Pipeline(Link):
         self._arrived = Event()
         # A command may have to wait until the previous batch has been answered.
         self._reply_timeout = timeouts.write + timeouts.read
+        self._timer: Any = None
+        """Expires when the oldest call has waited too long, or earlier; None if no call waits."""
+        self._limit = WaitLimit(gevent.get_hub())
         self.round_trips = Histogram()
         """How long it took from writing a batch to reading its last reply."""
 
@@ -66,18 +73,43 @@ class Pipeline(Link):
         """
         if self.unavailable_reason:
             raise EngineError(self.unavailable_reason)
-        call = _Call(commands)
+        call = _Call(commands, running_time() + self._reply_timeout)
         self._waiting.append(call)
+        if self._timer is None:
+            self._start_timer(self._reply_timeout)
         self._arrived.set()
         try:
-            # Not get(timeout): its exception looks like a timeout of the caller, which must not be caught.
-            wait_for(call.result, self._reply_timeout)
+            replies: list[Any] = call.result.get()  # type: ignore[assignment]
         finally:
             call.given_up = not call.result.ready()
-        if call.given_up:
-            raise EngineError(f"{self._name}: no reply within {self._reply_timeout:g} s")
-        replies: list[Any] = call.result.get()  # type: ignore[assignment]
         return replies
+
+    def _start_timer(self, seconds: float) -> None:
+        self._timer = gevent.get_hub().loop.timer(seconds)
+        self._timer.start(self._end_late_calls)
+
+    def _end_late_calls(self) -> None:
+        """Refuse the calls that have waited too long. All have the same limit, so one timer is enough."""
+        self._close_timer()
+        now = running_time()
+        for call in (*self._sent, *self._waiting):
+            if call.result.ready():
+                continue
+            if call.ends > now:
+                self._start_timer(call.ends - now)
+                return
+            call.result.set_exception(EngineError(f"{self._name}: no reply within {self._reply_timeout:g} s"))
+
+    def _close_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+
+    def stop(self) -> None:
+        """Close the connection; waiting calls fail. A second call does nothing."""
+        super().stop()
+        self._close_timer()
+        self._limit.close()
 
     @property
     def waiting(self) -> int:
@@ -113,10 +145,15 @@ class Pipeline(Link):
         """Take the calls of the next batch. Returns a PING if there are none for CHECK_INTERVAL."""
         while not self._waiting:
             self._arrived.clear()
-            if not self._arrived.wait(CHECK_INTERVAL):
+            self._limit.begin(CHECK_INTERVAL)
+            try:
+                self._arrived.wait()
+            except WaitTooLong:
                 check = _Call([("PING",)])
                 check.given_up = True  # nobody waits for it
                 return [check]
+            finally:
+                self._limit.end()
         batch: list[_Call] = []
         count = 0
         while self._waiting and count < COMMANDS_PER_BATCH:

@@ -144,6 +144,18 @@ def test_every_call_has_a_timeout(pipeline: Pipeline, dial: Dialled) -> None:
     assert outcome(asking[0]) == b"3"
 
 
+def test_the_timeout_of_a_call_begins_with_the_call(pipeline: Pipeline, dial: Dialled) -> None:
+    (first,) = ask_in_greenlets(pipeline, "a")
+    gevent.sleep(0.15)
+    (second,) = ask_in_greenlets(pipeline, "b")
+    assert outcome(first) == "test: no reply within 0.3 s"
+    assert not second.ready()
+    dial.made[0].answer(b"late", b"2")
+    assert outcome(second) == b"2"
+    (third,) = ask_in_greenlets(pipeline, "c")
+    assert outcome(third) == "test: no reply within 0.3 s"
+
+
 def test_timeout_of_the_caller_is_raised_unchanged(pipeline: Pipeline, dial: Dialled) -> None:
     """A hook that exceeds its own timeout must not receive an error about Redis. Its command is not sent any more."""
     (first,) = ask_in_greenlets(pipeline, "a")
