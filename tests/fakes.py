@@ -116,6 +116,8 @@ class FakeConnection:
         self.address = "127.0.0.1"
         self.since = 0.0
         self.idle = 0.0
+        self.authenticated = True
+        self.ids = {"client": uid, "user": user}
         self.closed_with: list[Disconnect] = []
 
     def unsubscribe(self, channel: str) -> None:

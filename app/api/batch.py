@@ -28,17 +28,11 @@ _NAMES = tuple(method.name for method in COMMANDS)
 
 
 class Batches:
-    """Carries out batches on a node; `run` carries out a single command, and `note_invalid` logs a refused one."""
+    """Carries out batches on a node; `run` carries out a single command."""
 
-    def __init__(
-        self,
-        node: Node,
-        run: Callable[[str, Params], bytes | CodedError],
-        note_invalid: Callable[[str, Refused], None],
-    ) -> None:
+    def __init__(self, node: Node, run: Callable[[str, Params], bytes | CodedError]) -> None:
         self._node = node
         self._run = run
-        self._note_invalid = note_invalid
 
     def process(self, batch: BatchParams) -> bytes:
         """Carry out the commands in order, or in parallel if the batch requests it. Returns all replies as one JSON.
@@ -84,7 +78,7 @@ class Batches:
         try:
             return publish_request(params)
         except Refused as refused:
-            self._note_invalid("publish", refused)
+            self._node.refusals.note_backend("publish", refused)
             return refused.error
 
     def _reply(self, command: Any, limit: ReplyLimit) -> bytes:

@@ -20,7 +20,6 @@ from ..node.plain_publish import decode_plain_publish
 from ..node.registry import KnownNode
 from ..node.user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections
 from ..protocol.v2.errors import CodedError, error_of
-from ..runtime.log_throttle import ThrottledLog
 from . import messages
 from .batch import Batches
 from .command_list import CommandLists
@@ -41,12 +40,11 @@ class MethodCalls:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._invalid = ThrottledLog(log, logging.INFO)
         decoders: dict[str, msgspec.json.Decoder[Any]] = {
             method.name: msgspec.json.Decoder(method.params) for method in COMMANDS
         }
         self._publish_decoder = decoders[PUBLISH_METHOD.name]
-        self._batches = Batches(node, self.run, self._note_invalid)
+        self._batches = Batches(node, self.run)
         self._lists = CommandLists(self.run, decoders)
         self.by_name: Mapping[str, Callable[[bytes], Reply]] = {
             **{name: partial(self._call, name, decoder) for name, decoder in decoders.items()},
@@ -95,15 +93,9 @@ class MethodCalls:
 
     def _refused(self, name: str, refused: Refused) -> CodedError:
         error = error_of(refused.error)
-        self._note_invalid(name, refused)
+        self._node.refusals.note_backend(name, refused)
         self._node.metrics.breakdowns.note_api_error(METHODS_PROTOCOL, name, str(error.code))
         return error
-
-    def _note_invalid(self, name: str, refused: Refused) -> None:
-        """Log what is wrong with a command, because the reply must have the text that belongs to its code."""
-        if refused.detail:
-            message = 'refused a command "%s" of a backend: %s'
-            self._invalid.log(f"{name} {refused.detail}", message, name, refused.detail)
 
 
 _batches = msgspec.json.Decoder(BatchParams)

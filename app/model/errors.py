@@ -72,11 +72,16 @@ class Refused(Exception):
 
 
 class Closing(Exception):
-    """Raised when a connection must be closed; `disconnect` is sent to the client, `detail` is only logged."""
+    """Raised when a connection must be closed; `disconnect` is sent to the client, `detail` is only logged.
 
-    def __init__(self, disconnect: Disconnect, detail: str = "") -> None:
+    With `is_noted` it is logged where operators see it: a client may not connect, which may be a mistake of the
+    backend or of the configuration.
+    """
+
+    def __init__(self, disconnect: Disconnect, detail: str = "", is_noted: bool = False) -> None:
         super().__init__(f"{disconnect.reason}: {detail}" if detail else disconnect.reason)
         self.disconnect = disconnect
+        self.is_noted = is_noted
 
 
 NO_CHANNEL = "channel is missing or empty"

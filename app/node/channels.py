@@ -12,7 +12,7 @@ from typing import TypeAlias
 from ...engines.base import HistoryOptions
 from ..config.channel_options import ChannelOptions
 from ..config.config import Config
-from ..model.errors import NAMESPACE_NOT_FOUND, Refused
+from ..model.errors import NAMESPACE_NOT_FOUND, NOT_AVAILABLE, Refused
 
 MAX_CACHED = 10_000
 """Number of channels whose options are cached by name."""
@@ -81,8 +81,23 @@ class ChannelRules:
     def _find(self, channel: str) -> CachedOptions:
         found = self._by_namespace.get(self.namespace(channel))
         if found is None:
-            raise Refused(NAMESPACE_NOT_FOUND)
+            namespace = self.namespace(channel)[:MAX_CACHED_LENGTH]
+            raise Refused(NAMESPACE_NOT_FOUND, f"namespace {namespace!r} is not in option namespaces")
         return found
+
+    def options_place(self, channel: str) -> str:
+        """Return where the options of a channel are set, for log lines."""
+        namespace = self.namespace(channel)
+        return f"in namespace {namespace}" if namespace else "for channels without a namespace"
+
+    def no_presence(self, channel: str) -> Refused:
+        """Return the exception for a command that requires presence in a channel without it."""
+        return Refused(NOT_AVAILABLE, f"option presence is off {self.options_place(channel)}")
+
+    def no_history(self, channel: str) -> Refused:
+        """Return the exception for a command that requires the history of a channel without one."""
+        needed = "options history_size and history_lifetime must be more than 0"
+        return Refused(NOT_AVAILABLE, f"{needed} {self.options_place(channel)}")
 
     def is_private(self, channel: str) -> bool:
         """Return whether a subscription needs a signature of the backend."""
@@ -120,6 +135,12 @@ class ChannelRules:
         """Return whether `client` is the client ID at the end of the name; True if there is none."""
         boundary = self._client_boundary
         return not boundary or boundary not in channel or client == channel.rpartition(boundary)[2]
+
+    def reason_in_name(self, channel: str, user: str) -> str:
+        """Return why the name of a channel does not let a client of `user` subscribe, for the log."""
+        if not self.allows_user(channel, user):
+            return "the name of the channel lists other users"
+        return "the name of the channel contains the ID of another client"
 
 
 def history_options(options: ChannelOptions) -> HistoryOptions | None:

@@ -23,7 +23,7 @@ from ...engines.base import (
     UnrecoverablePosition,
 )
 from ..config.config import Config
-from ..model.errors import INVALID_MESSAGE, NO_CHANNEL, NOT_AVAILABLE, Error, Refused
+from ..model.errors import INVALID_MESSAGE, NO_CHANNEL, Error, Refused
 from ..model.events import Publication, RawClientInfo, StreamPosition
 from .channels import ChannelRules
 from .control import DisconnectUser, Unsubscribe
@@ -228,7 +228,7 @@ class Commands(ABC):
         if not channel:
             raise Refused(INVALID_MESSAGE, NO_CHANNEL)
         if not self.rules.options(channel).presence:
-            raise Refused(NOT_AVAILABLE)
+            raise self.rules.no_presence(channel)
         self._counters.node_num_presence += 1
         try:
             return self._engine.presence(channel)
@@ -289,7 +289,7 @@ class Commands(ABC):
             raise Refused(INVALID_MESSAGE, NO_CHANNEL)
         _, history = self.rules.options_and_history(channel)
         if history is None:
-            raise Refused(NOT_AVAILABLE)
+            raise self.rules.no_history(channel)
         self._counters.node_num_history += 1
         return history
 

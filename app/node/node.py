@@ -37,6 +37,7 @@ from .hooks import CallHook, Context, Hooks, call_directly
 from .hub import Connection, Hub, OpenConnection
 from .live_streams import LiveStreams
 from .metrics import Metrics
+from .refusals import Refusals
 from .watched import EncodePublication
 from .watched_namespaces import WatchedNamespaces
 
@@ -90,6 +91,7 @@ class Node(Commands):
         super().__init__(
             config, engine, self.metrics.counters, failures, self.cluster.apply_to_users, self.cluster.watched
         )
+        self.refusals = Refusals()
         self._slow_clients = ThrottledLog(log, logging.WARNING)
         self.streams = LiveStreams(self.hub, self.top, self._spread)
         self._locks = [BoundedSemaphore() for _ in range(CHANNEL_LOCKS)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 LOG_INTERVAL = 10.0
 """Default seconds between two messages with the same key."""
@@ -38,11 +38,18 @@ class ThrottledLog:
         """The time at which the next message may be logged, by key; the key with the newest message is last."""
         self._held_back: dict[str, int] = {}
 
-    def log(self, key: str, message: str, *args: object, error: BaseException | None = None) -> bool:
+    def log(
+        self,
+        key: str,
+        message: str,
+        *args: object,
+        error: BaseException | None = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> bool:
         """Log `message % args`, and the traceback of `error`, unless the last message with this key is too recent.
 
         Messages of the same kind have the same key. If messages were suppressed since the last one, their number is
-        added. Returns whether the message was logged.
+        added. `extra` has fields for structured log lines. Returns whether the message was logged.
         """
         now = self._clock()
         allowed_at = self._next.get(key)
@@ -55,7 +62,7 @@ class ThrottledLog:
         self._next[key] = now + self._interval
         held_back = self._held_back.pop(key, 0)
         text = f"{message} ({held_back} more suppressed since the last one)" if held_back else message
-        self._log.log(self._level, text, *args, exc_info=error, stacklevel=2)
+        self._log.log(self._level, text, *args, exc_info=error, extra=extra, stacklevel=2)
         return True
 
     def _forget_oldest(self, now: float) -> bool:

@@ -245,6 +245,7 @@ class Api:
         try:
             return encode_api_reply(command.uid, command.method or "", body(channel, ask(channel)))
         except Refused as refused:
+            self._node.refusals.note_backend(command.method or "", refused)
             return self._failure_reply(command, body(channel, None), refused.error)
 
     def _channels(self, command: Command) -> bytes:

@@ -47,6 +47,9 @@ from .typed_commands import ClientCommand, decode_typed, params_of
 
 log = logging.getLogger(__name__)
 
+NOT_SUBSCRIBED = "the client is not subscribed to the channel"
+"""The detail of a refused command that only subscribers may send."""
+
 Answered = TypeVar("Answered")
 
 
@@ -95,7 +98,10 @@ class ClientV1(BaseClient):
         except ClosedMeanwhile:
             pass
         except Closing as closing:
-            log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
+            if closing.is_noted:
+                self.node.refusals.note_closed(self, str(closing))
+            else:
+                log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
             self.close(closing.disconnect)
         except InvalidJSON as error:
             log.debug("client %s (user %r): invalid message: %s", self.uid, self.user, error, extra=self.ids)
@@ -143,8 +149,12 @@ class ClientV1(BaseClient):
         self.node.metrics.breakdowns.client_commands[method].observe(time.perf_counter() - started)
         return reply
 
-    def _error_reply(self, command: ClientCommand, body: bytes, error: Error) -> bytes:
-        method = command.method or ""
+    def _error_reply(
+        self, command: ClientCommand, channel: str, body: bytes, refused: Refused, error: Error | None = None
+    ) -> bytes:
+        """Return the reply to a refused command, with `error` if the client gets other advice than in `refused`."""
+        method, error = command.method or "", error or refused.error
+        self.node.refusals.note_client(self, method, channel, error.text, refused.detail)
         self.node.metrics.breakdowns.note_client_error(self.protocol, method, error.text)
         return wire.encode_reply(command.uid, method, body, error)
 
@@ -207,7 +217,7 @@ class ClientV1(BaseClient):
         if self.closed:
             raise ClosedMeanwhile
         if user is None:
-            raise Closing(CLOSE_INVALID_TOKEN, "missing token, and no hook or backend has set a user")
+            raise Closing(CLOSE_INVALID_TOKEN, "missing token, and no hook or backend has set a user", is_noted=True)
         return user, info, timestamp
 
     def _identify_with_hooks(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
@@ -246,7 +256,8 @@ class ClientV1(BaseClient):
     def _check_same_user(self, user: str) -> None:
         """Raise Closing if the token of a `refresh` is for another user than that of the connection."""
         if user not in (self.user, self._signed_user):
-            raise Closing(CLOSE_INVALID_TOKEN, f"refresh refused: token of user {user[:MAX_LOGGED_USER]!r}")
+            why = f"refresh refused: token of user {user[:MAX_LOGGED_USER]!r}"
+            raise Closing(CLOSE_INVALID_TOKEN, why, is_noted=True)
 
     def _connect_body(self, client: str, expired: bool = False) -> bytes:
         lifetime = self.node.config.connection_lifetime
@@ -270,7 +281,7 @@ class ClientV1(BaseClient):
             recovered = self._subscriptions.add(channel, params)
         except Refused as refused:
             body = wire.subscribe_body(channel, False)
-            return self._error_reply(command, body, refused.error)
+            return self._error_reply(command, channel, body, refused)
         body = wire.subscribe_body(channel, True, *recovered)
         return wire.encode_reply(command.uid, "subscribe", body)
 
@@ -281,7 +292,7 @@ class ClientV1(BaseClient):
         try:
             self.node.rules.options(channel)
         except Refused as refused:
-            return self._error_reply(command, wire.status_body(channel, False), refused.error)
+            return self._error_reply(command, channel, wire.status_body(channel, False), refused)
         self._subscriptions.remove(channel)
         return wire.encode_reply(command.uid, "unsubscribe", wire.status_body(channel, True))
 
@@ -306,16 +317,16 @@ class ClientV1(BaseClient):
             self.node.publish(channel, data, self.uid, self._subscriptions.info(channel))
         except Refused as refused:
             error = INTERNAL_ERROR.advise(RETRY) if refused.error == INTERNAL_ERROR else refused.error
-            return self._error_reply(command, wire.status_body(channel, False), error)
+            return self._error_reply(command, channel, wire.status_body(channel, False), refused, error)
         return wire.encode_reply(command.uid, "publish", wire.status_body(channel, True))
 
     def _check_publish(self, channel: str, params: wire.PublishParams) -> None:
         if not channel or params.data is msgspec.UNSET:
             raise Refused(INVALID_MESSAGE)
         if channel not in self._subscriptions.channels:
-            raise Refused(PERMISSION_DENIED)
+            raise Refused(PERMISSION_DENIED, NOT_SUBSCRIBED)
         if not (self.node.rules.options(channel).publish or self.node.config.insecure):
-            raise Refused(PERMISSION_DENIED)
+            raise Refused(PERMISSION_DENIED, f"option publish is off {self.node.rules.options_place(channel)}")
 
     def _presence(self, command: ClientCommand) -> bytes:
         return self._query(command, self.node.presence, wire.presence_body)
@@ -328,11 +339,12 @@ class ClientV1(BaseClient):
     ) -> bytes:
         method, channel = command.method or "", params_of(command, wire.ChannelParams).channel or ""
         if channel not in self._subscriptions.channels:
-            return self._error_reply(command, body(channel, None), PERMISSION_DENIED)
+            refused = Refused(PERMISSION_DENIED, NOT_SUBSCRIBED)
+            return self._error_reply(command, channel, body(channel, None), refused)
         try:
             return wire.encode_reply(command.uid, method, body(channel, ask(channel)))
         except Refused as refused:
-            return self._error_reply(command, body(channel, None), refused.error.advise(RETRY))
+            return self._error_reply(command, channel, body(channel, None), refused, refused.error.advise(RETRY))
 
     def _ping(self, command: ClientCommand) -> bytes:
         # Only a ping may have no params.

@@ -27,13 +27,14 @@ def signed_at(secret: str, params: wire.ConnectParams) -> float:
     """
     user, timestamp, info = params.user or "", params.timestamp or "", params.info or ""
     if not secret:  # option insecure allows an empty secret, with which anyone could create tokens
-        raise Closing(CLOSE_INVALID_TOKEN, "cannot check tokens: option secret is not set")
+        raise Closing(CLOSE_INVALID_TOKEN, "cannot check tokens: option secret is not set", is_noted=True)
     expected = signing.client_token(secret, user, timestamp, info)
     if not signing.matches(expected, params.token or ""):
         reasons = "; ".join(_reasons(params.token or "", timestamp))
-        raise Closing(CLOSE_INVALID_TOKEN, f"user {user[:MAX_LOGGED_USER]!r}: {reasons}")
+        raise Closing(CLOSE_INVALID_TOKEN, f"user {user[:MAX_LOGGED_USER]!r}: {reasons}", is_noted=True)
     if not TIMESTAMP.fullmatch(timestamp):
-        raise Closing(CLOSE_INVALID_MESSAGE, f"user {user[:MAX_LOGGED_USER]!r}: {_invalid_timestamp_text(timestamp)}")
+        why = f"user {user[:MAX_LOGGED_USER]!r}: {_invalid_timestamp_text(timestamp)}"
+        raise Closing(CLOSE_INVALID_MESSAGE, why, is_noted=True)
     return float(timestamp)
 
 

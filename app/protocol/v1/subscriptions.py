@@ -77,10 +77,10 @@ class SubscriptionsV1(PresenceRenewal):
         if channel in self.channels:
             raise Refused(ALREADY_SUBSCRIBED)
         if not (rules.allows_user(channel, client.user) and rules.allows_client(channel, client.uid)):
-            raise Refused(PERMISSION_DENIED)
+            raise Refused(PERMISSION_DENIED, rules.reason_in_name(channel, client.user))
         options = node.rules.options(channel)
         if not (client.user or options.anonymous or config.insecure):
-            raise Refused(PERMISSION_DENIED)
+            raise Refused(PERMISSION_DENIED, f"option anonymous is off {rules.options_place(channel)}")
         if rules.is_private(channel):
             self._check_signature(channel, params)
 
@@ -88,7 +88,8 @@ class SubscriptionsV1(PresenceRenewal):
         secret, uid = self._node.config.secret, self._client.uid
         expected = signing.channel_sign(secret, uid, channel, params.info or "")
         if not secret or params.client != uid or not signing.matches(expected, params.sign or ""):
-            raise Refused(PERMISSION_DENIED)
+            why = "invalid" if params.sign else "missing"
+            raise Refused(PERMISSION_DENIED, f"{why} signature for a private channel")
 
     def add(self, channel: str, params: wire.SubscribeParams) -> Recovered:
         """Subscribe to a channel and announce the client there.

@@ -28,7 +28,6 @@ from .errors import (
     ERROR_BAD_REQUEST,
     ERROR_EXPIRED,
     ERROR_LIMIT_EXCEEDED,
-    ERROR_NOT_AVAILABLE,
     ERROR_PERMISSION_DENIED,
     CodedClosing,
     CodedRefusal,
@@ -74,7 +73,7 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     rules = client.node.rules
     options = rules.options(request.channel)
     if not (rules.allows_user(request.channel, client.user) and rules.allows_client(request.channel, client.uid)):
-        raise CodedRefusal(ERROR_PERMISSION_DENIED)
+        raise CodedRefusal(ERROR_PERMISSION_DENIED, rules.reason_in_name(request.channel, client.user))
     if client.node.hooks.has(hooks.SUBSCRIBE):
         client.node.hooks.ask(client.context(hooks.SUBSCRIBE, request.channel))
         _check_subscribe(client, request)  # the state may have changed while the hook ran
@@ -123,7 +122,7 @@ def _refuse(client: ServedClient, channel: str, command: str) -> NoReturn:
     """
     rules, who = client.node.rules, "client" if client.user else "anonymous"
     namespace, option = rules.namespace(channel), f"allow_{command}_for_{who}"
-    place = f"in namespace {namespace}" if namespace else "for channels without a namespace"
+    place = rules.options_place(channel)
     if command != "subscribe":
         why = f"it needs option {option}, or as a subscriber allow_{command}_for_subscriber, {place}"
     elif rules.is_private(channel):
@@ -170,7 +169,7 @@ def _filter(options: ChannelOptions, request: SubscribeRequest) -> TagsFilter | 
 def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> None:
     channel = _require_channel(request.channel)
     if channel not in client.channels:
-        raise CodedRefusal(ERROR_PERMISSION_DENIED)
+        raise CodedRefusal(ERROR_PERMISSION_DENIED, "the client is not subscribed to the channel")
     if client.subscriptions.channels[channel].is_renewed_by_backend:
         raise CodedClosing(
             CLOSE_BAD_REQUEST, f"sub_refresh refused: a backend refreshes {channel!r} (option proxy_sub_refresh)"
@@ -241,7 +240,7 @@ def _presence_stats(client: ServedClient, id_: int, request: PresenceStatsReques
 def _check_presence(client: ServedClient, channel: str) -> None:
     options = client.node.rules.options(_require_channel(channel))
     if not options.presence:
-        raise CodedRefusal(ERROR_NOT_AVAILABLE)
+        raise client.node.rules.no_presence(channel)
     if not permissions.may_read_presence(options, _requester(client, channel)):
         _refuse(client, channel, "presence")
 
@@ -260,7 +259,7 @@ def _history(client: ServedClient, id_: int, request: HistoryRequest) -> None:
 
 def _check_history(client: ServedClient, channel: str, options: ChannelOptions) -> None:
     if history_options(options) is None:
-        raise CodedRefusal(ERROR_NOT_AVAILABLE)
+        raise client.node.rules.no_history(channel)
     if not permissions.may_read_history(options, _requester(client, channel)):
         _refuse(client, channel, "history")
 

@@ -143,7 +143,10 @@ class ClientV2(BaseClient):
         except ClosedMeanwhile:
             pass
         except CodedClosing as closing:
-            log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
+            if closing.is_noted:
+                self.node.refusals.note_closed(self, str(closing))
+            else:
+                log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
             self.disconnect(closing.disconnect)
         except Closing as closing:
             log.debug("client %s (user %r): closed by a hook: %s", self.uid, self.user, closing, extra=self.ids)
@@ -180,14 +183,16 @@ class ClientV2(BaseClient):
         try:
             handler(self, command.id, getattr(command, method))
         except CodedRefusal as refused:
-            self._refuse(method, command.id, refused.error)
+            self._refuse(method, command, refused.error, refused.detail)
         except Refused as refused:
-            self._refuse(method, command.id, error_of(refused.error))
+            self._refuse(method, command, error_of(refused.error), refused.detail)
         self.node.metrics.breakdowns.client_commands[method].observe(time.perf_counter() - started)
 
-    def _refuse(self, method: str, id_: int, error: CodedError) -> None:
+    def _refuse(self, method: str, command: Command, error: CodedError, detail: str) -> None:
+        channel = getattr(getattr(command, method), "channel", "")
+        self.node.refusals.note_client(self, method, channel, error.message, detail)
         self.node.metrics.breakdowns.note_client_error(self.protocol, method, str(error.code))
-        self.reply_error(id_, error)
+        self.reply_error(command.id, error)
 
     def _handle_unnumbered(self, method: str, command: Command) -> None:
         """Handle a command without an ID, which needs no reply: a pong, or a message to the application."""

@@ -68,6 +68,7 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
         raise CodedClosing(
             CLOSE_BAD_REQUEST,
             "missing token: no backend has set a user, and option allow_anonymous_connect_without_token is off",
+            is_noted=True,
         )
     channels: Collection[str] = ()
     if is_hooked:
@@ -153,7 +154,7 @@ def refresh_identity(client: ServedClient, request: RefreshRequest) -> Identity:
             raise
         raise CodedClosing(CONNECTION_EXPIRED, "refresh refused: expired token") from None
     if claims.user != client.user:
-        raise CodedClosing(INVALID_TOKEN, "refresh refused: token of another user")
+        raise CodedClosing(INVALID_TOKEN, "refresh refused: token of another user", is_noted=True)
     identity = Identity(claims.user, claims.info or client.default_info, claims.expires_at)
     if client.node.hooks.has(hooks.REFRESH):
         identity, _ = _ask(client, hooks.REFRESH, client.user, identity)
@@ -167,7 +168,7 @@ def _read_claims(client: ServedClient, token: str) -> ConnectionToken:
     except ExpiredToken:
         raise CodedRefusal(ERROR_TOKEN_EXPIRED) from None
     except InvalidToken as error:
-        raise CodedClosing(INVALID_TOKEN, str(error)) from None
+        raise CodedClosing(INVALID_TOKEN, str(error), is_noted=True) from None
     except KeysUnavailable as error:
         log.debug("client %s: cannot fetch the keys for its token: %s", client.uid, error)
         raise CodedRefusal(ERROR_INTERNAL) from None
@@ -189,7 +190,7 @@ def _ask(client: ServedClient, event: str, user: str | None, identity: Identity)
         is_temporary = refused.error.advice == RETRY
         raise CodedClosing(disconnect_of(Disconnect(refused.error.text, is_temporary))) from None
     if outcome.user is None:
-        raise CodedClosing(CLOSE_BAD_REQUEST, "missing token, and no hook has set a user")
+        raise CodedClosing(CLOSE_BAD_REQUEST, "missing token, and no hook has set a user", is_noted=True)
     if event == hooks.REFRESH:
         return identity._replace(info=outcome.info), ()
     return identity._replace(user=outcome.user, info=outcome.info), context.channels
@@ -229,6 +230,7 @@ def server_side(
         raise CodedClosing(
             CodedDisconnect(CLOSE_BAD_REQUEST.code, ERROR_UNKNOWN_CHANNEL.message),
             f"namespace of channel {channel!r} not found",
+            is_noted=True,
         ) from None
     wanted = request or SubscribeRequest()
     granted = apply_override(permissions.grant(options, wanted, user), given, options)
@@ -248,10 +250,9 @@ def subscription_token(client: ServedClient, channel: str, token: str) -> Subscr
     except ExpiredToken:
         raise CodedRefusal(ERROR_TOKEN_EXPIRED) from None
     except InvalidToken as error:
-        log.debug("client %s (user %r): invalid token for %r: %s", client.uid, client.user, channel, error)
-        raise CodedRefusal(ERROR_PERMISSION_DENIED) from None
+        raise CodedRefusal(ERROR_PERMISSION_DENIED, f"invalid subscription token: {error}") from None
     except ForeignToken as error:
-        raise CodedClosing(INVALID_TOKEN, f"invalid token for {channel!r}: {error}") from None
+        raise CodedClosing(INVALID_TOKEN, f"invalid token for {channel!r}: {error}", is_noted=True) from None
     except KeysUnavailable as error:
         log.debug("client %s (user %r): %s", client.uid, client.user, error)
         raise CodedRefusal(ERROR_INTERNAL) from None

@@ -54,19 +54,25 @@ class Unsubscribed:
 
 
 class CodedRefusal(Exception):
-    """Raised for a command that cannot be carried out; `error` is sent in the reply."""
+    """Raised for a command that fails; `error` is sent in the reply, and `detail`, which says why, only logged."""
 
-    def __init__(self, error: CodedError) -> None:
+    def __init__(self, error: CodedError, detail: str = "") -> None:
         super().__init__(error.message)
         self.error = error
+        self.detail = detail
 
 
 class CodedClosing(Exception):
-    """Raised when a connection must be closed; `disconnect` is sent to the client, `detail` is only logged."""
+    """Raised when a connection must be closed; `disconnect` is sent to the client, `detail` is only logged.
 
-    def __init__(self, disconnect: CodedDisconnect, detail: str = "") -> None:
+    With `is_noted` it is logged where operators see it: a client may not connect, which may be a mistake of the
+    backend or of the configuration.
+    """
+
+    def __init__(self, disconnect: CodedDisconnect, detail: str = "", is_noted: bool = False) -> None:
         super().__init__(f"{disconnect.reason}: {detail}" if detail else disconnect.reason)
         self.disconnect = disconnect
+        self.is_noted = is_noted
 
 
 ERROR_INTERNAL = CodedError(100, "internal server error", temporary=True)

@@ -92,7 +92,7 @@ def test_publish_without_a_channel_or_a_payload_is_a_bad_request(calls: MethodCa
 
 def logged(calls: MethodCalls, caplog: pytest.LogCaptureFixture, method: str, **params: object) -> list[str]:
     """Call a method that fails, and return the lines of the log."""
-    with caplog.at_level("INFO", "gentrifugo.app.api"):
+    with caplog.at_level("INFO", "gentrifugo.app.node.refusals"):
         assert call(calls, method, **params) == BAD_REQUEST
     return caplog.messages
 
@@ -117,7 +117,7 @@ def test_missing_parameter_is_logged(
 
 
 def test_missing_parameter_in_a_batch_is_logged(calls: MethodCalls, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", "gentrifugo.app.api"):
+    with caplog.at_level("INFO", "gentrifugo.app.node.refusals"):
         call(calls, "batch", commands=[{"publish": {"channel": "news"}}])
     assert caplog.messages == ['refused a command "publish" of a backend: data is missing']
 

@@ -1,0 +1,79 @@
+"""Logs why commands of clients and backends are refused, because a reply has only the text that belongs to its code."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+from functools import partial
+from typing import Protocol
+
+from ..model.errors import Refused
+from ..runtime.log_throttle import ThrottledLog
+
+log = logging.getLogger(__name__)
+
+MAX_LOGGED_REFUSALS = 10
+"""Maximum number of addresses of clients whose refusals for one reason are logged in ten seconds."""
+MAX_LOGGED_COMMANDS = 20
+"""Maximum number of commands of backends that are logged in ten seconds, if they differ in method or reason."""
+MAX_LOGGED_REASONS = 100
+"""Maximum number of reasons that are distinguished."""
+MAX_LOGGED_TEXT = 200
+"""Maximum characters of a text from a peer in a log line."""
+_DETAILS = re.compile(r"[\"'`(0-9].*", re.DOTALL)
+"""The rest of a reason, from the first text of a peer on, or from the first number."""
+
+
+class RefusedClient(Protocol):
+    """The data of a client that is logged with its refused command."""
+
+    uid: str
+    user: str
+    authenticated: bool
+
+    @property
+    def address(self) -> str:
+        """The address of the client; empty if it is not known."""
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The IDs of the client and user, for structured log lines."""
+
+
+class Refusals:
+    """Logs refused commands, throttled by reason and peer. Nothing is logged without a detail, which says why."""
+
+    def __init__(self) -> None:
+        # One for each reason, so that clients which cause one of them cannot suppress the lines about others.
+        throttled = partial(ThrottledLog, log, logging.INFO, max_keys=MAX_LOGGED_REFUSALS)
+        self._clients: defaultdict[str, ThrottledLog] = defaultdict(throttled)
+        self._backends = ThrottledLog(log, logging.INFO, max_keys=MAX_LOGGED_COMMANDS)
+
+    def note_client(self, client: RefusedClient, method: str, channel: str, error: str, detail: str) -> None:
+        """Log that a command of a client in a channel is answered with an error."""
+        if detail:
+            where = f"{method} {channel[:MAX_LOGGED_TEXT]!r}"
+            self._log_client(client, f"{error} {method} {detail}", f"{where} refused with {error!r}", detail)
+
+    def note_closed(self, client: RefusedClient, reason: str) -> None:
+        """Log that a connection is closed because of its token; `reason` begins with that of the close."""
+        what = "connection closed" if client.authenticated else "connection refused"
+        self._log_client(client, f"{what} {reason}", what, reason)
+
+    def _log_client(self, client: RefusedClient, reason: str, what: str, detail: str) -> None:
+        message = "client %s (user %r, address %s): %s: %s"
+        address = client.address or "unknown"
+        arguments = client.uid, client.user[:MAX_LOGGED_TEXT], address, what, detail[:MAX_LOGGED_TEXT]
+        if not self._throttle(reason).log(address, message, *arguments, extra=client.ids):
+            log.debug(message, *arguments, extra=client.ids)
+
+    def _throttle(self, reason: str) -> ThrottledLog:
+        kind = _DETAILS.sub("", reason)
+        return self._clients[kind if kind in self._clients or len(self._clients) < MAX_LOGGED_REASONS else ""]
+
+    def note_backend(self, method: str, refused: Refused) -> None:
+        """Log what is wrong with a command of a backend."""
+        if refused.detail:
+            detail = refused.detail[:MAX_LOGGED_TEXT]
+            self._backends.log(f"{method} {detail}", 'refused a command "%s" of a backend: %s', method, detail)

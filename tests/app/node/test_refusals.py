@@ -1,0 +1,259 @@
+"""Behaviour of the log of refused commands: what operators can read, and what peers cannot do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gentrifugo.app.api.calls import MethodCalls
+from gentrifugo.app.config.channel_options import Namespace
+from gentrifugo.app.node import refusals
+from gentrifugo.app.node.node import Node
+from gentrifugo.app.node.refusals import MAX_LOGGED_REASONS, MAX_LOGGED_REFUSALS, Refusals
+from gentrifugo.app.protocol.v1.api import Api
+from gentrifugo.app.protocol.v2.token_making import connection_token, subscription_token
+from tests.fakes import FakeConnection
+from tests.local_client import LocalClient
+from tests.local_client_v2 import KEY, LocalClientV2
+
+OPEN = Namespace(name="open", allow_subscribe_for_client=True, allow_presence_for_client=True)
+
+NO_PRESENCE = "option presence is off"
+NO_HISTORY = "options history_size and history_lifetime must be more than 0"
+
+
+@pytest.fixture
+def node(start_node: Callable[..., Node]) -> Node:
+    return start_node(token_hmac_secret_key=KEY, namespaces=(OPEN,))
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level("INFO", refusals.log.name)
+    return caplog
+
+
+def line_of(client: LocalClient | LocalClientV2, text: str) -> str:
+    return f"client {client.connection.uid} (user 'alice', address unknown): {text}"
+
+
+# -- commands of clients
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "text"),
+    [
+        (
+            "subscribe",
+            {"channel": "missing:a"},
+            "subscribe 'missing:a' refused with 'unknown channel': namespace 'missing' is not in option namespaces",
+        ),
+        (
+            "subscribe",
+            {"channel": "open:a#bob"},
+            "subscribe 'open:a#bob' refused with 'permission denied': the name of the channel lists other users",
+        ),
+        (
+            "subscribe",
+            {"channel": "open:a&bob"},
+            "subscribe 'open:a&bob' refused with 'permission denied': "
+            "the name of the channel contains the ID of another client",
+        ),
+        (
+            "subscribe",
+            {"channel": "open:a", "token": "nonsense"},
+            "subscribe 'open:a' refused with 'permission denied': invalid subscription token: ",
+        ),
+        (
+            "sub_refresh",
+            {"channel": "open:a", "token": "nonsense"},
+            "sub_refresh 'open:a' refused with 'permission denied': the client is not subscribed to the channel",
+        ),
+        (
+            "presence",
+            {"channel": "open:a"},
+            f"presence 'open:a' refused with 'not available': {NO_PRESENCE} in namespace open",
+        ),
+        (
+            "history",
+            {"channel": "a"},
+            f"history 'a' refused with 'not available': {NO_HISTORY} for channels without a namespace",
+        ),
+    ],
+)
+def test_refused_command_of_version_2_is_logged_with_the_reason(
+    node: Node, log: pytest.LogCaptureFixture, method: str, request_: dict[str, Any], text: str
+) -> None:
+    client = LocalClientV2.connected(node)
+    assert "error" in client.call(method, **request_)
+    (line,) = log.messages
+    assert line.startswith(line_of(client, text))
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "text"),
+    [
+        (
+            "subscribe",
+            {"channel": "missing:a"},
+            "subscribe 'missing:a' refused with 'namespace not found': namespace 'missing' is not in option namespaces",
+        ),
+        (
+            "subscribe",
+            {"channel": "a#bob"},
+            "subscribe 'a#bob' refused with 'permission denied': the name of the channel lists other users",
+        ),
+        (
+            "subscribe",
+            {"channel": "$a"},
+            "subscribe '$a' refused with 'permission denied': missing signature for a private channel",
+        ),
+        (
+            "subscribe",
+            {"channel": "$a", "client": "other", "sign": "0" * 64},
+            "subscribe '$a' refused with 'permission denied': invalid signature for a private channel",
+        ),
+        (
+            "publish",
+            {"channel": "open:b", "data": 1},
+            "publish 'open:b' refused with 'permission denied': the client is not subscribed to the channel",
+        ),
+        (
+            "publish",
+            {"channel": "open:a", "data": 1},
+            "publish 'open:a' refused with 'permission denied': option publish is off in namespace open",
+        ),
+        (
+            "presence",
+            {"channel": "open:a"},
+            f"presence 'open:a' refused with 'not available': {NO_PRESENCE} in namespace open",
+        ),
+        (
+            "history",
+            {"channel": "open:a"},
+            f"history 'open:a' refused with 'not available': {NO_HISTORY} in namespace open",
+        ),
+    ],
+)
+def test_refused_command_of_version_1_is_logged_with_the_reason(
+    node: Node, log: pytest.LogCaptureFixture, method: str, params: dict[str, Any], text: str
+) -> None:
+    client = LocalClient.connected(node)
+    client.subscribe("open:a")
+    assert "error" in client.call(method, **params)
+    assert log.messages == [line_of(client, text)]
+
+
+def test_anonymous_user_of_version_1_is_logged_with_the_option(node: Node, log: pytest.LogCaptureFixture) -> None:
+    assert "error" in LocalClient.connected(node, "").call("subscribe", channel="open:a")
+    assert "(user '', address unknown)" in log.text
+    assert "option anonymous is off in namespace open" in log.text
+
+
+# -- connections
+
+
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [
+        ("nonsense", "invalid token: "),
+        (connection_token("another key", "alice"), "invalid token: invalid signature"),
+        ("", "bad request: missing token: no backend has set a user"),
+    ],
+)
+def test_refused_connection_of_version_2_is_logged(
+    node: Node, log: pytest.LogCaptureFixture, token: str, why: str
+) -> None:
+    client = LocalClientV2(node)
+    client.send({"id": 1, "connect": {"token": token}})
+    (line,) = log.messages
+    assert line.startswith(f"client {client.connection.uid} (user '', address unknown): connection refused: {why}")
+
+
+def test_subscription_token_of_another_user_is_logged(node: Node, log: pytest.LogCaptureFixture) -> None:
+    client = LocalClientV2.connected(node)
+    client.send({"id": 9, "subscribe": {"channel": "open:a", "token": subscription_token(KEY, "bob", "open:a")}})
+    assert "connection closed: invalid token: invalid token for 'open:a': token is for another user" in log.text
+
+
+def test_refused_connection_of_version_1_is_logged(node: Node, log: pytest.LogCaptureFixture) -> None:
+    client = LocalClient(node)
+    client.send({"uid": "1", "method": "connect", "params": {"user": "alice", "timestamp": "1", "token": ""}})
+    assert "connection refused: invalid token: user 'alice': missing token; invalid timestamp '1'" in log.text
+
+
+# -- limits
+
+
+def test_further_refusals_of_a_client_are_logged_at_level_debug(node: Node, log: pytest.LogCaptureFixture) -> None:
+    log.set_level("DEBUG", refusals.log.name)
+    client = LocalClient.connected(node)
+    for number in range(3):
+        client.call("subscribe", channel=f"missing:{number}")
+    assert [record.levelname for record in log.records] == ["INFO", "DEBUG", "DEBUG"]
+
+
+def test_refusals_of_many_addresses_do_not_fill_the_log(node: Node, log: pytest.LogCaptureFixture) -> None:
+    refused = Refusals()
+    for number in range(3 * MAX_LOGGED_REFUSALS):
+        client = FakeConnection(node.flusher, "c1", "alice")
+        client.address = f"192.0.2.{number}"
+        refused.note_client(client, "subscribe", "a", "permission denied", "reason")
+    assert len(log.messages) == MAX_LOGGED_REFUSALS
+
+
+def test_every_reason_of_an_address_is_logged_once(node: Node, log: pytest.LogCaptureFixture) -> None:
+    client = LocalClientV2.connected(node)
+    for number in range(2):
+        client.call("subscribe", channel=f"missing:{number}")
+        client.call("subscribe", channel=f"missing{number}:a")
+        client.call("subscribe", channel=f"open:{number}#bob")
+        client.call("subscribe", channel=f"open:{number}", token="nonsense")
+        client.call("history", channel=f"open:{number}")
+        LocalClientV2(node).send({"id": 1, "connect": {"token": f"nonsense{number}"}})
+        LocalClientV2(node).send({"id": 1, "connect": {"token": connection_token(f"key {number}", "alice")}})
+    assert len(log.messages) == 6
+
+
+def test_number_of_reasons_is_limited(node: Node, log: pytest.LogCaptureFixture) -> None:
+    refused, client = Refusals(), FakeConnection(node.flusher, "c1", "alice")
+    for number in range(3 * MAX_LOGGED_REASONS):
+        refused.note_closed(client, "reason " + "x" * number)
+    assert len(log.messages) == MAX_LOGGED_REASONS + 1
+
+
+def test_texts_of_a_peer_are_cut_in_the_log(node: Node, log: pytest.LogCaptureFixture) -> None:
+    client = LocalClientV2.connected(node, "alice" * 1000)
+    client.call("subscribe", channel="missing" * 30 + ":a")
+    client.call("presence", channel="long" * 10_000 + ":\na")
+    assert len(log.messages) == 2
+    assert max(map(len, log.messages)) < 1000
+    assert "\n" not in "".join(log.messages)
+
+
+def test_error_without_a_detail_is_not_logged(node: Node, log: pytest.LogCaptureFixture) -> None:
+    client = LocalClientV2.connected(node)
+    client.subscribe("open:a")
+    client.call("subscribe", channel="open:a")
+    assert log.messages == []
+
+
+# -- commands of backends
+
+
+@pytest.mark.parametrize(("method", "detail"), [("presence", NO_PRESENCE), ("history", NO_HISTORY)])
+def test_option_that_a_command_of_a_backend_needs_is_logged(
+    node: Node, log: pytest.LogCaptureFixture, method: str, detail: str
+) -> None:
+    MethodCalls(node).by_name[method](b'{"channel":"open:a"}')
+    assert log.messages == [f'refused a command "{method}" of a backend: {detail} in namespace open']
+
+
+@pytest.mark.parametrize(("method", "detail"), [("presence", NO_PRESENCE), ("history", NO_HISTORY)])
+def test_option_that_a_command_of_version_1_needs_is_logged(
+    node: Node, log: pytest.LogCaptureFixture, method: str, detail: str
+) -> None:
+    Api(node).process(b'{"method":"%b","params":{"channel":"a"}}' % method.encode())
+    assert log.messages == [f'refused a command "{method}" of a backend: {detail} for channels without a namespace']
