@@ -208,13 +208,15 @@ A reply has the status 200 and either `result` or `error`. With the header `X-Ce
 
 The text of an error depends only on its code, as in Centrifugo. If a command is refused with `107` because a parameter
 is missing, the log of the server says which one, as in `refused a command "publish" of a backend: data is missing`.
+For `108` it names the options that the channel needs.
 
 | Status | When |
 |---|---|
 | 200 | The method was carried out, or the reply says why not. |
 | 400 | The body is not a JSON object, or a parameter has a wrong type. The text names the parameter. |
 | 401 | There is no API key, or it is wrong. |
-| 404 | There is no such method. |
+| 404 | There is no such method. If `/api` is missing before its name, as in `POST /publish`, the text says so. |
+| 405 | The HTTP method is not POST. The header `Allow` and the text say so. |
 | 413 | The body is larger than `api_request_max_size`. |
 | 503 | The server is shutting down. |
 

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
-from werkzeug.exceptions import HTTPException
+from flask import Flask, current_app, request
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response
 
 from .. import logs
@@ -21,11 +21,11 @@ from ..config.loading import LoadedConfig, from_mapping, load
 from ..http.response import TEXT_TYPE, text_response
 from ..server.connection_receiver import ConnectionReceiver
 from ..service import Service
+from ..views.mounted import mounted_server
+from .missing_paths import NOT_FOUND_TEXT, find_hint
 from .mount import mount, mount_all
 
 log = logging.getLogger(__name__)
-
-NOT_FOUND_TEXT = "not found; the endpoints are /connection, /connection/websocket and /api/"
 
 
 def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) -> Flask:
@@ -94,9 +94,18 @@ def _load_config(config: str | Path | Mapping[str, Any] | Config | None) -> Load
 
 def _error_response(error: HTTPException) -> Response:
     """Convert HTTP errors of Werkzeug, such as 404 and 413, to plain text responses."""
+    hint = _hint() if error.code in (404, 405) else ""
+    if hint:
+        error = NotFound()  # also where the web interface has files, for which only GET is allowed
     response = error.get_response()
     assert isinstance(response, Response)
-    reason = NOT_FOUND_TEXT if error.code == 404 else error.description or error.name
+    reason = hint or (NOT_FOUND_TEXT if error.code == 404 else error.description or error.name)
     refused = text_response(error.code or 500, reason)
     response.data, response.content_type = refused.body, TEXT_TYPE
     return response
+
+
+def _hint() -> str:
+    mounted = mounted_server(current_app)
+    assert mounted is not None
+    return find_hint(mounted.service.config, mounted.endpoints, request.method, request.path)

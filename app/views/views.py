@@ -41,10 +41,10 @@ def current_service() -> Service:
 def api_blueprint() -> Blueprint:
     """Create the blueprint of the HTTP API (docs/api.md)."""
     blueprint = Blueprint("gentrifugo_api", __name__)
-    # All methods are allowed: the signature protects the request, and v1 did not check the method either.
     view = ready(_api)
+    all_methods = ("POST", *OTHER_METHODS)
     for path in (API_PATH, API_PATH_WITHOUT_SLASH):
-        blueprint.add_url_rule(path, "api", view, methods=["GET", "POST", "PUT"], provide_automatic_options=False)
+        blueprint.add_url_rule(path, "api", view, methods=all_methods, provide_automatic_options=False)
     blueprint.add_url_rule(f"{API_PATH}<method>", "method", _method, methods=["POST"], provide_automatic_options=False)
     blueprint.add_url_rule(
         f"{API_PATH}<method>", "not_post", _require_post, methods=OTHER_METHODS, provide_automatic_options=False
@@ -96,11 +96,21 @@ def refuse(error: HTTPError) -> Response:
 
 
 def _api(service: Service) -> Response:
+    if request.method != "POST" and not _has_usable_body():
+        return _refuse_verb()
     try:
         with limited_body(service.config.api_request_max_size, service.config.http_header_timeout):
             return _carry_out(service)
     except HTTPError as error:
         return refuse(error)
+
+
+def _has_usable_body() -> bool:
+    """Return whether a request with another HTTP method than POST has a body, and a method that has one.
+
+    With GET and PUT a body is accepted: the signature protects the request, and v1 did not check the method either.
+    """
+    return request.method in ("GET", "PUT") and bool(request.content_length or "Transfer-Encoding" in request.headers)
 
 
 def _carry_out(service: Service) -> Response:
@@ -130,6 +140,10 @@ def _require_post(method: str) -> Response:
     """Refuse a request for a method of the API with another HTTP method than POST."""
     if method not in NAMES:
         abort(404)
+    return _refuse_verb()
+
+
+def _refuse_verb() -> Response:
     return refuse(HTTPError(405, f"{request.method} is not allowed: the API requires POST", {"Allow": "POST"}))
 
 

@@ -129,6 +129,21 @@ def test_unknown_methods_and_other_verbs_are_refused(api: FlaskClient) -> None:
     assert api.get("/api/dance", headers=KEY).status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/api", "/api/"])
+@pytest.mark.parametrize("method", OTHER_METHODS)
+def test_request_without_a_body_must_be_a_post(api: FlaskClient, method: str, path: str) -> None:
+    refused = api.open(path, method=method, headers=KEY)
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
+    text = "" if method == "HEAD" else f"{method} is not allowed: the API requires POST\n"
+    assert refused.text == text
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_signed_body_may_come_with_another_verb(api: FlaskClient, method: str) -> None:
+    response = api.open("/api/", method=method, data=BODY, headers={"X-API-Sign": sign(BODY)})
+    assert (response.status_code, response.data) == (200, REPLY)
+
+
 def test_a_larger_body_than_allowed_is_refused(nothing_left_behind: None) -> None:
     with served(config(api_key="key", api_request_max_size=10)) as client:
         assert client.post("/api/publish", data="x" * 11, headers=KEY).status_code == 413
