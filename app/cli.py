@@ -45,7 +45,8 @@ def run(argv: list[str]) -> int:
     name, *words = given.words or ["serve"]
     problems = [*given.problems]
     if not problems and name not in SUBCOMMANDS:
-        problems.append(f"{name}: unknown command{suggestion(name, SUBCOMMANDS)}")
+        hint = suggestion(name, SUBCOMMANDS) or '; "gentrifugo --help" lists the commands'
+        problems.append(f"{name}: unknown command{hint}")
     problems += word_problems(name, words)
     if name != "gentoken":
         problems += [f"--{flag}: goes with gentoken only" for flag in given.token]

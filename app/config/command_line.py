@@ -54,8 +54,8 @@ class GivenOptions:
     """The values of the flags of the command `gentoken`."""
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    advice_without_key: str = "add one, or turn on the option insecure for experiments"
-    """What the user can do when no source has a secret."""
+    advice_without_key: str = ""
+    """What the user of the extension can do when no source has a secret; empty for the command."""
 
     @property
     def values(self) -> dict[str, Any]:
@@ -144,8 +144,9 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     settable = [option for option in options if not option.item_type]
     documents = DocumentParser()
     parser = build_parser(settable, documents)
-    from_kubernetes = kubernetes_variables(environ)
-    variables = {name: value for name, value in environ.items() if value and name not in from_kubernetes}
+    from_kubernetes = kubernetes_variables(environ, ENVIRONMENT_PREFIX)
+    ignored = from_kubernetes | kubernetes_variables(environ, APPLICATION_PREFIX)
+    variables = {name: value for name, value in environ.items() if value and name not in ignored}
     try:
         parsed, leftover = parser.parse_known_args(
             normalize_arguments([*with_separate_flags(argv, settable)], settable), env_vars=variables
@@ -198,14 +199,18 @@ def argument_problems(leftover: Sequence[str], options: Sequence[Option]) -> Ite
     in_file = [name for option in options if option.item_type for name in option.names]
     for flag in flags:
         name = flag.lstrip("-").replace("-", "_")
-        yield f"{flag}: {ONLY_IN_FILE}" if name in in_file else f"{flag}: unknown flag{suggestion(name, known, '--')}"
+        hint = suggestion(name, known, "--") or '; "gentrifugo help" lists the flags'
+        yield f"{flag}: {ONLY_IN_FILE}" if name in in_file else f"{flag}: unknown flag{hint}"
     if not flags:
         for word in leftover:
             yield f"{word}: unexpected argument"
 
 
 def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> Iterator[str]:
-    """Yield one warning for each environment variable that begins with CENTRIFUGO_ and sets no option."""
+    """Yield one warning for each environment variable that begins with CENTRIFUGO_ and sets no option.
+
+    Those that begin with GENTRIFUGO_, the prefix in a Flask application, set no option either.
+    """
     settable = {name.upper(): option.item_type is None for option in options for name in option.names}
     for variable in environ:
         name = variable.removeprefix(ENVIRONMENT_PREFIX)
@@ -213,17 +218,20 @@ def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> 
             yield f"{variable}: unknown option{suggestion(name, settable, ENVIRONMENT_PREFIX)}"
         elif name != variable and not settable[name]:
             yield f"{variable}: not used, because this option {ONLY_IN_FILE}"
+        elif settable.get(own := variable.removeprefix(APPLICATION_PREFIX)) and own != variable:
+            yield f"{variable}: not used; the variable of this option is {ENVIRONMENT_PREFIX}{own}"
 
 
-def kubernetes_variables(environ: Mapping[str, str]) -> set[str]:
-    """Return the variables that Kubernetes sets in every container for a service named centrifugo, or centrifugo-….
+def kubernetes_variables(environ: Mapping[str, str], prefix: str) -> set[str]:
+    """Return the variables that Kubernetes sets in every container for a service whose variables have this prefix.
 
-    They have the same prefix as options, and `CENTRIFUGO_PORT=tcp://10.0.0.7:8000` even has the name of an option.
+    Those of the services centrifugo and centrifugo-… have the same prefix as options, and
+    `CENTRIFUGO_PORT=tcp://10.0.0.7:8000` even has the name of an option.
     """
     services = [name.removesuffix("_SERVICE_HOST") for name in environ if name.endswith("_SERVICE_HOST")]
     found: set[str] = set()
     for service in services:
-        if not f"{service}_".startswith(ENVIRONMENT_PREFIX):
+        if not f"{service}_".startswith(prefix):
             continue
         made = re.compile(rf"{re.escape(service)}_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
         found |= {name for name in environ if made.fullmatch(name)}

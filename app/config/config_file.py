@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,13 @@ from typing import Any, TextIO
 import yaml
 from configargparse import ConfigFileParser
 
+from .own_flags import DEFAULT_PATH
+
 TOML_POSITION = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)\Z")
+
+
+TRAILING_COMMA = re.compile(r",\s*[}\]]")
+"""A comma before the end of an object or list."""
 
 
 class FileProblem(Exception):
@@ -39,6 +46,12 @@ class Document:
     """The path of the file that was read; None without a file."""
 
 
+def creation_advice(path: str) -> str:
+    """Return the advice to create the file at `path`, with the command that does it."""
+    flag = "" if path == DEFAULT_PATH else f" --config={shlex.quote(path)}"
+    return f'create one with "gentrifugo genconfig{flag}"'
+
+
 class DocumentParser(ConfigFileParser):  # type: ignore[misc]
     """Opens and parses the file for ConfigArgParse, and stores the result in `document`.
 
@@ -57,7 +70,7 @@ class DocumentParser(ConfigFileParser):  # type: ignore[misc]
             text = Path(path).read_bytes().decode("utf-8-sig")
         except FileNotFoundError:
             self.document.missing = True
-            self.document.problem = 'not found; create one with "gentrifugo genconfig"'
+            self.document.problem = f"not found; {creation_advice(path)}"
         except OSError as error:
             self.document.problem = f"cannot read file: {error.strerror}"
         except UnicodeDecodeError as error:
@@ -87,6 +100,8 @@ def read_text(text: str, document: Document) -> Mapping[str, Any]:
     if suffix not in PARSERS:
         raise FileProblem(f"the name must end in {', '.join(PARSERS)}")
     document.is_empty = not text.strip()
+    if document.is_empty and suffix == ".json":
+        raise FileProblem(f"the file is empty; delete it and {creation_advice(document.path)}")
     try:
         values = PARSERS[suffix](text, document.warnings.append)
     except RecursionError:
@@ -110,12 +125,17 @@ def read_json(text: str, warn: Callable[[str], None]) -> Any:
             built[key] = value
         return built
 
-    if not text.strip():
-        raise FileProblem('the file is empty; delete it and create a new one with "gentrifugo genconfig"')
     try:
         return json.loads(text, object_pairs_hook=build)
     except json.JSONDecodeError as error:
+        comma = text.rfind(",", 0, error.pos + 1)  # the error is at this comma or after it, depending on the Python
+        if comma >= 0 and (found := TRAILING_COMMA.match(text, comma)) and found.end() > error.pos:
+            raise FileProblem(f"{_position(text, comma)}: JSON allows no comma after the last item") from None
         raise FileProblem(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+
+
+def _position(text: str, index: int) -> str:
+    return f"line {text.count(chr(10), 0, index) + 1}, column {index - text.rfind(chr(10), 0, index)}"
 
 
 def read_toml(text: str, warn: Callable[[str], None]) -> Any:
@@ -170,8 +190,7 @@ def read_yaml(text: str, warn: Callable[[str], None]) -> Any:
     except yaml.MarkedYAMLError as error:
         raise FileProblem(yaml_problem(error)) from None
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise FileProblem(f"line {line}: {error.reason}") from None
+        raise FileProblem(f"{_position(text, error.position)}: {error.reason}") from None
     return {} if values is None else values
 
 

@@ -11,7 +11,7 @@ from . import command_line, schema
 from .channel_options import PROXIED, Namespace
 from .command_line import GivenOptions
 from .config import Config, default_name
-from .config_file import Document
+from .config_file import Document, creation_advice
 from .options import ConfigError, options_of, split_list
 from .redis_options import redis_settings
 from .warnings import config_warnings
@@ -26,6 +26,10 @@ KEYS = (
     "insecure",
 )
 """The options with keys that identify clients; a server requires at least one of them."""
+
+
+DEFAULT_KEY_ADVICE = "add one, or turn on the option insecure for experiments"
+"""What the user of the command can do when no source has a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,7 @@ def load_given(given: GivenOptions) -> LoadedConfig:
     elif document.problem:
         problems.append(f"{document.path}: {document.problem}")
     elif not has_key:
-        place = f"{document.path}, which is empty" if document.is_empty else document.path
-        problems.append(f"secret: not set in {place}; {given.advice_without_key}")
+        problems.append(missing_key_problem(given))
     if problems:
         raise ConfigError(problems, warnings)
     namespaces = tuple(Namespace(**namespace) for namespace in checked.pop("namespaces", ()))
@@ -92,6 +95,17 @@ def load_given(given: GivenOptions) -> LoadedConfig:
     if given.strict and warnings:
         raise ConfigError(warnings)
     return LoadedConfig(config, warnings, document.file)
+
+
+def missing_key_problem(given: GivenOptions) -> str:
+    """Return the error text for a configuration without a key, and what the user can do."""
+    document = given.document
+    is_without_options = document.file is not None and not document.values
+    what = ", which is empty" if document.is_empty else ", which has no options" if is_without_options else ""
+    advice = given.advice_without_key
+    if not advice and is_without_options:
+        advice = f"delete it and {creation_advice(document.path)}"
+    return f"secret: not set in {document.path}{what}; {advice or DEFAULT_KEY_ADVICE}"
 
 
 def value_problems(given: GivenOptions, checked: Mapping[str, Any], wrong: Mapping[str, str]) -> Iterator[str]:

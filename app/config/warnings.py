@@ -57,7 +57,11 @@ def admin_warnings(config: Config) -> Iterator[str]:
     serves_admin = config.admin or config.web
     can_log_in = config.admin_secret and (config.admin_password or config.admin_trusted_header)
     if serves_admin and not config.insecure_admin and not can_log_in:
-        yield "option admin is on, but nobody can log in without admin_password and admin_secret"
+        name = "admin" if config.admin else "web"
+        yield (
+            f"option {name} is on, but nobody can log in without admin_password and admin_secret: set both to a long "
+            'random text, such as "gentrifugo genconfig" writes'
+        )
     if config.web_path and not config.web:
         yield "option web_path has no effect without web"
     elif config.web_path and not (Path(config.web_path) / "index.html").is_file():
@@ -81,15 +85,16 @@ def secret_warnings(config: Config) -> Iterator[str]:
 def weak_key_warnings(config: Config) -> Iterator[str]:
     """Yield warnings about secrets that can be guessed from a signature; the secrets are not part of the text."""
     for name in SIGNING_KEYS:
-        value = getattr(config, name)
-        advice = 'use a long random text, such as "gentrifugo genconfig" writes'
-        if value == EXAMPLE_KEY:
-            yield f"option {name} is the one in the documentation, which everybody knows; {advice}"
-        elif value and len(value) < MIN_SIGNING_KEY:
-            yield (
-                f"option {name} has fewer than {MIN_SIGNING_KEY} characters, so clients can guess it from a signature; "
-                f"{advice}"
-            )
+        yield from weak_key_warning(f"option {name}", getattr(config, name), '"gentrifugo genconfig" writes')
+
+
+def weak_key_warning(place: str, key: str | bytes, source: str) -> Iterator[str]:
+    """Yield a warning if a secret can be guessed from a signature; `source` completes the advice how to get another."""
+    advice = f"use a long random text, such as {source}"
+    if key == EXAMPLE_KEY:
+        yield f"{place} is the one in the documentation, which everybody knows; {advice}"
+    elif key and len(key) < MIN_SIGNING_KEY:
+        yield f"{place} has fewer than {MIN_SIGNING_KEY} characters, so clients can guess it from a signature; {advice}"
 
 
 def no_effect_warnings(config: Config) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask
@@ -13,11 +14,14 @@ from ..config.config import Config
 from ..config.config_file import Document
 from ..config.loading import LoadedConfig, load_given
 from ..config.options import APPLICATION_PREFIX, ConfigError, options_of
+from ..config.warnings import weak_key_warning
 from .arguments import URL_PREFIX, Arguments
 
 SOURCE = "the options of Gentrifugo(...)"
 """The name of the argument `config` in errors and warnings."""
 ADVICE_WITHOUT_KEY = 'set app.config["SECRET_KEY"] before the extension is initialized, or the option GENTRIFUGO_SECRET'
+KEY_SOURCE = "python -c 'import secrets; print(secrets.token_hex())' prints"
+"""Where the developer of an application gets a good SECRET_KEY from, as the end of a sentence."""
 DERIVED_FOR = b"gentrifugo tokens"
 """The purpose of the derived secret, so that it differs from SECRET_KEY, which signs sessions."""
 DERIVED_FOR_JWT = b"gentrifugo JSON Web Tokens"
@@ -51,7 +55,16 @@ def load(app: Flask, arguments: Arguments) -> LoadedConfig:
         options["token_hmac_secret_key"] = _derive_secret(app.secret_key, DERIVED_FOR_JWT)
         given.derived.add("token_hmac_secret_key")
     given.application = options
+    if app.secret_key and not app.testing and _uses_derived_secret(app.secret_key, options):
+        given.warnings += weak_key_warning('app.config["SECRET_KEY"]', app.secret_key, KEY_SOURCE)
     return load_given(given)
+
+
+def _uses_derived_secret(secret_key: str | bytes, options: Mapping[str, Any]) -> bool:
+    """Return whether clients get signatures that are made with a secret derived from the application's key."""
+    return options.get("secret") == _derive_secret(secret_key, DERIVED_FOR) or options.get(
+        "token_hmac_secret_key"
+    ) == _derive_secret(secret_key, DERIVED_FOR_JWT)
 
 
 def _given_options(arguments: Arguments) -> command_line.GivenOptions:

@@ -66,6 +66,8 @@ class TestStart:
     def test_errors_for_unknown_flags_and_commands_suggest_similar_names(self) -> None:
         assert refused("--prot") == ["--prot: unknown flag; did you mean --port?"]
         assert refused("chekconfig") == ["chekconfig: unknown command; did you mean checkconfig?"]
+        assert refused("dance") == ['dance: unknown command; "gentrifugo --help" lists the commands']
+        assert refused("--frobnicate") == ['--frobnicate: unknown flag; "gentrifugo help" lists the flags']
         assert refused("checkconfig", "now") == ["now: unexpected argument"]
         assert refused("chekconfig", "now") == [
             "chekconfig: unknown command; did you mean checkconfig?",

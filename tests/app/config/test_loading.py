@@ -106,7 +106,7 @@ class TestProblems:
         assert problems() == ["config.json: namespaces[2].name: namespaces[0] already has the name one."]
 
     def test_a_secret_is_required(self, write: Write) -> None:
-        write()
+        write(port=8000)
         assert problems() == ["secret: not set in config.json; add one, or turn on the option insecure for experiments"]
 
     def test_empty_secret_counts_as_missing(self, write: Write) -> None:
@@ -117,7 +117,25 @@ class TestProblems:
     def test_error_for_a_missing_secret_says_that_the_file_is_empty(self, name: str, write: Write) -> None:
         write().with_name(name).write_text("\n")
         assert problems("--config", name) == [
-            f"secret: not set in {name}, which is empty; add one, or turn on the option insecure for experiments"
+            f"secret: not set in {name}, which is empty; "
+            f'delete it and create one with "gentrifugo genconfig --config={name}"'
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "text", "flag"),
+        [
+            ("config.json", "{}", ""),
+            ("my config.json", "{ }", " --config='my config.json'"),
+            ("c.yaml", "# none", " --config=c.yaml"),
+        ],
+    )
+    def test_file_without_options_is_replaced_like_a_missing_one(
+        self, name: str, text: str, flag: str, write: Write
+    ) -> None:
+        write().with_name(name).write_text(text)
+        assert problems("--config", name) == [
+            f"secret: not set in {name}, which has no options; delete it and create one with "
+            f'"gentrifugo genconfig{flag}"'
         ]
 
     def test_insecure_needs_no_secret(self, write: Write) -> None:
@@ -166,7 +184,7 @@ class TestProblems:
 
     def test_the_error_for_a_missing_file_names_genconfig(self, write: Write) -> None:
         assert problems() == ['config.json: not found; create one with "gentrifugo genconfig"']
-        assert problems("-c", "a.toml") == ['a.toml: not found; create one with "gentrifugo genconfig"']
+        assert problems("-c", "a.toml") == ['a.toml: not found; create one with "gentrifugo genconfig --config=a.toml"']
 
     @pytest.mark.parametrize(
         ("argv", "environ"), [(["--insecure"], {}), (["--secret=secret-of-a-test"], {}), ([], SECRET)]
@@ -191,7 +209,7 @@ class TestProblems:
             (["--port"], "-p/--port: expected one argument"),
             (["-c"], "-c/--config: expected one argument"),
             (["-c", ""], "-c/--config: expected the path of a file"),
-            (["--insecure", "-x"], "-x: unknown flag"),
+            (["--insecure", "-x"], '-x: unknown flag; "gentrifugo help" lists the flags'),
             (["--insecure", "--redis-hots", "h"], "--redis-hots: unknown flag; did you mean --redis_host?"),
             (["--insecure", "--por=9000"], "--por: unknown flag; did you mean --port?"),
             (["--insecure", "--namespaces=[]"], "--namespaces: can be set only in the configuration file"),
@@ -246,6 +264,23 @@ class TestWarnings:
         )
         assert config.namespaces == (Namespace(name="public"),)
         assert [warning for warning in loaded.warnings if "unknown" in warning] == []
+
+    def test_variable_with_the_prefix_of_flask_names_the_right_one(self, write: Write) -> None:
+        write(secret="secret-of-a-test")
+        environ = {"GENTRIFUGO_PORT": "9000", "GENTRIFUGO_HISTORY_TTL": "5", "GENTRIFUGO_SPEEDUPS": "0"}
+        loaded = load([], environ)
+        assert loaded.config.port == 8000
+        assert loaded.warnings == [
+            "GENTRIFUGO_PORT: not used; the variable of this option is CENTRIFUGO_PORT",
+            "GENTRIFUGO_HISTORY_TTL: not used; the variable of this option is CENTRIFUGO_HISTORY_TTL",
+        ]
+
+    def test_variables_of_a_kubernetes_service_with_the_name_of_this_server_cause_no_warning(
+        self, write: Write
+    ) -> None:
+        write(secret="secret-of-a-test")
+        environ = {"GENTRIFUGO_SERVICE_HOST": "10.0.0.7", "GENTRIFUGO_PORT": "tcp://10.0.0.7:8000"}
+        assert load([], environ).warnings == []
 
     def test_unknown_variables_are_named(self, write: Write) -> None:
         write(secret="secret-of-a-test")

@@ -77,7 +77,11 @@ def test_every_insecure_mode_is_a_warning(mode: str) -> None:
     [
         ({"ssl_cert": "cert.pem"}, "options ssl_cert and ssl_key have no effect without ssl"),
         ({"gomaxprocs": 4}, "option gomaxprocs is set, but has no effect: a node is one process on one core"),
-        ({"web": True}, "option admin is on, but nobody can log in without admin_password and admin_secret"),
+        (
+            {"web": True},
+            "option web is on, but nobody can log in without admin_password and admin_secret: "
+            'set both to a long random text, such as "gentrifugo genconfig" writes',
+        ),
         ({"web": True, "insecure_admin": True, "web_path": "x"}, "option web_path: x has no index.html"),
         (
             {"ssl": True, "ssl_cert": "c", "ssl_key": "k", "ssl_autocert": True},

@@ -61,6 +61,28 @@ class TestSources:
         assert service_in(app).config.ping_interval == 9
 
 
+class TestWeakKeys:
+    @pytest.mark.parametrize("key", ["change me", b"change me", "x" * 15])
+    def test_short_key_of_the_application_is_a_warning(
+        self, key: str | bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        configured(SECRET_KEY=key)
+        (line,) = caplog.messages
+        assert line.startswith('app.config["SECRET_KEY"] has fewer than 16 characters, so clients can guess it')
+        assert str(key) not in line
+
+    def test_short_secret_is_a_warning_as_for_the_command(self, caplog: pytest.LogCaptureFixture) -> None:
+        configured(SECRET_KEY="x" * 16, GENTRIFUGO_SECRET="short")
+        (line,) = caplog.messages
+        assert line.startswith("option secret has fewer than 16 characters")
+
+    def test_short_key_that_signs_nothing_for_clients_is_no_warning(self, caplog: pytest.LogCaptureFixture) -> None:
+        configured(SECRET_KEY="short", GENTRIFUGO_SECRET="a" * 32, GENTRIFUGO_TOKEN_HMAC_SECRET_KEY="b" * 32)
+        configured(SECRET_KEY="short", TESTING=True)
+        configured(SECRET_KEY="x" * 16)
+        assert caplog.messages == []
+
+
 class TestPrefix:
     @pytest.mark.parametrize(
         ("arguments", "config", "prefix"),
