@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -43,18 +44,26 @@ def create_app(url: str, key: str) -> Flask:
     return app
 
 
+def read_key(path: str) -> str:
+    """Return the key for tokens in the server's configuration file; ends the program if there is none."""
+    try:
+        return str(json.loads(Path(path).read_text(encoding="utf-8"))["token_hmac_secret_key"])
+    except OSError as error:
+        sys.exit(f"{error}: start the server with `make run` first, it writes the file")
+    except KeyError as error:
+        sys.exit(f"{path} has no {error}: add it, or delete the file and let `make run` write a new one")
+    except (ValueError, TypeError):  # not JSON, or not an object: the server's own check says what is wrong
+        subprocess.run([sys.executable, "-m", "gentrifugo", "checkconfig", f"--config={path}"], check=False)
+        sys.exit(1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Show what is published into the channel `news`.")
     parser.add_argument("--config", default="config.json", help="the configuration file of the server: its key")
     parser.add_argument("--url", default="ws://127.0.0.1:8000/connection/websocket", help="where browsers connect")
     parser.add_argument("--port", type=int, default=3000, help="the port of this application")
     arguments = parser.parse_args()
-    try:
-        key = json.loads(Path(arguments.config).read_text(encoding="utf-8"))["token_hmac_secret_key"]
-    except OSError as error:
-        sys.exit(f"{error}: start the server with `make run` first, it writes the file")
-    except KeyError as error:
-        sys.exit(f"{arguments.config} has no {error}: add it, or let `make run` write a new file")
+    key = read_key(arguments.config)
     if not CLIENT_LIBRARY.is_dir():
         sys.exit(f"{CLIENT_LIBRARY} is missing: run `npm ci` first, it fetches centrifuge-js")
     create_app(arguments.url, key).run(port=arguments.port)

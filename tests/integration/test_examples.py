@@ -11,7 +11,7 @@ import pytest
 
 from tests.clients.driver import Driver, node_driver
 from tests.integration.test_flask import EXAMPLE, PROGRAM, environment, get, running, shows, text_of
-from tests.parts import node_package, program
+from tests.parts import ROOT, node_package, program
 from tests.redis_server import redis_server
 from tests.waiting import eventually, seconds
 
@@ -51,6 +51,32 @@ def test_dashboard_measures_only_while_subscribed(tmp_path: Path, browser: Drive
         look(browser, "about:blank")
         look(browser, url)
         eventually(lambda: points(browser) >= 2, within=10, what="what was measured before, from the history")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "",
+            "gentrifugo: {file}: the file is empty; delete it and create one with "
+            '"gentrifugo genconfig --config={file}"',
+        ),
+        (
+            '{"token_hmac_secret_key": "key",}',
+            "gentrifugo: {file}: line 1, column 32: JSON allows no comma after the last item",
+        ),
+        ("[]", "gentrifugo: {file}: must contain an object of options, not a list or a single value"),
+        ("{}", "{file} has no 'token_hmac_secret_key': add it, or delete the file and let `make run` write a new one"),
+    ],
+)
+def test_quick_start_names_what_is_wrong_with_the_configuration_in_one_line(
+    text: str, problem: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(text)
+    command = [sys.executable, str(ROOT / "examples" / "quickstart" / "app.py"), f"--config={file}"]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=seconds(20))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", problem.format(file=file) + "\n")
 
 
 def points(browser: Driver) -> int:
