@@ -83,7 +83,8 @@ Where an option is a comma-separated text, a file may also have a list of its it
 `"allowed_origins": ["https://a.example", "https://b.example"]`. So may the options of a Flask application.
 
 **An environment variable** is `CENTRIFUGO_` plus the option's name in capitals: `CENTRIFUGO_SECRET`,
-`CENTRIFUGO_LOG_LEVEL`. An empty variable counts as not set.
+`CENTRIFUGO_LOG_LEVEL`. An empty variable counts as not set. A variable such as `GENTRIFUGO_PORT` sets nothing, and
+causes a warning.
 
 **A flag** is the option's name with two dashes in front. Underscores and dashes are the same: `--log_level=debug`,
 `--log-level debug`. Booleans need no value: `--insecure` means `--insecure=true`. A few flags have a short form, such

@@ -11,13 +11,15 @@ from ..config.endpoints import ADMIN, API, API_PATH, CLIENT, ENDPOINTS, SOCKJS_P
 from ..config.loading import LoadedConfig
 from ..net.bulk_send import describe_speedups
 from ..runtime import limits
-from ..server.listeners import MAIN, Listeners, address_of, addresses_of, listener_endpoints
+from ..server.listeners import MAIN, Listeners, address_of, listener_endpoints, other_addresses
 
 log = logging.getLogger(__name__)
 
 
 def announce(loaded: LoadedConfig, listeners: Listeners, endpoints: Collection[str] = ENDPOINTS) -> None:
     """Log version, configuration, addresses and system limits of this server, one line each.
+
+    A server on all interfaces is shown with the URLs that this machine can open.
 
     `endpoints` are the groups of endpoints that the main listener serves; an application may serve only some.
     """
@@ -43,6 +45,5 @@ def announce(loaded: LoadedConfig, listeners: Listeners, endpoints: Collection[s
         log.info("the admin endpoints are at %s://%s%s", http, own[ADMIN], prefix)
     for limit in limits.all_limits():
         log.log(logging.DEBUG if limit.is_enough else logging.WARNING, "%s", limit)
-    log.info(
-        "listening on %s", " and ".join(f"{http}://{address}" for address in addresses_of(listeners.sockets[MAIN]))
-    )
+    others = other_addresses(listeners.sockets[MAIN])
+    log.info("listening on %s://%s%s", http, main, f" and on {others}" if others else "")

@@ -17,7 +17,8 @@ from ..runtime import limits
 
 FIRST_SYSTEMD_DESCRIPTOR = 3
 """The descriptor number of the first socket passed by systemd (sd_listen_fds)."""
-ANY_IPV6 = "::"
+ANY_IPV4, ANY_IPV6 = "0.0.0.0", "::"
+_LOOPBACK, _LOOPBACK_IPV6 = "127.0.0.1", "::1"
 MAIN = "main"
 """The name of the listener for all endpoints without a separate one."""
 
@@ -168,21 +169,30 @@ def _open_passed_socket(number: int) -> socket.socket:
     return listener
 
 
-def addresses_of(listener: socket.socket) -> list[str]:
-    """Return where clients reach a listener: host and port, or `unix:` and the path.
-
-    These are two addresses for a socket that accepts IPv4 and IPv6 on all interfaces.
-    """
+def address_of(listener: socket.socket) -> str:
+    """Return where clients on this machine reach a listener: host and port, or `unix:` and the path."""
     name = listener.getsockname()
     if listener.family == socket.AF_UNIX:
-        return [f"unix:{name}"]
+        return f"unix:{name}"
     host, port = name[:2]
     if listener.family == socket.AF_INET:
-        return [f"{host}:{port}"]
-    is_dual_stack = not listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
-    return [*([f"0.0.0.0:{port}"] if host == ANY_IPV6 and is_dual_stack else []), f"[{host}]:{port}"]
+        return f"{_LOOPBACK if host == ANY_IPV4 else host}:{port}"
+    if host != ANY_IPV6:
+        return f"[{host}]:{port}"
+    return f"{_LOOPBACK}:{port}" if _is_dual_stack(listener) else f"[{_LOOPBACK_IPV6}]:{port}"
 
 
-def address_of(listener: socket.socket) -> str:
-    """Return the first of the addresses where clients reach a listener."""
-    return addresses_of(listener)[0]
+def other_addresses(listener: socket.socket) -> str:
+    """Return which other addresses than `address_of` reach a listener, for the log; empty for none."""
+    name = listener.getsockname()
+    if listener.family == socket.AF_UNIX or name[0] not in (ANY_IPV4, ANY_IPV6):
+        return ""
+    if listener.family == socket.AF_INET:
+        return "all other IPv4 addresses of this machine"
+    kind = "" if _is_dual_stack(listener) else "IPv6 "
+    return f"all other {kind}addresses of this machine"
+
+
+def _is_dual_stack(listener: socket.socket) -> bool:
+    """Return whether a listener for IPv6 accepts connections with IPv4, too."""
+    return not listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)

@@ -77,19 +77,28 @@ def test_all_interfaces_are_those_of_ipv4_and_ipv6(address: str) -> None:
         port = listener.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port), timeout=seconds(5)).close()
-        assert listeners.addresses_of(listener) == [f"0.0.0.0:{port}", f"[::]:{port}"]
+        assert listeners.address_of(listener) == f"127.0.0.1:{port}"
+        assert listeners.other_addresses(listener) == "all other addresses of this machine"
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this system has no IPv6")
 def test_a_listener_for_ipv6_alone_shows_no_ipv4_address() -> None:
     with socket.create_server(("::", 0), family=socket.AF_INET6) as listener:
-        assert listeners.addresses_of(listener) == [f"[::]:{listener.getsockname()[1]}"]
+        assert listeners.address_of(listener) == f"[::1]:{listener.getsockname()[1]}"
+        assert listeners.other_addresses(listener) == "all other IPv6 addresses of this machine"
+
+
+def test_a_listener_for_ipv4_alone_shows_an_address_that_can_be_opened() -> None:
+    with listeners.listen("0.0.0.0", 0) as listener:
+        assert listeners.address_of(listener) == f"127.0.0.1:{listener.getsockname()[1]}"
+        assert listeners.other_addresses(listener) == "all other IPv4 addresses of this machine"
 
 
 @pytest.mark.parametrize(("address", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 def test_a_single_address_is_shown_as_it_is_written_in_urls(address: str, shown: str) -> None:
     with listeners.listen(address, 0) as listener:
-        assert listeners.addresses_of(listener) == [f"{shown}:{listener.getsockname()[1]}"]
+        assert listeners.address_of(listener) == f"{shown}:{listener.getsockname()[1]}"
+        assert listeners.other_addresses(listener) == ""
 
 
 def test_systemd_sockets_of_other_processes_are_not_used() -> None:
