@@ -79,6 +79,11 @@ class Access:
         self._throttle = throttle or LoginThrottle()
         self._wrong = ThrottledLog(log, logging.WARNING, max_keys=MAX_LOGGED_ADDRESSES)
 
+    def needs_password(self, operator: str = "") -> bool:
+        """Return whether a login needs a password; it does not for an `operator` whom a trusted proxy has named."""
+        config = self._config()
+        return not (config.insecure_admin or (operator and config.admin_secret))
+
     def log_in(self, address: str, password: str, operator: str = "") -> str:
         """Return a token for the right password, or for an `operator` whom a trusted proxy has named.
 

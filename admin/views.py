@@ -146,9 +146,12 @@ def _read_operator() -> str:
 
 
 def _session(access: Access) -> Response:
-    """Log in or out with a cookie; requests need the header Origin, which all browsers send with these methods."""
-    if request.method == "GET":
-        raise HTTPError(405, "method not allowed: log in with POST, log out with DELETE", {"Allow": "POST, DELETE"})
+    """Log in or out with a cookie, or return whether this needs a password.
+
+    POST and DELETE need the header Origin, which all browsers send with these methods.
+    """
+    if request.method in ("GET", "HEAD"):
+        return _not_stored({"needs_password": access.needs_password(_read_operator())})
     if request.headers.get("Origin") is None:
         raise HTTPError(403, "only pages of the server can have a session; programs log in at /auth/")
     service = current_service()

@@ -22,8 +22,15 @@ export function loginPage(message, enter) {
         problem.textContent = answer.problem;
         password.select();
     });
-    if (!message) ask('').then((answer) => { if (!answer.problem && form.isConnected) enter(answer.insecure); });
+    if (!message) enterWithoutPassword();
     return h('main', {class: 'login-page'}, form);
+
+    async function enterWithoutPassword() {
+        const answer = await fetch('auth/session').then((response) => response.json()).catch(() => ({}));
+        if (answer.needs_password !== false) return;
+        const {problem, insecure} = await ask('');
+        if (!problem && form.isConnected) enter(insecure);
+    }
 }
 
 /** Keep the button from being pressed for so many seconds, and show how many are left. */

@@ -85,9 +85,11 @@ class TestCookie:
             assert "Set-Cookie" not in answer.headers
         session(server)  # the right password ends the count of wrong ones
 
-    def test_session_endpoint_refuses_get_requests(self, server: Server) -> None:
-        answer = session(server, "GET")
-        assert (answer.status_code, answer.headers["Allow"]) == (405, "POST, DELETE")
+    def test_page_learns_whether_a_password_is_needed(self, server: Server) -> None:
+        answer = session(server, "GET", Origin="")
+        assert (answer.status_code, answer.json()) == (200, {"needs_password": True})
+        assert "Set-Cookie" not in answer.headers
+        assert session(server, "GET", Origin="http://elsewhere.example").status_code == 403
 
     def test_logout_removes_the_cookie(self, server: Server) -> None:
         cookie = cookie_of(session(server, "DELETE"))

@@ -18,6 +18,7 @@ import pytest
 from tests.admin_browser import Browser, browser
 from tests.admin_client import OPTIONS
 from tests.api_client import ApiClient
+from tests.credentials import API_KEY
 from tests.parts import ROOT
 from tests.protocol_client import ProtocolClient
 from tests.servers import Server, running
@@ -70,6 +71,14 @@ class TestSession:
         chromium.fill("#password", "wrong")
         chromium.click("form button")
         chromium.wait_for_text("[role=alert]", "Wrong password.")
+
+    def test_opened_login_page_sends_no_empty_password(self, chromium: Browser, server: Server) -> None:
+        chromium.open(server.url)
+        chromium.wait_for("#password")
+        chromium.wait_until("performance.getEntriesByName(new URL('auth/session', location).href).length > 0")
+        chromium.click("form button")
+        assert chromium.evaluate("document.querySelector('#password').matches(':invalid')")
+        assert chromium.run("pages_log") == []
 
     def test_right_password_opens_the_status_page(self, page: Browser) -> None:
         assert page.text("h1") == "Status"
@@ -367,6 +376,67 @@ class TestActions:
             shown = {"curl": '[{"method":"publish","error":null,"body":null}]', "python": "None\n"}
             assert done.stdout == shown[kind], done.stderr
             assert client.message() == 'it\'s $HOME `here` / \\ "quoted"'
+
+
+class TestActionsWithAPIKey:
+    """Programs are shown for the API of later versions, if the server has an API key."""
+
+    @pytest.fixture
+    def page(self, chromium: Browser, start_server: Callable[..., Server]) -> Iterator[tuple[Browser, Server]]:
+        server = start_server(**SERVER, api_key=API_KEY)
+        chromium.log_in(server.url)
+        yield chromium, server
+        assert chromium.problems == []
+
+    def run(self, page: tuple[Browser, Server], kind: str) -> str:
+        """Run the shown program, and return what it prints."""
+        browser, server = page
+        script = browser.text(f"#{kind}").replace("\u00a0", " ")
+        program = [sys.executable, "-W", "error"] if kind == "python" else ["bash", "-euo", "pipefail"]
+        environment = {**os.environ, "API_KEY": API_KEY, "SECRET": server.secret}
+        done = subprocess.run(
+            [*program, "-c", script], env=environment, capture_output=True, text=True, timeout=seconds(20)
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @pytest.mark.parametrize("kind", ["curl", "python", "signed"])
+    def test_shown_programs_publish(self, page: tuple[Browser, Server], kind: str) -> None:
+        browser, server = page
+        browser.go("actions/publish/rich:it's news")
+        browser.wait_for_text(f"#{kind}", "SECRET" if kind == "signed" else "API_KEY")
+        with ProtocolClient(server, "ann") as client:
+            client.subscribe("rich:it's news")
+            self.run(page, kind)
+            assert client.message() == {"text": "Hello"}
+
+    @pytest.mark.parametrize("kind", ["curl", "python"])
+    def test_shown_programs_read_the_whole_history(self, page: tuple[Browser, Server], kind: str) -> None:
+        browser, server = page
+        for word in ("first", "second"):
+            ApiClient(server.host, server.port).publish("rich:news", word)
+        browser.go("actions/history/rich:news")
+        browser.wait_for_text(f"#{kind}", "reverse")
+        shown = self.run(page, kind)
+        assert 0 < shown.index("second") < shown.index("first")
+
+    @pytest.mark.parametrize("method", ["presence", "channels", "broadcast", "unsubscribe", "disconnect"])
+    def test_shown_commands_are_accepted(self, page: tuple[Browser, Server], method: str) -> None:
+        browser, _ = page
+        browser.go(f"actions/{method}/rich:news")
+        browser.wait_for_text("#curl", f"/api/{method}")
+        for name, value in (("user", "nobody"), ("channels", "rich:a")):
+            if browser.evaluate(f"document.querySelector('[name={name}]') !== null"):
+                browser.fill(f"[name={name}]", value)
+                browser.wait_for_text("#curl", value)
+        assert self.run(page, "curl").startswith('{"result":')
+
+    def test_commands_of_v1_alone_are_signed(self, page: tuple[Browser, Server]) -> None:
+        browser, _ = page
+        browser.go("actions/stats")
+        browser.wait_for_text("#curl", "X-API-Sign")
+        assert not browser.run("isVisible", "#signed")
+        assert '"method":"stats"' in self.run(page, "curl")
 
 
 class TestUsers:

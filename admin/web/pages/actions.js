@@ -2,7 +2,7 @@
 import {choices, copyButton, fill, h} from '../dom.js';
 import {JSONEditor} from '../editor.js';
 import {block} from '../json.js';
-import {curlCommand, pythonCode} from '../requests.js';
+import {curlCommand, pythonCode, signedCurlCommand, takesKey} from '../requests.js';
 
 const CHANNEL = {name: 'channel', label: 'Channel', required: true};
 const USER = {name: 'user', label: 'User ID', required: true};
@@ -34,13 +34,15 @@ export function actionsPage(app, argument) {
     const reply = h('div', {id: 'reply', 'aria-live': 'polite'}, h('p', {class: 'hint'}, 'The reply appears here.'));
     const curl = h('pre', {id: 'curl', tabindex: 0});
     const python = h('pre', {id: 'python', tabindex: 0});
+    const signed = h('pre', {id: 'signed', tabindex: 0});
+    const v1 = [h('div', {class: 'row heading'}, h('h2', {}, 'curl, with a signature as in Centrifugo v1'), copyButton(() => signed.textContent)), h('div', {class: 'card'}, signed)];
     const form = h('form', {class: 'card form', onsubmit: (event) => { event.preventDefault(); submit(); }},
         about, fields, h('div', {class: 'row'}, send, h('span', {class: 'hint keyhint'}, h('kbd', {}, 'Ctrl'), h('kbd', {}, 'Enter'))), problem);
     const element = h('div', {class: 'page'}, h('h1', {}, 'Actions'), choices('command', 'Command', names, method, choose),
         h('div', {class: 'columns'}, form,
             h('section', {}, h('div', {class: 'row heading'}, h('h2', {}, 'Reply')), h('div', {class: 'card'}, reply),
                 h('div', {class: 'row heading'}, h('h2', {}, 'curl'), copyButton(() => curl.textContent)), h('div', {class: 'card'}, curl),
-                h('div', {class: 'row heading'}, h('h2', {}, 'Python'), copyButton(() => python.textContent)), h('div', {class: 'card'}, python))));
+                h('div', {class: 'row heading'}, h('h2', {}, 'Python'), copyButton(() => python.textContent)), h('div', {class: 'card'}, python), v1)));
 
     function choose(name) {
         keep();
@@ -85,7 +87,10 @@ export function actionsPage(app, argument) {
     }
 
     function showCurl() {
-        curl.textContent = curlCommand(method, params(), app.info?.config);
+        const config = app.info?.config, byKey = takesKey(method, config), signedCommand = signedCurlCommand(method, params(), config);
+        curl.textContent = byKey ? curlCommand(method, params(), config) : signedCommand;
+        signed.textContent = signedCommand;
+        for (const part of v1) part.hidden = !byKey || !config.secret;
         python.textContent = pythonCode(method, values().map(([, value]) => value), app.info?.config);
     }
 
