@@ -125,6 +125,7 @@ class _ConnectionClaims(_Claims):
     channels: list[str] | None = None
     subs: dict[str, _Options | None] | None = None
     meta: Raw = NO_PAYLOAD
+    channel: str | None = None
 
 
 class _SubscriptionClaims(_Claims):
@@ -142,9 +143,12 @@ CheckLifetime: TypeAlias = Callable[[Lifetime], None]
 
 
 def read_connection(payload: bytes, check: CheckLifetime) -> ConnectionToken:
-    """Decode the claims of a connection token. Calls `check`, and raises InvalidClaims."""
+    """Decode the claims of a connection token. Calls `check`, and raises InvalidClaims.
+
+    A token with the claim `channel` is refused, as in Centrifugo: it allows a subscription, and nothing else.
+    """
     claims = _decode_checked(_connection, payload, check)
-    return ConnectionToken(
+    token = ConnectionToken(
         claims.sub or "",
         _expires_at(claims),
         _payload("info", claims.info, claims.b64info),
@@ -153,6 +157,9 @@ def read_connection(payload: bytes, check: CheckLifetime) -> ConnectionToken:
         claims.jti or "",
         claims.iat or 0,
     )
+    if claims.channel:
+        raise InvalidClaims("it is a subscription token, with the claim channel, and not a connection token")
+    return token
 
 
 def _channels(claims: _ConnectionClaims) -> dict[str, SubscriptionOptions]:

@@ -47,6 +47,12 @@ def test_token_without_claims_has_defaults() -> None:
     assert connection(unknown={"a": [1]}) == ConnectionToken("")
 
 
+def test_subscription_token_is_not_a_connection_token() -> None:
+    with pytest.raises(InvalidClaims, match="it is a subscription token"):
+        connection(sub="42", channel="news")
+    assert connection(sub="42", channel="") == connection(sub="42", channel=None) == ConnectionToken("42")
+
+
 def test_every_claim_of_a_connection_is_read() -> None:
     assert connection(
         sub="42", exp=2000000000, iat=1700000000, jti="id", info={"n": 1}, channels=["a", "b"], meta={"role": "x"}

@@ -14,7 +14,7 @@ from gentrifugo.app.node import hooks
 from gentrifugo.app.node.hooks import Context, Refuse, RPCError
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2.errors import CLOSE_TOO_MANY_REQUESTS
-from gentrifugo.app.protocol.v2.token_making import connection_token, sign_token
+from gentrifugo.app.protocol.v2.token_making import connection_token, sign_token, subscription_token
 from tests.app.conftest import VERSION
 from tests.fakes import FailingEngine
 from tests.greenlets import eventually, settle
@@ -53,7 +53,9 @@ def test_a_client_without_a_token_is_anonymous_where_the_option_allows_it(start:
     assert node.hub.num_users == 1
 
 
-@pytest.mark.parametrize("token", ["nonsense", connection_token("another key", "alice")])
+@pytest.mark.parametrize(
+    "token", ["nonsense", connection_token("another key", "alice"), subscription_token(KEY, "alice", "open:a")]
+)
 def test_an_invalid_token_closes_the_connection(node: Node, token: str) -> None:
     assert connect(node, token).close == (3500, "invalid token")
 
