@@ -81,7 +81,8 @@ class Pipeline(Link):
         try:
             replies: list[Any] = call.result.get()  # type: ignore[assignment]
         finally:
-            call.given_up = not call.result.ready()
+            if not call.result.ready():  # the caller was interrupted
+                call.given_up = True
         return replies
 
     def _start_timer(self, seconds: float) -> None:
@@ -98,6 +99,7 @@ class Pipeline(Link):
             if call.ends > now:
                 self._start_timer(call.ends - now)
                 return
+            call.given_up = True
             call.result.set_exception(EngineError(f"{self._name}: no reply within {self._reply_timeout:g} s"))
 
     def _close_timer(self) -> None:
@@ -123,7 +125,8 @@ class Pipeline(Link):
         try:
             while True:
                 self._sent = self._take()
-                self._exchange(connection, self._sent)
+                if self._sent:
+                    self._exchange(connection, self._sent)
                 self._sent = []
         except ConnectionLost as error:
             # Redis may have carried out commands that were sent; sending them again might repeat them.
@@ -142,7 +145,7 @@ class Pipeline(Link):
                 call.result.set_exception(EngineError(reason))
 
     def _take(self) -> list[_Call]:
-        """Take the calls of the next batch. Returns a PING if there are none for CHECK_INTERVAL."""
+        """Take the calls of the next batch, if they still wait. Returns a PING if there are none for CHECK_INTERVAL."""
         while not self._waiting:
             self._arrived.clear()
             self._limit.begin(CHECK_INTERVAL)

@@ -156,6 +156,18 @@ def test_the_timeout_of_a_call_begins_with_the_call(pipeline: Pipeline, dial: Di
     assert outcome(third) == "test: no reply within 0.3 s"
 
 
+def test_a_command_whose_caller_got_an_error_is_not_sent_any_more(pipeline: Pipeline, dial: Dialled) -> None:
+    asking = ask_in_greenlets(pipeline, "a")
+    asking += ask_in_greenlets(pipeline, "b")
+    assert [outcome(greenlet) for greenlet in asking] == ["test: no reply within 0.3 s"] * 2
+    (redis,) = dial.made
+    redis.answer(b"late")
+    (last,) = ask_in_greenlets(pipeline, "c")
+    redis.answer(b"3")
+    assert outcome(last) == b"3"
+    assert redis.batches == [[("GET", "a")], [("GET", "c")]]
+
+
 def test_timeout_of_the_caller_is_raised_unchanged(pipeline: Pipeline, dial: Dialled) -> None:
     """A hook that exceeds its own timeout must not receive an error about Redis. Its command is not sent any more."""
     (first,) = ask_in_greenlets(pipeline, "a")
