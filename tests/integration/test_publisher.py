@@ -195,7 +195,7 @@ SITE = """
 from flask import Flask
 from gentrifugo import Gentrifugo
 app = Flask(__name__)
-app.config.update(SECRET_KEY="key", GENTRIFUGO_NAMESPACES=[{"name": "chat"}], **%r)
+app.config.update(SECRET_KEY="a key of the tests", GENTRIFUGO_NAMESPACES=[{"name": "chat"}], **%r)
 realtime = Gentrifugo(app)
 """
 
