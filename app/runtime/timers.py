@@ -7,7 +7,7 @@ is precise enough for expiry. Delays of pings are rough, so that the process wak
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from typing import TypeAlias
 
@@ -94,15 +94,15 @@ class Timers(BackgroundLoop):
                 tick = (tick + step // 2) // step * step
         bucket = self._buckets.get(tick)
         if bucket is None:
-            bucket = self._add_bucket(tick)
-        bucket.append(timer)
+            self._add_bucket(tick, [timer])
+        else:  # nearly always, with many connections
+            bucket.append(timer)
 
-    def _add_bucket(self, tick: int) -> list[Timer]:
-        bucket = self._buckets[tick] = []
+    def _add_bucket(self, tick: int, timers: list[Timer]) -> None:
+        self._buckets[tick] = timers
         heappush(self._ticks, tick)
         if self._ticks[0] == tick:
             self._earlier.set()
-        return bucket
 
     def _run(self) -> None:
         while True:
@@ -111,11 +111,22 @@ class Timers(BackgroundLoop):
             if wait is None or wait > 0:
                 self._earlier.wait(wait)
             else:
-                self._call(self._buckets.pop(heappop(self._ticks)))
+                self._call_bucket(heappop(self._ticks))
 
-    def _call(self, bucket: list[Timer]) -> None:
+    def _call_bucket(self, tick: int) -> None:
+        timers = iter(self._buckets.pop(tick))
+        try:
+            self._call(timers)
+        finally:
+            left = list(timers)  # if this greenlet is stopped meanwhile
+            if tick in self._buckets:
+                self._buckets[tick].extend(left)
+            elif left:
+                self._add_bucket(tick, left)
+
+    def _call(self, timers: Iterator[Timer]) -> None:
         now = self._clock()
-        for timer in iterate_yielding(bucket):
+        for timer in iterate_yielding(timers):
             callback = timer.callback
             if callback is None:
                 continue

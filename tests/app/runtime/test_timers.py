@@ -133,6 +133,26 @@ def test_a_long_bucket_lets_other_greenlets_run(timers: Timers, monkeypatch: pyt
     assert found[0] < 20
 
 
+def test_timers_that_are_stopped_within_a_bucket_are_called_after_the_next_start(
+    timers: Timers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yielding, "TIME_SLICE", 0)
+    calls: list[int] = []
+
+    def call_and_stop() -> None:
+        calls.append(0)
+        gevent.spawn(timers.stop)
+
+    timers.after(0, call_and_stop)
+    for number in range(1, 20):
+        timers.after(0, partial(calls.append, number))
+    eventually(lambda: calls)
+    settle()
+    assert len(calls) < 20
+    timers.start()
+    eventually(lambda: calls == list(range(20)))
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
