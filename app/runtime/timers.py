@@ -133,15 +133,15 @@ class Timers(BackgroundLoop):
             if timer.due > now:
                 self._schedule(timer, now, timer.due - now)
                 continue
-            delay = None
             try:
                 delay = callback()
+                if delay is None:
+                    timer.callback = None
+                elif timer.callback is not None:  # the call has not cancelled it
+                    # Not from `now`: a peer has the whole delay to answer, also if callbacks before this one were slow.
+                    self._schedule(timer, self._clock(), delay)
             except Exception:
-                log.exception("internal error in a timer callback")
-            if delay is None:
                 timer.callback = None
-            elif timer.callback is not None:  # the call has not cancelled it
-                # Not from `now`: a peer has the whole delay to answer, also if other callbacks came before this one.
-                self._schedule(timer, self._clock(), delay)
+                log.exception("internal error in a timer callback")
         # Many buckets may be due: let other greenlets run before the next one.
         gevent.sleep(0)

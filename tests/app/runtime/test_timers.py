@@ -272,6 +272,20 @@ def test_an_exception_in_a_timer_is_logged_and_other_timers_run(
     assert record.exc_info is not None
 
 
+@pytest.mark.parametrize("delay", [float("nan"), float("-inf")])
+def test_an_impossible_delay_of_a_callback_is_logged_and_other_timers_run(
+    timers: Timers, caplog: pytest.LogCaptureFixture, delay: float
+) -> None:
+    calls: list[str] = []
+    timer = timers.after(0, lambda: delay)
+    timers.after(0, lambda: calls.append("same time"))
+    timers.after(0.02, lambda: calls.append("later"))
+    eventually(lambda: len(calls) == 2)
+    assert timer.callback is None
+    (record,) = caplog.records
+    assert record.exc_info is not None
+
+
 def test_stopped_timers_call_no_functions(nothing_left_behind: None) -> None:
     timers = Timers(resolution=0.001)
     timers.start()
