@@ -235,11 +235,11 @@ class AdminConnection:
             self._transport.close(disconnect.code, disconnect.close_reason)
 
     def close_slow(self) -> None:
-        """Close a slow client whose outbox is full (websocket.connection.Owner)."""
+        """Close a slow client whose outbox is full (websocket.connection.TransportOwner)."""
         gevent.spawn(self._close_slow)
 
     def close_silent(self) -> None:
-        """Close after a ping without an answer (websocket.connection.Owner)."""
+        """Close after a ping without an answer (websocket.connection.TransportOwner)."""
         self.close(CLOSE_PING_ERROR)
 
     def _close_slow(self) -> None:
@@ -249,7 +249,7 @@ class AdminConnection:
             self.close(CLOSE_SLOW)
 
     def close_failed(self, reason: str) -> None:
-        """Close after the socket failed to write (websocket.connection.Owner)."""
+        """Close after the socket failed to write (websocket.connection.TransportOwner)."""
         log.debug("admin connection: %s", reason)
         self.close()
 

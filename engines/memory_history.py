@@ -39,7 +39,10 @@ class ExpiryQueue:
         self._noted: set[str] = set()
 
     def note(self, channel: str, when: float) -> None:
-        """Add an entry for `channel` at the time `when`, unless the channel has an entry for an earlier time."""
+        """Add an entry for `channel` at the time `when`, unless the channel has an entry.
+
+        So when the sweep visits a channel that has not expired, it calls this again with the time of its expiry.
+        """
         if channel not in self._noted:
             self._noted.add(channel)
             heappush(self._heap, (when, channel))
@@ -162,7 +165,7 @@ class MemoryHistory:
     def add_unheard(self, publications: Sequence[Publication], options: HistoryOptions) -> list[StreamPosition | None]:
         """Store consecutive publications of one channel, which has no subscribers. Returns their positions.
 
-        Equals calls of `add` with `is_active` False, but those that later ones would displace are not stored.
+        Has the effect of a call of `add` for each, but stores none that later ones would displace.
         """
         stream = self._prepare(publications[0].channel, options, is_active=False)
         if stream is None:
@@ -172,9 +175,9 @@ class MemoryHistory:
         return [*displaced, *[stream.append(publication)[1] for publication in kept]]
 
     def _prepare(self, channel: str, options: HistoryOptions, is_active: bool) -> ChannelStream | None:
-        """Return the stream of the next publication of a channel, which expires as if it had been added.
+        """Return the stream to which the next publications of a channel are appended, with new expiry times.
 
-        Returns None if that publication gets no position. It is stored if the stream has stored publications then.
+        If its `stored` is None they get positions and are not stored. Returns None if they do not even get positions.
         """
         now = self._clock()
         stream = self._find(channel, now)

@@ -92,7 +92,10 @@ class Head:
         """Whether the peer sends the body only after "100 Continue"."""
 
     def varied(self, values: Mapping[str, str]) -> Head:
-        """Return a copy with other values for the length and the signature of the body, which have no other meaning."""
+        """Return a copy with other values of headers that do not change what the request means.
+
+        These are the length and the signature of the body, and the key of a WebSocket handshake.
+        """
         head = _new(Head)
         head.method, head.target, head.version = self.method, self.target, self.version
         head.path, head.query = self.path, self.query

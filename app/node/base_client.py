@@ -262,7 +262,7 @@ class BaseClient(ABC):
             context.reason = reason
             self.node.hooks.notify_later(context)
 
-    # -- failures of the transport, and of the server (websocket.connection.Owner)
+    # -- failures of the transport, and of the server (websocket.connection.TransportOwner)
 
     def close_slow(self) -> None:
         """Close a slow client: more data waits to be written than client_queue_max_size."""
