@@ -50,10 +50,6 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "DEL": (),
 }
 """Commands with a key, and arguments with which they change nothing if its value is a string, created by SET."""
-WITH_SENTINEL = "ROLE"
-"""The command that is needed with Sentinel."""
-WITH_DATABASE = "SELECT"
-"""The command that is needed if the number of the database is not 0."""
 
 SEE_RULES = "see the ACL rules in docs/redis.md"
 

@@ -16,8 +16,6 @@ from tests.waiting import seconds
 
 PROGRAM = str(Path(sys.executable).parent / "gentrifugo")
 
-LONG_PATH = "x" * 200
-
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "TLS without a certificate": ({"ssl": True}, "ssl_cert: required because ssl is on"),
     "a certificate that is missing": (

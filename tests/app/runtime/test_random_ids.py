@@ -40,10 +40,6 @@ def test_forked_process_creates_other_ids() -> None:
     assert of_child not in [random_uuid() for _ in range(100)]
 
 
-def collect(found: list[str]) -> None:
-    found.extend(random_uuid() for _ in range(3000))
-
-
 def test_threads_never_get_the_same_id() -> None:
     ids: list[list[str]] = [[] for _ in range(8)]
     before = sys.getswitchinterval()

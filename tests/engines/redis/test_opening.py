@@ -21,7 +21,6 @@ from tests.redis_server import RedisServer, free_port, redis_server
 __all__ = ["nothing_left_behind"]
 
 TIMEOUTS = Timeouts(connect=0.5, read=5, write=1)
-NOWHERE = ServerAddress("127.0.0.1", 1)
 
 tidy = pytest.mark.usefixtures("nothing_left_behind")
 """For all but one: gevent's resolver reports a name without an address as the error of a greenlet, too."""
