@@ -44,7 +44,6 @@ log = logging.getLogger(__name__)
 
 MAX_WAITING_BYTES = 1 << 20
 """Maximum bytes that wait for a client; further messages are left out until it has read them."""
-MAX_TIMER_DELAY = 86400.0 * 365
 AUTHENTICATION_TIME = 10.0
 """Seconds in which a new connection must send a valid token, or stale_connection_close_delay if that is shorter."""
 
@@ -159,7 +158,7 @@ class AdminConnection:
         self._batch = bool(params.batch)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._node.timers.after(min(remaining, MAX_TIMER_DELAY), self._close_expired)
+        self._timer = self._node.timers.after(remaining, self._close_expired)
         if params.watch:
             self._node.cluster.watched.add(self)
         else:
