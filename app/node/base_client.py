@@ -213,9 +213,16 @@ class BaseClient(ABC):
         if not self.authenticated:
             self.close_later(CLOSE_STALE)
 
-    def _close_if_expired(self) -> None:
-        if 0 < self._expires_at <= time.time():
-            self.close_later(CLOSE_EXPIRED)
+    def _close_if_expired(self) -> float | None:
+        """Close the connection. Returns the seconds to wait instead if the system's clock was set back meanwhile."""
+        left = self._expires_at - time.time()
+        if left > 0:
+            return left + self._grace_period()
+        self._close_expired()
+        return None
+
+    def _close_expired(self) -> None:
+        self.close_later(CLOSE_EXPIRED)
 
     # -- the end
 

@@ -263,9 +263,9 @@ class ClientV1(BaseClient):
         lifetime = self.node.config.connection_lifetime
         return wire.connect_body(self.node.version, client, lifetime > 0, expired, lifetime)
 
-    def _close_if_expired(self) -> None:
+    def _close_expired(self) -> None:
         if self.node.config.connection_lifetime > 0:  # a reload may have switched expiry off since the timer was set
-            super()._close_if_expired()
+            super()._close_expired()
 
     # -- subscriptions
 

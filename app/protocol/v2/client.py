@@ -311,9 +311,8 @@ class ClientV2(BaseClient):
         # The client does not refresh its token if a backend renews connections, so there is nothing to wait for.
         return 0 if self.node.hooks.has(REFRESH_PROXY) else super()._grace_period()
 
-    def _close_if_expired(self) -> None:
-        if 0 < self._expires_at <= time.time():
-            gevent.spawn(self._end_unless_renewed)
+    def _close_expired(self) -> None:
+        gevent.spawn(self._end_unless_renewed)
 
     def _end_unless_renewed(self) -> None:
         if not renewing.renew_connection(self):

@@ -321,14 +321,22 @@ class SubscriptionsV2(PresenceRenewal):
             subscription.expiry.cancel()
         subscription.expires_at = when
         if when > 0:
-            grace = 0 if subscription.is_renewed_by_backend else self._node.config.client_expired_sub_close_delay
-            delay = when - time.time() + grace
+            delay = when - time.time() + self._grace_period(channel)
             subscription.expiry = self._node.timers.after(max(delay, 0), lambda: self._check_expiry(channel))
 
-    def _check_expiry(self, channel: str) -> None:
-        subscription = self.channels.get(channel)
-        if subscription is not None and 0 < subscription.expires_at <= time.time():
-            gevent.spawn(self._on_expired, channel)
+    def _check_expiry(self, channel: str) -> float | None:
+        """End a subscription. Returns the seconds to wait instead if the system's clock was set back meanwhile."""
+        left = self.channels[channel].expires_at - time.time()
+        if left > 0:
+            return left + self._grace_period(channel)
+        gevent.spawn(self._on_expired, channel)
+        return None
+
+    def _grace_period(self, channel: str) -> float:
+        """Return the seconds that a subscription may stay after it has expired."""
+        if self.channels[channel].is_renewed_by_backend:
+            return 0
+        return self._node.config.client_expired_sub_close_delay
 
     # -- unsubscribe
 

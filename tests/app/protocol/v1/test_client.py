@@ -412,6 +412,17 @@ def test_client_with_expired_credentials_is_closed(start: StartNode) -> None:
     assert eventually(lambda: client.close_reason) == closed("expired", reconnect=True)
 
 
+def test_client_is_closed_at_its_expiry_also_after_the_clock_was_set_back(
+    start: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timestamp, lifetime = lifetime_ending_in(0.2)
+    client = LocalClient(start(connection_lifetime=lifetime, expired_connection_close_delay=0))
+    client.call("connect", **connect_params("alice", timestamp=timestamp))
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 0.5)
+    assert eventually(lambda: client.close_reason) == closed("expired", reconnect=True)
+
+
 def test_client_can_refresh_for_some_time_after_expiry(start: StartNode) -> None:
     timestamp, lifetime = lifetime_ending_in(0.05)
     node = start(connection_lifetime=lifetime, expired_connection_close_delay=3600)

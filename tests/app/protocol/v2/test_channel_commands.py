@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -167,6 +168,16 @@ def test_a_subscription_that_is_not_refreshed_ends(start: StartNode) -> None:
     ended = {"channel": "closed:a", "unsubscribe": {"code": 2501, "reason": "subscription expired"}}
     eventually(lambda: client.pushes() == [ended])
     assert not client.connection.channels
+
+
+def test_a_subscription_ends_at_its_expiry_also_after_the_clock_was_set_back(
+    start: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = LocalClientV2.connected(start(client_expired_sub_close_delay=0))
+    client.subscribe("closed:a", token=client.token("closed:a", expires=0.5))
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 0.5)
+    eventually(lambda: not client.connection.channels)
 
 
 def test_a_hook_can_refuse_a_subscription(start: StartNode) -> None:
