@@ -372,11 +372,13 @@ class EngineContract:
             engine.publish(message(str(number)), kept(size=3))
         assert uids(engine) == ["4", "3", "2"]
 
-    def test_smaller_size_applies_to_the_next_publication(self, engine: Engine) -> None:
+    def test_another_size_applies_to_the_next_publication(self, engine: Engine) -> None:
         for number in range(3):
             engine.publish(message(str(number)), kept(size=3))
-        engine.publish(message("3"), kept(size=1))
-        assert uids(engine) == ["3"]
+        engine.publish(message("3"), kept(size=2))
+        assert uids(engine) == ["3", "2"]
+        engine.publish(message("4"), kept(size=9))
+        assert uids(engine) == ["4", "3", "2"]
 
     @pytest.mark.parametrize(("limit", "expected"), [(0, ["2", "1", "0"]), (1, ["2"]), (2, ["2", "1"]), (9, "210")])
     def test_limit_selects_the_newest_publications(self, engine: Engine, limit: int, expected: list[str]) -> None:

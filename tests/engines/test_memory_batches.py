@@ -6,7 +6,7 @@ from typing import Any
 
 import gevent
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gentrifugo.app.model.events import Publication
@@ -33,6 +33,10 @@ steps = st.one_of(
     st.lists(st.sampled_from(HISTORIES).map(lambda history: ("a", history, None)), min_size=2, max_size=8),
     st.sampled_from(["subscribe", "unsubscribe", "remove", "pass time", "look up"]),
 )
+
+
+STORED, KEY = HISTORIES[2], PublishConditions("key")
+PLAIN, CONDITIONAL = ("a", STORED, None), ("a", STORED, KEY)
 
 
 class OneEngine:
@@ -73,6 +77,10 @@ class OneEngine:
 
 
 @given(st.lists(steps, max_size=8))
+@example([[PLAIN] * 5])
+@example(["subscribe", [PLAIN] * 5])
+@example([[CONDITIONAL], [CONDITIONAL, PLAIN]])
+@example([[CONDITIONAL], [PLAIN, CONDITIONAL, PLAIN]])
 def test_a_batch_has_the_effect_of_its_publications_one_by_one(script: list[Any]) -> None:
     together, single = OneEngine(), OneEngine()
     for number, step in enumerate(script):

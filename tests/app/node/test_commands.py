@@ -115,6 +115,22 @@ def test_a_publication_for_clients_that_subscribe_later_is_kept(start_node: Star
     assert [publication.data for publication in node.history("news")] == [b"3", b"1"]
 
 
+def test_conditions_of_a_batch_are_checked_also_in_a_channel_without_receivers(start_node: StartNode) -> None:
+    node = start_node(MemoryEngine())
+    once = PublishOptions(once=PublishConditions("key"))
+    node.publish_all([PublishRequest("news", b"1", options=once)])
+    connection = connect(node, channel="news")
+    node.publish_all([PublishRequest("news", b"2", options=once), PublishRequest("news", b"3")])
+    assert [push["body"]["data"] for push in received(connection)] == [3]
+
+
+def test_a_batch_keeps_the_uids_that_the_backend_has_given(node: Node) -> None:
+    connection = connect(node, channel="news")
+    node.publish_all([PublishRequest("news", b"1", "c9", "u1"), PublishRequest("news", b"2", "", "u2")])
+    bodies = [push["body"] for push in received(connection)]
+    assert [(body["uid"], body.get("client")) for body in bodies] == [("u1", "c9"), ("u2", None)]
+
+
 def test_publishing_into_an_unknown_namespace_is_refused(node: Node) -> None:
     assert refusal(node.publish, "unknown:news", b"1") == NAMESPACE_NOT_FOUND
 

@@ -153,6 +153,20 @@ def test_timers_that_are_stopped_within_a_bucket_are_called_after_the_next_start
     eventually(lambda: calls == list(range(20)))
 
 
+def test_other_greenlets_run_between_two_buckets_that_are_due(timers: Timers) -> None:
+    calls: list[int] = []
+    found: list[int] = []
+
+    def start_another() -> None:
+        gevent.spawn(lambda: found.append(len(calls)))
+
+    timers.after(-3, start_another)
+    for number in range(20):
+        timers.after(-2 + number / 50, partial(calls.append, number))
+    eventually(lambda: len(calls) == 20)
+    assert found == [0]
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
