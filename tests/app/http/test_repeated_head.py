@@ -52,6 +52,42 @@ def test_head_parser_returns_the_same_result_as_parse_head(heads: list[bytes]) -
         assert outcome(parser.parse, raw) == outcome(parse_head, raw)
 
 
+BEFORE = ("X-API-Key: a", "Content-Length: 1", f"X-API-Sign: {SIGN}", "Accept: a")
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "first"),
+    [
+        (BEFORE[0], 0, "POST /apj/ HTTP/1.1"),
+        ("X-API-Key: b", 0, "POST /api/ HTTP/1.1"),
+        ("X-API-Kez: a", 0, "POST /api/ HTTP/1.1"),
+        ("Content-Lengti: 1", 1, "POST /api/ HTTP/1.1"),
+        ("Content-Length: 1234567890123456", 1, "POST /api/ HTTP/1.1"),
+        ("Content-Length: -1", 1, "POST /api/ HTTP/1.1"),
+        ("Content-Length: ", 1, "POST /api/ HTTP/1.1"),
+        (f"X-API-Sigm: {SIGN}", 2, "POST /api/ HTTP/1.1"),
+        (f"X-API-Sign: {SIGN[1:]} ", 2, "POST /api/ HTTP/1.1"),
+        ("Accept: b", 3, "POST /api/ HTTP/1.1"),
+        ("Accept: aa", 3, "POST /api/ HTTP/1.1"),
+    ],
+)
+def test_a_head_that_differs_in_another_place_is_parsed_anew(line: str, place: int, first: str) -> None:
+    parser = HeadParser()
+    parser.parse(head_of(*BEFORE))
+    raw = head_of(*BEFORE[:place], line, *BEFORE[place + 1 :], first=first)
+    assert outcome(parser.parse, raw) == outcome(parse_head, raw)
+
+
+@pytest.mark.parametrize("lines", [BEFORE, BEFORE[:3], BEFORE[:2]])
+def test_heads_that_differ_only_in_length_and_signature_have_the_same_meaning(lines: tuple[str, ...]) -> None:
+    parser = HeadParser()
+    first = parser.parse(head_of(*lines))
+    raw = head_of(*lines).replace(b"Length: 1", b"Length: 22").replace(SIGN.encode(), OTHER_SIGN.encode())
+    second = parser.parse(raw)
+    assert outcome(lambda _: second, raw) == outcome(parse_head, raw)
+    assert second.original is first.original
+
+
 def test_the_same_head_is_parsed_once() -> None:
     parser = HeadParser()
     raw = head_of("Content-Length: 1")
