@@ -71,3 +71,11 @@ def test_a_client_that_only_listens_is_pinged_and_need_not_answer(timers: Timers
     eventually(lambda: client.sent == 3)
     client.pings.stop()
     assert client.closed == 0
+
+
+def test_a_client_gets_no_ping_after_its_pings_were_stopped(timers: Timers) -> None:
+    stopped, other = Pinged(timers), Pinged(timers, awaits_answers=False)
+    stopped.pings.stop()
+    eventually(lambda: other.sent == 3)
+    other.pings.stop()
+    assert stopped.sent == 0
