@@ -37,8 +37,8 @@ class Batches:
     def process(self, batch: BatchParams) -> bytes:
         """Carry out the commands in order, or in parallel if the batch requests it. Returns all replies as one JSON.
 
-        If the replies together are larger than option api_reply_max_size, the remaining commands are not carried out,
-        and get an error.
+        If the replies, without those to `publish`, are larger than option api_reply_max_size, the remaining commands
+        are not carried out, and get an error.
         """
         commands = batch.commands or []
         limit = ReplyLimit(self._node.config.api_reply_max_size)

@@ -189,8 +189,8 @@ BATCH = Method(
     "Carry out several commands with one request.",
     "The fastest way to publish many messages. The field `replies` is at the top level of the response, not inside "
     "`result`. An error in one command does not stop the others. A command without a known method gets the error 104, "
-    "`not found`. If the replies are larger than the option `api_reply_max_size`, the remaining commands get the error "
-    "106, `limit exceeded`.",
+    "`not found`. If the replies, without those to `publish`, are larger than the option `api_reply_max_size`, the "
+    "remaining commands get the error 106, `limit exceeded`.",
 )
 METHODS = (*COMMANDS, BATCH)
 """All methods. Each has the path /api/NAME."""
