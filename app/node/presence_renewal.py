@@ -28,11 +28,11 @@ class SubscribingClient(Connection, Protocol):
 class PresenceRenewal(ABC):
     """The part of a client's subscriptions that renews its presence at intervals, once it has been started."""
 
-    __slots__ = ("_lock", "_node", "_presence_timer", "_present")
+    __slots__ = ("_client", "_lock", "_node", "_presence_timer")
 
     def __init__(self, node: Node, client: SubscribingClient) -> None:
         self._node = node
-        self._present = client
+        self._client = client
         # Held while the engine is asked about these channels, so that the commands of the client, calls of a backend,
         # the renewal of presence and the end of the connection do not overlap. It is never held while a hook runs:
         # a hook may unsubscribe or disconnect this client.
@@ -65,19 +65,19 @@ class PresenceRenewal(ABC):
 
     def _renew_presence(self) -> None:
         self._presence_timer = None
-        if not self._present.closed and self.names:
+        if not self._client.closed and self.names:
             gevent.spawn(self._renew_presence_now)
             self._keep_presence()
 
     def _renew_presence_now(self) -> None:
         for channel in list(self.names):
             with self._lock:
-                if not self._present.closed and channel in self.names:
+                if not self._client.closed and channel in self.names:
                     self._renew_presence_in(channel)
 
     def _renew_presence_in(self, channel: str) -> None:
         try:
             if self._stores_presence(channel, self._node.rules.options(channel)):
-                self._node.add_presence(channel, self._present.uid, self.info(channel))
+                self._node.add_presence(channel, self._client.uid, self.info(channel))
         except Refused:
             pass  # logged where it failed; the next renewal retries

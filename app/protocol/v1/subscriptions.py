@@ -46,13 +46,12 @@ _new = tuple.__new__  # in half the time of the constructor
 class SubscriptionsV1(PresenceRenewal):
     """The subscriptions of one client. Methods that use the engine may block, and can be called from any greenlet."""
 
-    __slots__ = ("channels", "_client", "_recovered")
+    __slots__ = ("channels", "_recovered")
 
     def __init__(self, node: Node, client: SubscribingClient) -> None:
         super().__init__(node, client)
         self.channels: dict[str, bytes] = {}
         """The subscribed channels, each with the signed info of the subscription."""
-        self._client = client
         # The channels whose publications are held until the reply with their recovery is sent, and the uid of the
         # newest publication in the history then.
         self._recovered: dict[str, str] = {}

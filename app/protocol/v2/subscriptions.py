@@ -109,12 +109,13 @@ class SubscriptionsV2(PresenceRenewal):
     `on_expired` is called in a new greenlet with the channel of an expired subscription.
     """
 
-    __slots__ = ("channels", "_client", "_live_from", "_on_expired")
+    __slots__ = ("channels", "_live_from", "_on_expired")
+
+    _client: FormattingClient
 
     def __init__(self, node: Node, client: FormattingClient, on_expired: Callable[[str], None]) -> None:
         super().__init__(node, client)
         self.channels: dict[str, Subscription] = {}
-        self._client = client
         self._on_expired = on_expired
         # The position of each channel that is on hold until the reply to its subscription has been sent.
         self._live_from: dict[str, StreamPosition] = {}
@@ -134,8 +135,7 @@ class SubscriptionsV2(PresenceRenewal):
 
         Raises CodedRefusal if the client refuses a subscription that cannot be recovered or is subscribed already,
         Refused if the namespace has been removed or the history cannot be read, CodedClosing for other failures of the
-        engine, and
-        ClosedMeanwhile.
+        engine, and ClosedMeanwhile.
         """
         with self._lock:
             return self._add(wanted)
