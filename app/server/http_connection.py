@@ -72,7 +72,7 @@ class HTTPConnection(WSGIHandler):
     _opened: Callable[..., None] | None = None
     """The function that serves the WebSocket or stream that was opened without WSGI; None otherwise."""
     _route: tuple[object, Config, Callable[[Head], bool]] | None = None
-    """A request to the API, and the function that serves all requests with the same head."""
+    """Identifies the last request to the API: `Head.original`, the configuration, and the function that serves it."""
     _service: Service | None = None
     _upgraded = False
     _was_passed = False
