@@ -155,6 +155,16 @@ def test_a_token_lets_a_client_subscribe(node: Node, client: LocalClientV2) -> N
     assert client.connection.subscriptions.info("$closed:a").channel_info == b'{"role":"host"}'
 
 
+def test_insecure_mode_opens_all_channels_except_those_of_other_users_and_clients(start: StartNode) -> None:
+    client = LocalClientV2(start(insecure=True, token_hmac_secret_key=""))
+    assert client.call("connect")["client"] == client.connection.uid
+    assert client.subscribe("$closed:a") == {}
+    assert client.call("publish", channel="closed:b", data=1) == {}
+    assert client.call("history", channel="rich:a", limit=1)["publications"] == []
+    assert code(client.call("subscribe", channel="closed:a#bob")) == 103
+    assert code(client.call("subscribe", channel="closed:a&other")) == 103
+
+
 @pytest.mark.parametrize("of", [("bob", "closed:a"), ("alice", "closed:b")])
 def test_a_token_of_another_user_or_channel_closes_the_connection(client: LocalClientV2, of: tuple[str, str]) -> None:
     client.send({"id": 2, "subscribe": {"channel": "closed:a", "token": subscription_token(KEY, *of)}})
