@@ -31,7 +31,7 @@ Otherwise the timers of connections that have closed would stay until their toke
 
 
 ROUGHNESS = 20
-"""A rough delay may be wrong by one part in twice as many."""
+"""A rough delay ends at a multiple of the delay divided by this number, so it is wrong by half of that at most."""
 MAX_ROUGHNESS = 1.0
 """Seconds between the times to which rough delays are rounded, at most."""
 
