@@ -1,6 +1,8 @@
-"""Connections that are written one after the other, because the C module for sending is not used."""
+"""How a round writes its connections: one after the other, or those with a descriptor by one call."""
 
 from __future__ import annotations
+
+import socket as plain
 
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.net.outbox import NO_LIMIT, Outbox
@@ -29,3 +31,26 @@ def test_frames_are_joined_when_it_is_the_turn_of_their_connection() -> None:
     other.outbox.frames, other.outbox.size = [b"b", b"c"], 2
     write_all([outbox, other.outbox], None)
     assert (socket.sent, other.socket.sent) == ([b"a"], [b"b"])
+
+
+def test_connections_with_a_descriptor_are_written_by_one_call_before_the_others() -> None:
+    flusher = Flusher(0)
+    others = [FakeTransport(flusher), FakeTransport(flusher)]
+    ends = [*plain.socketpair()]
+    sockets = [Outbox(flusher, end, NO_LIMIT, lambda: None, lambda reason: None) for end in ends]
+    outboxes = [others[0].outbox, sockets[0], others[1].outbox, sockets[1]]
+    for number, outbox in enumerate(outboxes):
+        outbox.frames, outbox.size = [b"%d" % number, b"!"], 2
+    calls: list[tuple[list[int], list[bytes]]] = []
+
+    def send_many(descriptors: list[int], buffers: list[bytes]) -> list[int]:
+        assert not any(other.socket.sent for other in others)
+        calls.append((descriptors, buffers))
+        return [len(buffer) for buffer in buffers]
+
+    write_all([*outboxes], send_many)
+    assert calls == [([end.fileno() for end in ends], [b"1!", b"3!"])]
+    assert [other.socket.sent for other in others] == [[b"0!"], [b"2!"]]
+    assert not any(outbox.frames or outbox.size for outbox in outboxes)
+    for end in ends:
+        end.close()
