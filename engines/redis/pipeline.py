@@ -55,7 +55,6 @@ class Pipeline(Link):
         self._reply_timeout = timeouts.write + timeouts.read
         self._timer: Any = None
         """Expires when the oldest call has waited too long, or earlier; None if no call waits."""
-        self._limit = WaitLimit(gevent.get_hub())
         self.round_trips = Histogram()
         """How long it took from writing a batch to reading its last reply."""
 
@@ -111,7 +110,6 @@ class Pipeline(Link):
         """Close the connection; waiting calls fail. A second call does nothing."""
         super().stop()
         self._close_timer()
-        self._limit.close()
 
     @property
     def waiting(self) -> int:
@@ -122,9 +120,10 @@ class Pipeline(Link):
 
     def _serve(self, connection: RedisConnection) -> None:
         self._note_ready()
+        limit = WaitLimit(gevent.get_hub())  # not made before: another thread may have created this object
         try:
             while True:
-                self._sent = self._take()
+                self._sent = self._take(limit)
                 if self._sent:
                     self._exchange(connection, self._sent)
                 self._sent = []
@@ -132,6 +131,8 @@ class Pipeline(Link):
             # Redis may have carried out commands that were sent; sending them again might repeat them.
             self._refuse(self._sent, f"{self._name}: {error}")
             raise
+        finally:
+            limit.close()
 
     def _give_up(self, reason: str) -> None:
         self._refuse(self._sent, reason)
@@ -144,11 +145,11 @@ class Pipeline(Link):
             if not call.result.ready():
                 call.result.set_exception(EngineError(reason))
 
-    def _take(self) -> list[_Call]:
+    def _take(self, limit: WaitLimit) -> list[_Call]:
         """Take the calls of the next batch, if they still wait. Returns a PING if there are none for CHECK_INTERVAL."""
         while not self._waiting:
             self._arrived.clear()
-            self._limit.begin(CHECK_INTERVAL)
+            limit.begin(CHECK_INTERVAL)
             try:
                 self._arrived.wait()
             except WaitTooLong:
@@ -156,7 +157,7 @@ class Pipeline(Link):
                 check.given_up = True  # nobody waits for it
                 return [check]
             finally:
-                self._limit.end()
+                limit.end()
         batch: list[_Call] = []
         count = 0
         while self._waiting and count < COMMANDS_PER_BATCH:

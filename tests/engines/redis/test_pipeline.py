@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import gevent
 import pytest
@@ -199,6 +200,19 @@ def test_a_connection_that_is_not_used_is_checked(
     redis.answer(b"1")
     assert outcome(asking) == b"1"
     eventually(lambda: [("PING",)] in redis.batches)
+
+
+def test_the_connection_of_an_engine_that_another_thread_has_created_is_checked(
+    monkeypatch: pytest.MonkeyPatch, dial: Dialled, nothing_left_behind: None
+) -> None:
+    monkeypatch.setattr(pipeline_module, "CHECK_INTERVAL", 0.01)
+    with ThreadPoolExecutor() as another:
+        pipeline = another.submit(Pipeline, "test", dial, ServerReturn(), Timeouts(1, 1, 1)).result()
+    pipeline.start()
+    try:
+        eventually(lambda: dial.made and [("PING",)] in dial.made[0].batches)
+    finally:
+        pipeline.stop()
 
 
 def test_commands_without_a_reply_are_counted_as_waiting(pipeline: Pipeline, dial: Dialled) -> None:
