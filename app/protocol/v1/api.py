@@ -21,7 +21,13 @@ from ...node.commands import PUBLISH_BATCH_SIZE, PublishRequest
 from ...node.node import Node
 from ...runtime.yielding import iterate_yielding, yield_if_due
 from . import wire
-from .plain_commands import PlainCommand, PlainCommands, decode_plain_command, decode_plain_commands
+from .plain_commands import (
+    MAX_PUBLISH_REPLY_SIZE,
+    PlainCommand,
+    PlainCommands,
+    decode_plain_command,
+    decode_plain_commands,
+)
 from .replies import ReplyLimit
 from .wire import ChannelParams, Command, encode_api_reply
 
@@ -31,6 +37,8 @@ V1_PROTOCOL = "v1"
 """The name of this API in the metrics."""
 QUEUE_BATCH_SIZE = 1024
 """Number of commands of a queue after which the references to finished ones are released."""
+MAX_ESCAPED_SIZE = 6
+"""Maximum bytes of a character in JSON."""
 MAX_LOGGED_ENTRY = 80
 """Maximum bytes of an invalid entry in the log."""
 
@@ -133,15 +141,16 @@ class Api:
             if publishing:
                 publishes = list(run)
                 for start in range(0, len(publishes), PUBLISH_BATCH_SIZE):
-                    yield from self._publish_all(publishes[start : start + PUBLISH_BATCH_SIZE], limit)
+                    group = publishes[start : start + PUBLISH_BATCH_SIZE]
+                    if limit.left < sum(map(_max_reply_size, group)):
+                        yield from self._replies_one_by_one(group, limit)
+                    else:
+                        yield from self._publish_all(group, limit)
                     yield_if_due()
             else:
                 yield from self._replies_one_by_one(run, limit)
 
     def _publish_all(self, commands: Sequence[Command], limit: ReplyLimit) -> Iterator[bytes]:
-        if limit.left <= 0:
-            yield from map(_reply_limit_exceeded, commands)
-            return
         messages: list[PublishRequest] = []
         problem: Exception | None = None
         for command in commands:
@@ -278,6 +287,10 @@ def _publish_reply(uid: str | None, error: Error | None) -> bytes:
     if error is not None:
         return encode_api_reply(uid, "publish", error=_publish_error(error))
     return encode_api_reply(uid, "publish") if uid else _PUBLISHED
+
+
+def _max_reply_size(publish: Command) -> int:
+    return MAX_PUBLISH_REPLY_SIZE + MAX_ESCAPED_SIZE * len(publish.uid or "")
 
 
 def _reply_limit_exceeded(command: Command) -> bytes:

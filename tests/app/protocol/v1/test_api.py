@@ -14,6 +14,7 @@ from gentrifugo.app.model.events import RawClientInfo
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v1 import api as api_module
 from gentrifugo.app.protocol.v1.api import Api, BadRequest
+from gentrifugo.app.protocol.v1.wire import encode_api_reply
 from tests.fakes import Bus, FailingEngine, FakeConnection
 from tests.greenlets import BackgroundGreenlet, settle
 from tests.local_client import LocalClient, closed
@@ -258,10 +259,19 @@ def test_commands_after_too_many_replies_are_refused(start_node: StartNode, engi
     assert engine.history("rich:late") == []
 
 
-def test_publications_before_too_many_replies_are_all_reported(start_node: StartNode, engine: FailingEngine) -> None:
-    api = Api(start_node(engine, namespaces=(RICH,), api_reply_max_size=100))
+def test_publications_after_too_many_replies_are_refused(start_node: StartNode, engine: FailingEngine) -> None:
+    """The last reply before that may exceed the limit, and no other."""
+    size = len(encode_api_reply(None, "publish"))
+    api = Api(start_node(engine, namespaces=(RICH,), api_reply_max_size=2 * size + 1))
     replies = run(api, *[publish("rich:news", number) for number in range(10)])
-    assert [reply["error"] for reply in replies].count(None) == len(engine.history("rich:news"))
+    assert [reply["error"] for reply in replies] == [None] * 3 + ["limit exceeded"] * 7
+    assert len(engine.history("rich:news")) == 3
+
+
+def test_uids_count_for_the_size_of_replies(start_node: StartNode, engine: FailingEngine) -> None:
+    api = Api(start_node(engine, namespaces=(RICH,), api_reply_max_size=2000))
+    replies = run(api, *[{"uid": "\x01" * 200, **publish("rich:news", number)} for number in range(4)])
+    assert [reply["error"] for reply in replies] == [None, None, "limit exceeded", "limit exceeded"]
 
 
 def test_a_queue_has_no_limit_of_replies(start_node: StartNode, engine: FailingEngine) -> None:
