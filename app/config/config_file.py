@@ -129,7 +129,8 @@ def read_json(text: str, warn: Callable[[str], None]) -> Any:
         return json.loads(text, object_pairs_hook=build)
     except json.JSONDecodeError as error:
         comma = text.rfind(",", 0, error.pos + 1)  # the error is at this comma or after it, depending on the Python
-        if comma >= 0 and (found := TRAILING_COMMA.match(text, comma)) and found.end() > error.pos:
+        is_in_text = error.msg.startswith("Invalid control character")
+        if comma >= 0 and not is_in_text and (found := TRAILING_COMMA.match(text, comma)) and found.end() > error.pos:
             raise FileProblem(f"{_position(text, comma)}: JSON allows no comma after the last item") from None
         raise FileProblem(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
 

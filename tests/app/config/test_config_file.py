@@ -79,6 +79,7 @@ def test_every_value_can_be_written_in_all_formats(
     [
         ("c.json", '{"a": 1,\n "b" 2}', "line 2, column 6: Expecting ':' delimiter"),
         ("c.json", '{"a": [1, 2],\n}', "line 1, column 13: JSON allows no comma after the last item"),
+        ("c.json", '{"a": "b,\n]"}', "line 1, column 10: Invalid control character at"),
         ("c.json", '{\n "a": [1,\n  2 , \n ]}', "line 3, column 5: JSON allows no comma after the last item"),
         ("c.json", '{"a": ",}", "b" }', "line 1, column 17: Expecting ':' delimiter"),
         ("c.json", '{"a": 1,, "b": [1,]}', "line 1, column 9: Expecting property name enclosed in double quotes"),
