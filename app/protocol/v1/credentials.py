@@ -11,6 +11,8 @@ from . import wire
 
 MAX_LOGGED_USER = 100
 """Maximum characters of a user or a timestamp in the log."""
+MAX_LOGGED_TIMESTAMP = 20
+"""Maximum characters of a timestamp in the log, so that a token in its place is not shown as a whole."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 
@@ -53,4 +55,4 @@ def _reasons(token: str, timestamp: str) -> Iterator[str]:
 
 
 def _invalid_timestamp_text(timestamp: str) -> str:
-    return f"invalid timestamp {timestamp[:MAX_LOGGED_USER]!r}: expected Unix seconds with ten digits"
+    return f"invalid timestamp {timestamp[:MAX_LOGGED_TIMESTAMP]!r}: expected Unix seconds with ten digits"

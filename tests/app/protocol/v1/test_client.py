@@ -251,9 +251,10 @@ def test_a_wrong_token_closes_without_a_reply(node: Node, params: dict[str, Any]
         ({"token": "eyJh.eyJz.c2ln"}, "the token is a JWT"),
         ({"timestamp": "1700000000000"}, "invalid timestamp '1700000000000'"),
         ({"timestamp": "2023-11-14"}, "invalid timestamp '2023-11-14'"),
+        ({"timestamp": "0123456789abcdef" * 4}, "invalid timestamp '0123456789abcdef0123':"),
     ],
 )
-def test_the_debug_log_says_why_a_token_is_wrong_and_shows_no_secret(
+def test_the_log_says_why_a_token_is_wrong_and_shows_no_secret(
     node: Node, caplog: pytest.LogCaptureFixture, params: dict[str, Any], reason: str
 ) -> None:
     caplog.set_level("DEBUG", "gentrifugo")
