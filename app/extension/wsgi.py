@@ -12,12 +12,14 @@ from typing import Any
 
 from flask import Flask, current_app, request
 from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.routing.exceptions import WebsocketMismatch
 from werkzeug.wrappers import Response
 
 from .. import logs
 from ..config.config import Config
-from ..config.endpoints import own_ports
+from ..config.endpoints import CLIENT, WEBSOCKET_PATH, own_ports
 from ..config.loading import LoadedConfig, from_mapping, load
+from ..http.misplaced_handshake import is_handshake, note_misplaced_handshake
 from ..http.response import TEXT_TYPE, text_response
 from ..server.connection_receiver import ConnectionReceiver
 from ..service import Service
@@ -94,7 +96,7 @@ def _load_config(config: str | Path | Mapping[str, Any] | Config | None) -> Load
 
 def _error_response(error: HTTPException) -> Response:
     """Convert HTTP errors of Werkzeug, such as 404 and 413, to plain text responses."""
-    hint = _hint() if error.code in (404, 405) else ""
+    hint = _hint() if error.code in (404, 405) or isinstance(error, WebsocketMismatch) else ""
     if hint:
         error = NotFound()  # also where the web interface has files, for which only GET is allowed
     response = error.get_response()
@@ -108,4 +110,7 @@ def _error_response(error: HTTPException) -> Response:
 def _hint() -> str:
     mounted = mounted_server(current_app)
     assert mounted is not None
-    return find_hint(mounted.service.config, mounted.endpoints, request.method, request.path)
+    config = mounted.service.config
+    if CLIENT in mounted.endpoints and is_handshake(request.headers.get("Upgrade", "")):
+        return note_misplaced_handshake(request.path, f"{config.http_prefix}{WEBSOCKET_PATH}")
+    return find_hint(config, mounted.endpoints, request.method, request.path)

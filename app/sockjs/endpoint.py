@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from ..exchange.exchange import Exchange, NegotiatedWebSocket, ServeRawWebSocket
 from ..http.head import HTTPError
+from ..http.misplaced_handshake import is_handshake, note_misplaced_handshake
 from ..http.opening_request import Opening
 from ..http.origins import SITE_OWN
 from ..http.requested_protocol import read_requested_protocol
@@ -105,7 +106,7 @@ class SockJS:
         """Return the response; None if the request has been answered already."""
         path = exchange.path
         if path in ("", "/"):
-            return _get_only(exchange, pages.greeting)
+            return self._misplaced(exchange) or _get_only(exchange, pages.greeting)
         if pages.IFRAME.fullmatch(path):
             return self._iframe(exchange)
         set_up = self._options()
@@ -117,7 +118,7 @@ class SockJS:
         if path == RAW_WEBSOCKET:
             return self._websocket(exchange, self._upgrade_raw, set_up)
         if match is None:
-            return NOT_FOUND
+            return self._misplaced(exchange) or NOT_FOUND
         if match[2] == "websocket":
             return self._websocket(exchange, self._upgrade, set_up)
         return NOT_FOUND if route is None else self._session(exchange, route, match[1])
@@ -125,6 +126,13 @@ class SockJS:
     def _iframe(self, exchange: Exchange) -> HTTPResponse:
         set_up = self._options()
         return _get_only(exchange, lambda: pages.iframe(exchange.headers, set_up)) if set_up.iframe else NOT_FOUND
+
+    def _misplaced(self, exchange: Exchange) -> HTTPResponse | None:
+        """Return the refusal of a WebSocket handshake at a path that has no WebSocket; None for another request."""
+        if not is_handshake(exchange.headers.get("upgrade", "")):
+            return None
+        reason = note_misplaced_handshake(f"{self.prefix}{exchange.path}", f"{self.prefix}{RAW_WEBSOCKET}")
+        return plain_text(404, f"{reason}\n", CLOSE_CONNECTION)
 
     # -- WebSockets
 

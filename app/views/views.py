@@ -10,10 +10,11 @@ from flask import Blueprint, Response, abort, current_app, request
 
 from ..api.http_api import OPENAPI, has_key
 from ..api.methods import NAMES
-from ..config.endpoints import API_PATH, API_PATH_WITHOUT_SLASH
+from ..config.endpoints import API_PATH, API_PATH_WITHOUT_SLASH, WEBSOCKET_PATH
 from ..exchange.wsgi_exchange import serve_wsgi
 from ..http import upgrade
 from ..http.head import HTTPError
+from ..http.misplaced_handshake import is_handshake, note_misplaced_handshake
 from ..http.response import JSON_TYPE, HTTPResponse, error_response
 from ..protocol.v1.http_api import NO_SIGN
 from ..runtime import monkey
@@ -179,6 +180,8 @@ def _serve_client() -> Response | None:
         below = endpoint.path_below(path)
         if below is not None:
             return _client_response(endpoint, below)
+    if path.endswith(WEBSOCKET_PATH) and is_handshake(request.headers.get("Upgrade", "")):
+        note_misplaced_handshake(path, f"{service.sockjs.prefix}{RAW_WEBSOCKET}")  # the application refuses it
     return None
 
 
