@@ -53,7 +53,7 @@ class Refusals:
     def note_client(self, client: RefusedClient, method: str, channel: str, error: str, detail: str) -> None:
         """Log that a command of a client in a channel is answered with an error."""
         if detail:
-            where = f"{method} {channel[:MAX_LOGGED_TEXT]!r}"
+            where = f"{method} {channel[:MAX_LOGGED_TEXT]!r}" if channel else method
             self._log_client(client, f"{error} {method} {detail}", f"{where} refused with {error!r}", detail)
 
     def note_closed(self, client: RefusedClient, reason: str) -> None:

@@ -62,6 +62,10 @@ from .tokens import TokenVerifier
 log = logging.getLogger(__name__)
 
 MESSAGE_TOO_LARGE = CodedDisconnect(1009, "")
+EARLIER_PROTOCOL = (
+    "first command without a method; libraries for Centrifugo 2 and 3, such as centrifuge-js 2, have a protocol that "
+    "this server does not have"
+)
 """A message of more bytes than client_request_max_size; 1009 is WebSocket's own code for it (RFC 6455 7.4.1)."""
 
 
@@ -172,7 +176,7 @@ class ClientV2(BaseClient):
     def _carry_out(self, command: Command) -> None:
         method = command.method
         if not self.authenticated and method != "connect":
-            raise CodedClosing(CLOSE_BAD_REQUEST, "command before connect")
+            raise CodedClosing(CLOSE_BAD_REQUEST, "command before connect" if method else EARLIER_PROTOCOL, not method)
         if not command.id:
             self._handle_unnumbered(method, command)
             return

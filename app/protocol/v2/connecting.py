@@ -39,7 +39,7 @@ from .permissions import apply_override
 from .served_client import Identity, ServedClient
 from .subscriptions import GrantedSubscription
 from .token_keys import KeysUnavailable
-from .tokens import ExpiredToken, ForeignToken, InvalidToken
+from .tokens import ExpiredToken, ForeignToken, InvalidToken, PrematureToken
 
 log = logging.getLogger(__name__)
 
@@ -165,13 +165,18 @@ def _read_claims(client: ServedClient, token: str) -> ConnectionToken:
     """Return the claims of a token. Raises CodedRefusal if the client may retry, and CodedClosing otherwise."""
     try:
         return client.tokens.connection(token)
-    except ExpiredToken:
-        raise CodedRefusal(ERROR_TOKEN_EXPIRED) from None
+    except ExpiredToken as error:
+        raise _expired(error) from None
     except InvalidToken as error:
         raise CodedClosing(INVALID_TOKEN, str(error), is_noted=True) from None
     except KeysUnavailable as error:
         log.debug("client %s: cannot fetch the keys for its token: %s", client.uid, error)
         raise CodedRefusal(ERROR_INTERNAL) from None
+
+
+def _expired(error: ExpiredToken) -> CodedRefusal:
+    """Return the refusal of a token. Only one that is not valid yet is logged: clients often come with expired ones."""
+    return CodedRefusal(ERROR_TOKEN_EXPIRED, str(error) if isinstance(error, PrematureToken) else "")
 
 
 def _ask(client: ServedClient, event: str, user: str | None, identity: Identity) -> tuple[Identity, Collection[str]]:
@@ -247,8 +252,8 @@ def subscription_token(client: ServedClient, channel: str, token: str) -> Subscr
     """
     try:
         return client.tokens.subscription(token, channel, client.user, client.uid)
-    except ExpiredToken:
-        raise CodedRefusal(ERROR_TOKEN_EXPIRED) from None
+    except ExpiredToken as error:
+        raise _expired(error) from None
     except InvalidToken as error:
         raise CodedRefusal(ERROR_PERMISSION_DENIED, f"invalid subscription token: {error}") from None
     except ForeignToken as error:

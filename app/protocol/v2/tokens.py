@@ -45,6 +45,10 @@ class ExpiredToken(Exception):
     """The token has expired, or is not valid yet; the client can request a new one."""
 
 
+class PrematureToken(ExpiredToken):
+    """The token is not valid yet, so the clocks of its backend and of this machine differ."""
+
+
 class ForeignToken(Exception):
     """The token is valid, but for another user, channel or connection."""
 
@@ -195,9 +199,9 @@ class TokenVerifier:
     def _check_lifetime(self, claims: Lifetime) -> None:
         now = self._now()
         if claims.exp is not None and claims.exp <= now:
-            raise ExpiredToken("token has expired")
+            raise ExpiredToken(f"token has expired: claim exp is {now - claims.exp:.0f} s ago")
         if claims.nbf is not None and claims.nbf > now:
-            raise ExpiredToken("token is not valid yet")
+            raise PrematureToken(f"token is not valid yet: claim nbf is {claims.nbf - now:.0f} s ahead of this clock")
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud or []
         if self._config.token_audience and self._config.token_audience not in audiences:
             raise InvalidToken("token is for another audience (claim aud, option token_audience)")

@@ -164,3 +164,16 @@ def test_failures_after_the_first_message_close_the_client(
     fail(connection)
     eventually(lambda: transport.closes)
     assert transport.closes[0][0] == code
+
+
+def test_library_for_a_protocol_in_between_is_named_in_the_log(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "gentrifugo")
+    connection, transport = connect()
+    connection.handle(b'{"params":{"token":"a.b.c","name":"js"},"id":1}')
+    assert transport.closes == [(3501, "bad request")]
+    (said,) = caplog.messages
+    assert "connection refused" in said
+    assert "centrifuge-js 2" in said
+    assert said.endswith("this server does not have")

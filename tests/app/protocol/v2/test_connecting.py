@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -199,3 +200,20 @@ def test_without_the_keys_for_tokens_every_command_with_one_is_an_internal_error
             error = client.call(method, token=unknown, **request)["error"]
             assert error == {"code": 100, "message": "internal server error", "temporary": True}
         assert client.close is None
+
+
+# -- the times of tokens
+
+
+@pytest.mark.parametrize(("claim", "logged"), [("nbf", True), ("exp", False)])
+def test_premature_token_is_logged_but_an_expired_one_is_not(
+    claim: str, logged: bool, start: StartNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "gentrifugo")
+    at = time.time() + (3600 if claim == "nbf" else -3600)
+    client = LocalClientV2(start())
+    client.send({"id": 1, "connect": {"token": token({"sub": "ann", claim: at}, key=KEY)}})
+    assert client.received() == [{"id": 1, "error": {"code": 109, "message": "token expired"}}]
+    assert ["connect refused with 'token expired': token is not valid yet" in text for text in caplog.messages] == [
+        True
+    ] * logged
