@@ -160,7 +160,8 @@ curl -sS --fail-with-body -H "X-API-Key: $KEY" --data '{"channel": "news", "data
 
 The key may also be in the header `Authorization: apikey KEY`, or in the parameter `api_key` of the address, which logs
 may contain. `gentrifugo genconfig` writes a random key. Without the option `api_key` all requests get the status 401,
-and the log says which option is missing. With the option [`insecure_api`](insecure.md#insecure_api) no key is needed.
+and the log says which option is missing. It also says if a key is wrong, because some libraries show only the status.
+With the option [`insecure_api`](insecure.md#insecure_api) no key is needed.
 
 In a channel with a history, the result is the position of the publication. Tags reach clients of later protocols, and
 the idempotency key makes it safe to send the request again:

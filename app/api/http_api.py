@@ -72,6 +72,8 @@ class MethodAPI:
         key = given_key(headers, query)
         if not hmac.compare_digest(key, config.api_key.encode()):
             why = "invalid API key" if key else "missing API key (header X-API-Key)"
+            # Libraries for backends show only the status.
+            self._log.log(why, "refused a request to /api/%s: %s", method, why)
             raise HTTPError(401, why)
 
     def openapi(self, script_root: str) -> HTTPResponse:

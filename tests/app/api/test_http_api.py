@@ -62,6 +62,15 @@ def test_wrong_or_missing_key_is_unauthorized(api: MethodAPI, key: str) -> None:
     assert b"API key" in response.body
 
 
+def test_wrong_or_missing_key_is_logged(api: MethodAPI, caplog: pytest.LogCaptureFixture) -> None:
+    for key in ("wrong", "wrong", ""):
+        ask(api, headers={"x-api-key": key})
+    assert caplog.messages == [
+        "refused a request to /api/publish: invalid API key",
+        "refused a request to /api/publish: missing API key (header X-API-Key)",
+    ]
+
+
 def test_key_may_contain_non_ascii_characters(start_node: Callable[..., Node]) -> None:
     node = start_node(api_key="schlüssel")
     api = MethodAPI(node, MethodCalls(node))
