@@ -164,7 +164,10 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     settings = parser.get_source_to_settings_dict().get("environment_variables", {})
     given.environment = {action.dest: value for action, value in settings.values()}
     given.replace_aliases(options)
-    given.problems += argument_problems(leftover, options)
+    if any(argument.startswith("-") for argument in leftover):
+        given.problems += argument_problems(leftover, options)
+    else:  # words that come after a flag
+        given.words += leftover
     given.warnings += unknown_variables(variables, options)
     if from_kubernetes:
         given.warnings.append(
@@ -193,7 +196,7 @@ def normalize_arguments(argv: Sequence[str], options: Sequence[Option]) -> list[
 
 
 def argument_problems(leftover: Sequence[str], options: Sequence[Option]) -> Iterator[str]:
-    """Yield one error text for each argument that is not a flag. A word after an unknown flag counts as its value."""
+    """Yield one error text for each unknown flag. A word after it counts as its value."""
     known = [name for option in options for name in option.names] + [*FLAGS_ONLY, *TOKEN_FLAGS]
     flags = [argument.partition("=")[0] for argument in leftover if argument.startswith("-")]
     in_file = [name for option in options if option.item_type for name in option.names]
@@ -201,9 +204,6 @@ def argument_problems(leftover: Sequence[str], options: Sequence[Option]) -> Ite
         name = flag.lstrip("-").replace("-", "_")
         hint = suggestion(name, known, "--") or '; "gentrifugo help" lists the flags'
         yield f"{flag}: {ONLY_IN_FILE}" if name in in_file else f"{flag}: unknown flag{hint}"
-    if not flags:
-        for word in leftover:
-            yield f"{word}: unexpected argument"
 
 
 def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> Iterator[str]:

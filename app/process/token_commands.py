@@ -72,14 +72,19 @@ def describe_token(config: Config, token: str) -> str:
     except (InvalidToken, ExpiredToken, KeysUnavailable) as error:
         raise ConfigError([f"checktoken: the server refuses this token: {error}"]) from None
     kind = "connection" if isinstance(claims, ConnectionToken) else "subscription"
-    shown = {"token": kind, **{name: _json_value(name, value) for name, value in asdict(claims).items() if value}}
+    present = {name: value for name, value in asdict(claims).items() if value or name == "user"}
+    shown = {"token": kind, **{name: _json_value(name, value) for name, value in present.items()}}
     return json.dumps(shown, indent=2, ensure_ascii=False)
 
 
 def _json_value(name: str, value: Any) -> Any:
-    """Convert a value for JSON: payloads to text, and times to dates."""
+    """Convert a value for JSON: payloads that are not JSON to text, and times to dates."""
     if isinstance(value, bytes):
-        return value.decode(errors="backslashreplace")
+        text = value.decode(errors="backslashreplace")
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
     if isinstance(value, dict):
         return {inner: _json_value(inner, each) for inner, each in value.items() if each not in (None, b"")}
     if name.endswith("_at") and value < MAX_UNIX_TIME:

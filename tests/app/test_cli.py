@@ -69,6 +69,10 @@ class TestStart:
         assert refused("dance") == ['dance: unknown command; "gentrifugo --help" lists the commands']
         assert refused("--frobnicate") == ['--frobnicate: unknown flag; "gentrifugo help" lists the flags']
         assert refused("checkconfig", "now") == ["now: unexpected argument"]
+        assert refused("checkconfig", "-p1", "now", "--debug", "here") == [
+            "now: unexpected argument",
+            "here: unexpected argument",
+        ]
         assert refused("chekconfig", "now") == [
             "chekconfig: unknown command; did you mean checkconfig?",
             "now: unexpected argument",
@@ -146,10 +150,18 @@ class TestTokens:
         )
 
     def test_a_token_of_a_connection_is_made_and_checked(self) -> None:
-        token = run("gentoken", "--user", "42", "--info={}", "--expires", "60").stdout.strip()
+        token = run("gentoken", "--user", "42", '--info={"name": "Ann"}', "--expires", "60").stdout.strip()
         claims = json.loads(run("checktoken", token).stdout)
-        assert (claims["token"], claims["user"], claims["info"]) == ("connection", "42", "{}")
+        assert (claims["token"], claims["user"], claims["info"]) == ("connection", "42", {"name": "Ann"})
         assert claims["expires_at"].endswith("+00:00")
+
+    def test_token_without_a_user_is_shown_as_that_of_an_anonymous_user(self) -> None:
+        token = run("gentoken", "--user=").stdout.strip()
+        assert json.loads(run("checktoken", token).stdout)["user"] == ""
+
+    def test_token_may_follow_flags(self) -> None:
+        token = run("gentoken", "--user=42").stdout.strip()
+        assert json.loads(run("checktoken", "-c", "config.json", token).stdout)["user"] == "42"
 
     def test_a_token_of_a_subscription_is_made_and_checked(self) -> None:
         token = run("gentoken", "--user=42", "--channel=news").stdout.strip()

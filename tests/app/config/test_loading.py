@@ -214,7 +214,6 @@ class TestProblems:
             (["--insecure", "--por=9000"], "--por: unknown flag; did you mean --port?"),
             (["--insecure", "--namespaces=[]"], "--namespaces: can be set only in the configuration file"),
             (["--insecure=perhaps", "--secret=secret-of-a-test"], "--insecure: Must be true or false."),
-            (["--insecure", "-p1", "one", "-p2", "two"], "two: unexpected argument"),
         ],
     )
     def test_invalid_command_line_is_refused(self, argv: list[str], problem: str, write: Write) -> None:
