@@ -31,7 +31,6 @@ EXAMPLE = ROOT / "examples" / "flask"
 PROGRAM = str(Path(sys.executable).parent / "gentrifugo")
 COMMAND = [PROGRAM, "--app=chat:create_app", "--address=127.0.0.1", "--port=0"]
 LIBRARY_V5 = "https://cdn.jsdelivr.net/npm/centrifuge@5.8.0/dist/centrifuge.js"
-LIBRARY = "https://cdn.jsdelivr.net/npm/centrifuge@1.5.0/centrifuge.min.js"
 SESSION = """
 
 @app.get("/")
@@ -45,6 +44,13 @@ def login(name):
     return ""
 """
 """Pages of a site whose hooks go by its sessions."""
+CREDENTIALS = """
+
+@app.get("/credentials")
+def credentials():
+    return realtime.connection_params("42")
+"""
+"""A view with what a client of protocol v1 needs."""
 LISTENING = re.compile(r"(?:listening on|Listening at:|Running on) (http://127\.0\.0\.1:\d+)", re.IGNORECASE)
 
 Start = Callable[..., str]
@@ -299,7 +305,8 @@ def test_other_processes_publish_as_the_docs_say(tmp_path: Path) -> None:
     with redis_server(tmp_path) as redis:
         address = f'app.config["GENTRIFUGO_REDIS_URL"] = "redis://{redis.address}/0"'
         created = "realtime = Gentrifugo(app)"
-        (tmp_path / "news.py").write_text(site.replace(created, f"{options}\n{address}\n{created}"), encoding="utf-8")
+        site = site.replace(created, f"{options}\n{address}\n{created}") + CREDENTIALS
+        (tmp_path / "news.py").write_text(site, encoding="utf-8")
         programs = [
             [sys.executable, "-c", f"{worker}\nconvert('a.pdf')"],
             [sys.executable, "-c", publishing.replace("127.0.0.1:6379", redis.address)],
@@ -307,9 +314,7 @@ def test_other_processes_publish_as_the_docs_say(tmp_path: Path) -> None:
         ]
         command = [PROGRAM, "--app=news:app", "--address=127.0.0.1", "--port=0"]
         with running(command, tmp_path, tmp_path / "site.log") as url, websocket(url) as client:
-            match = re.search(r"new Centrifuge\((\{.*\})\)", get(f"{url}/")[1])
-            assert match is not None
-            credentials = json.loads(match[1])
+            credentials = json.loads(get(f"{url}/credentials")[1])
             assert "error" not in exchange(client, "connect", **{**credentials, "url": ""})
             for channel in ("files", "news", "chat:lobby"):
                 assert "error" not in exchange(client, "subscribe", channel=channel)
@@ -387,11 +392,10 @@ def test_factory_of_the_documentation_works(tmp_path: Path) -> None:
 def test_smallest_site_of_the_documentation_works(tmp_path: Path) -> None:
     """The code of the page, with another address for the library, because tests have no network."""
     code = example("flask.md", "def page")
-    assert LIBRARY in code
-    shutil.copy(EXAMPLE.parents[1] / "node_modules" / "centrifuge" / "centrifuge.min.js", tmp_path)
+    assert LIBRARY_V5 in code
     (tmp_path / "static").mkdir()
-    (tmp_path / "centrifuge.min.js").rename(tmp_path / "static" / "centrifuge.min.js")
-    (tmp_path / "news.py").write_text(code.replace(LIBRARY, "/static/centrifuge.min.js"), encoding="utf-8")
+    shutil.copy(node_package("centrifuge5") / "dist" / "centrifuge.js", tmp_path / "static")
+    (tmp_path / "news.py").write_text(code.replace(LIBRARY_V5, "/static/centrifuge.js"), encoding="utf-8")
     command = [PROGRAM, "--app=news:app", "--address=127.0.0.1", "--port=0"]
     with (
         running(command, tmp_path, tmp_path / "site.log") as url,
@@ -400,9 +404,8 @@ def test_smallest_site_of_the_documentation_works(tmp_path: Path) -> None:
         browser.wait_for("ready", within=30)
         browser.send(do="open", url=url)
         browser.wait_for("opened")
-        evaluate(browser, "new Promise((done) => centrifuge._isConnected ? done() : centrifuge.on('connect', done))")
-        for _ in range(3):  # the subscription follows the connection
-            assert get(f"{url}/tell/hello", form={})[0] == 204
+        evaluate(browser, "centrifuge.ready()")  # the subscription comes with the connection
+        assert get(f"{url}/tell/hello", form={})[0] == 204
         shows(browser, "#news", "hello")
 
 
