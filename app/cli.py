@@ -43,6 +43,8 @@ def run(argv: list[str]) -> int:
     if given.version:
         return version(argv)
     name, *words = given.words or ["serve"]
+    if name == "help" and len(words) == 1 and words[0] in SUBCOMMANDS:
+        return show_command_help(words[0])
     problems = [*given.problems]
     if not problems and name not in SUBCOMMANDS:
         hint = suggestion(name, SUBCOMMANDS) or '; "gentrifugo --help" lists the commands'
@@ -303,6 +305,6 @@ SUBCOMMANDS = {
     "help": Subcommand(
         lambda argv: show_help(everything=True),
         "show the flags of all options",
-        "Prints the list of commands, and the flags of all options.",
+        "Prints the list of commands, and the flags of all options; or describes the command that follows.",
     ),
 }

@@ -246,6 +246,10 @@ class TestHelp:
         assert listed == set(command.flags)
         assert ("help" in text.split("\n\n")[-1]) == command.takes_options
 
+    def test_help_with_the_name_of_a_command_is_the_help_of_the_command(self) -> None:
+        assert run("help", "gentoken").stdout == run("gentoken", "--help").stdout
+        assert refused("help", "dance") == ["dance: unexpected argument"]
+
     def test_only_the_help_of_serve_lists_options(self) -> None:
         assert [name for name in SUBCOMMANDS if "--port" in run(name, "-h").stdout] == ["serve"]
 

@@ -231,10 +231,10 @@ def server_side(
     """Return a server-side subscription. Raises CodedClosing for a channel whose namespace does not exist."""
     try:
         options = client.node.rules.options(channel)
-    except Refused:
+    except Refused as refused:
         raise CodedClosing(
             CodedDisconnect(CLOSE_BAD_REQUEST.code, ERROR_UNKNOWN_CHANNEL.message),
-            f"namespace of channel {channel!r} not found",
+            f"cannot subscribe to {channel!r}: {refused.detail}",
             is_noted=True,
         ) from None
     wanted = request or SubscribeRequest()

@@ -161,6 +161,10 @@ def test_anonymous_user_of_version_1_is_logged_with_the_option(node: Node, log: 
         ("nonsense", "invalid token: "),
         (connection_token("another key", "alice"), "invalid token: invalid signature"),
         ("", "bad request: missing token: no backend has set a user"),
+        (
+            connection_token(KEY, "alice", channels=["missing:a"]),
+            "unknown channel: cannot subscribe to 'missing:a': namespace 'missing' is not in option namespaces",
+        ),
     ],
 )
 def test_refused_connection_of_version_2_is_logged(
