@@ -28,7 +28,12 @@ KEYS = (
 """The options with keys that identify clients; a server requires at least one of them."""
 
 
-DEFAULT_KEY_ADVICE = "add one, or turn on the option insecure for experiments"
+DEFAULT_KEY_ADVICE = (
+    "add the first for clients of protocol v2, the second for those of v1, "
+    "or turn on the option insecure for experiments"
+)
+NESTED = " Options are not nested here; docs/from-centrifugo.md describes those of Centrifugo 6."
+"""Added to the error of an option that has an object as its value, as many have in version 6."""
 """What the user of the command can do when no source has a secret."""
 
 
@@ -105,13 +110,14 @@ def missing_key_problem(given: GivenOptions) -> str:
     advice = given.advice_without_key
     if not advice and is_without_options:
         advice = f"delete it and {creation_advice(document.path)}"
-    return f"secret: not set in {document.path}{what}; {advice or DEFAULT_KEY_ADVICE}"
+    return f"token_hmac_secret_key, secret: not set in {document.path}{what}; {advice or DEFAULT_KEY_ADVICE}"
 
 
 def value_problems(given: GivenOptions, checked: Mapping[str, Any], wrong: Mapping[str, str]) -> Iterator[str]:
     """Yield one error text for each invalid value, and for each combination of values that is not allowed."""
     for path, text in (*wrong.items(), *shared_names(given.values.get("namespaces"))):
-        yield f"{given.place(path)}: {text}"
+        hint = NESTED if isinstance(given.values.get(path), Mapping) else ""
+        yield f"{given.place(path)}: {text}{hint}"
     yield from key_problems(given, checked)
     yield from proxy_problems(given, checked)
     personal = checked.get("user_personal_channel_namespace")

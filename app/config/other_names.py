@@ -56,6 +56,7 @@ MISSING = (
     (r"token_(user_id|audience_|issuer_|jwks_public_endpoint_|\w+_hmac)\w*|jwks_\w+|(separate_)?subscription_token_\w+",
      "tokens of connections and subscriptions are verified with the same options, which begin with token_ "
      "(docs/jwt.md)"),
+    (r"channel_regex", "any name is allowed (docs/channels.md)"),
     (r"grpc_\w+|grpc_api|uni_grpc\w*", "gRPC is not supported"),
     (r"(webtransport|http3)\w*", "WebTransport is not supported (docs/streams.md)"),
     (r"nats_\w+|tarantool_\w+", "the engines are memory and Redis (docs/redis.md)"),

@@ -13,7 +13,7 @@ import pytest
 import gentrifugo
 from gentrifugo.app.cli import SUBCOMMANDS
 from gentrifugo.app.config.config import Config
-from gentrifugo.app.config.loading import load
+from gentrifugo.app.config.loading import DEFAULT_KEY_ADVICE, load
 from gentrifugo.app.config.options import options_of
 from gentrifugo.app.config.own_flags import FLAGS_ONLY, TOKEN_FLAGS
 
@@ -60,7 +60,7 @@ class TestStart:
             "warning: config.json: unknown option secrte; did you mean secret?",
             "config.json: port: Must be an integer.",
             "CENTRIFUGO_DEBUG: Must be true or false.",
-            "secret: not set in config.json; add one, or turn on the option insecure for experiments",
+            f"token_hmac_secret_key, secret: not set in config.json; {DEFAULT_KEY_ADVICE}",
         ]
 
     def test_errors_for_unknown_flags_and_commands_suggest_similar_names(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
-from gentrifugo.app.config.loading import LoadedConfig, from_mapping, load, reload
+from gentrifugo.app.config.loading import DEFAULT_KEY_ADVICE, LoadedConfig, from_mapping, load, reload
 from gentrifugo.app.config.options import ConfigError
 
 SECRET = {"CENTRIFUGO_SECRET": "secret-of-a-test"}
@@ -101,23 +101,34 @@ class TestProblems:
             "config.json: presence: Must be true or false.",
         ]
 
+    @pytest.mark.parametrize("option", ["admin", "engine", "prometheus"])
+    def test_error_for_an_object_as_in_version_6_says_that_options_are_not_nested(
+        self, option: str, write: Write
+    ) -> None:
+        write({"secret": "secret-of-a-test", option: {"enabled": True}})
+        (problem,) = problems()
+        assert problem.startswith(f"config.json: {option}: Must be ")
+        assert problem.endswith(
+            ". Options are not nested here; docs/from-centrifugo.md describes those of Centrifugo 6."
+        )
+
     def test_names_of_namespaces_are_unique(self, write: Write) -> None:
         write(secret="secret-of-a-test", namespaces=[{"name": "one"}, {"name": "two"}, {"name": "one"}])
         assert problems() == ["config.json: namespaces[2].name: namespaces[0] already has the name one."]
 
     def test_a_secret_is_required(self, write: Write) -> None:
         write(port=8000)
-        assert problems() == ["secret: not set in config.json; add one, or turn on the option insecure for experiments"]
+        assert problems() == [f"token_hmac_secret_key, secret: not set in config.json; {DEFAULT_KEY_ADVICE}"]
 
     def test_empty_secret_counts_as_missing(self, write: Write) -> None:
         write(secret="")
-        assert problems() == ["secret: not set in config.json; add one, or turn on the option insecure for experiments"]
+        assert problems() == [f"token_hmac_secret_key, secret: not set in config.json; {DEFAULT_KEY_ADVICE}"]
 
     @pytest.mark.parametrize("name", ["config.yaml", "config.toml"])
     def test_error_for_a_missing_secret_says_that_the_file_is_empty(self, name: str, write: Write) -> None:
         write().with_name(name).write_text("\n")
         assert problems("--config", name) == [
-            f"secret: not set in {name}, which is empty; "
+            f"token_hmac_secret_key, secret: not set in {name}, which is empty; "
             f'delete it and create one with "gentrifugo genconfig --config={name}"'
         ]
 
@@ -134,7 +145,7 @@ class TestProblems:
     ) -> None:
         write().with_name(name).write_text(text)
         assert problems("--config", name) == [
-            f"secret: not set in {name}, which has no options; delete it and create one with "
+            f"token_hmac_secret_key, secret: not set in {name}, which has no options; delete it and create one with "
             f'"gentrifugo genconfig{flag}"'
         ]
 
@@ -158,7 +169,7 @@ class TestProblems:
 
     def test_previous_token_key_alone_is_insufficient(self, write: Write) -> None:
         write(token_hmac_previous_secret_key="key")
-        assert problems() == ["secret: not set in config.json; add one, or turn on the option insecure for experiments"]
+        assert problems() == [f"token_hmac_secret_key, secret: not set in config.json; {DEFAULT_KEY_ADVICE}"]
 
     @pytest.mark.parametrize("option", ["token_hmac_secret_key", "token_hmac_previous_secret_key"])
     def test_a_key_for_tokens_differs_from_the_secret(self, option: str, write: Write) -> None:
@@ -345,7 +356,7 @@ class TestFromMapping:
             from_mapping({"port": "x"}, source="GENTRIFUGO")
         assert caught.value.problems == [
             "GENTRIFUGO: port: Must be an integer.",
-            "secret: not set in GENTRIFUGO; add one, or turn on the option insecure for experiments",
+            f"token_hmac_secret_key, secret: not set in GENTRIFUGO; {DEFAULT_KEY_ADVICE}",
         ]
 
 

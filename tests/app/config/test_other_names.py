@@ -47,6 +47,7 @@ def test_the_options_that_replace_an_object_exist() -> None:
         ("channel", "; options are not nested here: use namespaces, "),
         ("http_api", "; options are not nested here: use api_key"),
         ("grpc_api_port", "; gRPC is not supported"),
+        ("channel_regex", "; any name is allowed"),
         ("allow_channel_compaction", "; this option of another version of Centrifugo is not supported"),
         ("allow_subscribe_for_clients", "; did you mean allow_subscribe_for_client?"),
         ("usage_stats", "; not needed here"),
