@@ -111,6 +111,6 @@ def _hint() -> str:
     mounted = mounted_server(current_app)
     assert mounted is not None
     config = mounted.service.config
-    if CLIENT in mounted.endpoints and is_handshake(request.headers.get("Upgrade", "")):
+    if CLIENT in mounted.endpoints and is_handshake(request.method, request.headers.get("Upgrade", "")):
         return note_misplaced_handshake(request.path, f"{config.http_prefix}{WEBSOCKET_PATH}")
     return find_hint(config, mounted.endpoints, request.method, request.path)

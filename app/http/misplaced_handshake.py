@@ -19,9 +19,9 @@ MAX_LOGGED_PATH = 200
 _log = ThrottledLog(log, logging.INFO, max_keys=MAX_LOGGED_PATHS)
 
 
-def is_handshake(upgrade: str) -> bool:
+def is_handshake(method: str, upgrade: str) -> bool:
     """Return whether a request with this value of the header Upgrade, empty without one, is for a WebSocket."""
-    return upgrade.lower() == "websocket"
+    return method == "GET" and upgrade.lower() == "websocket"
 
 
 def note_misplaced_handshake(path: str, expected: str) -> str:

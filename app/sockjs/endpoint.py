@@ -129,7 +129,7 @@ class SockJS:
 
     def _misplaced(self, exchange: Exchange) -> HTTPResponse | None:
         """Return the refusal of a WebSocket handshake at a path that has no WebSocket; None for another request."""
-        if not is_handshake(exchange.headers.get("upgrade", "")):
+        if not is_handshake(exchange.method, exchange.headers.get("upgrade", "")):
             return None
         reason = note_misplaced_handshake(f"{self.prefix}{exchange.path}", f"{self.prefix}{RAW_WEBSOCKET}")
         return plain_text(404, f"{reason}\n", CLOSE_CONNECTION)

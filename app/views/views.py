@@ -180,7 +180,7 @@ def _serve_client() -> Response | None:
         below = endpoint.path_below(path)
         if below is not None:
             return _client_response(endpoint, below)
-    if path.endswith(WEBSOCKET_PATH) and is_handshake(request.headers.get("Upgrade", "")):
+    if path.endswith(WEBSOCKET_PATH) and is_handshake(request.method, request.headers.get("Upgrade", "")):
         note_misplaced_handshake(path, f"{service.sockjs.prefix}{RAW_WEBSOCKET}")  # the application refuses it
     return None
 

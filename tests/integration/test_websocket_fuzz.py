@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
@@ -50,6 +51,10 @@ AT_ONCE = 24
 """Cases that are played at the same time."""
 EVERY = 0.05
 """Seconds between two messages for the neighbour."""
+REFUSAL = re.compile(r"\S+ \S+ INFO (WebSocket handshake at .+ refused|client \S+ \(user .*(refused|closed))")
+"""A line of the log that says why a client was refused."""
+MAX_REFUSALS = 100
+"""Lines of the log for all cases together: what a line says repeatedly is logged once in ten seconds."""
 OPTIONS = {
     "publish": True,
     "token_hmac_secret_key": TOKEN_KEY,
@@ -215,9 +220,11 @@ def test_other_clients_receive_all_messages(played: Played) -> None:
         assert neighbour.received == published, neighbour.name
 
 
-def test_fuzzing_causes_no_log_lines(played: Played) -> None:
+def test_fuzzing_logs_only_why_clients_are_refused(played: Played) -> None:
     before, after = played.logs
-    assert after.removeprefix(before) == ""
+    lines = after.removeprefix(before).splitlines()
+    assert [line for line in lines if not REFUSAL.match(line)] == []
+    assert len(lines) <= MAX_REFUSALS, "the cases must not flood the log"
 
 
 def test_no_connections_stay_open(played: Played) -> None:

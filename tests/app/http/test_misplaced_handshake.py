@@ -41,7 +41,8 @@ def refusals(caplog: pytest.LogCaptureFixture) -> list[str]:
     ("header", "expected"), [("websocket", True), ("WebSocket", True), ("h2c", False), ("", False)]
 )
 def test_header_identifies_a_handshake(header: str, expected: bool) -> None:
-    assert is_handshake(header) is expected
+    assert is_handshake("GET", header) is expected
+    assert not is_handshake("POST", header)
 
 
 @pytest.mark.parametrize("options", [{}, {"web": True, "admin": True}, {"http_prefix": "/realtime"}])
