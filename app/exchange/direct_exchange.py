@@ -112,8 +112,7 @@ class DirectExchange(Exchange):
     def upgrade_raw(self, websocket: NegotiatedWebSocket, compression: Compression | None) -> None:
         """Open a WebSocket without SockJS, compressed if the client and `compression` allow it. Raises HTTPError."""
         websocket.deflate = agree(compression, self.headers.get(HEADER, ""))
-        extensions = "" if websocket.deflate is None else websocket.deflate.answer
-        self._open(websocket.serve, extensions, websocket.subprotocol)
+        self._open(websocket.serve, websocket.extensions, websocket.subprotocol)
 
     def _open(self, serve: Callable[..., None], extensions: str = "", subprotocol: str = "") -> None:
         accepted = handshake.accept(self.method, self.version, self.headers, extensions, subprotocol)

@@ -61,6 +61,17 @@ class NegotiatedWebSocket:
         """The subprotocol for the response to the handshake; empty for none."""
         return self._requested.subprotocol
 
+    @property
+    def extensions(self) -> str:
+        """The extensions for the response to the handshake; empty for none."""
+        return "" if self.deflate is None else self.deflate.answer
+
+    def negotiated_alike(self, opening: Opening) -> NegotiatedWebSocket:
+        """Return the WebSocket for the same handshake of another client, with the Opening of that client."""
+        other = NegotiatedWebSocket(self._serve_raw, opening, self._requested)
+        other.deflate = self.deflate
+        return other
+
     def serve(self, socket: Any, recv: Callable[[int], bytes], request: str = "") -> None:
         """Serve the open WebSocket until its end. `request` is the ID of the handshake in the log."""
         self._serve_raw(socket, recv, self.deflate, self._opening, request, self._requested)

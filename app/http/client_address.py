@@ -73,6 +73,16 @@ def peer_with_ipv4(address: Any) -> Any:
     return address
 
 
+def host_of(address: Any) -> str:
+    """Return the host in the address of a socket's peer, as returned by `peer_with_ipv4`; empty for a Unix socket."""
+    return str(address[0]) if isinstance(address, tuple) else ""
+
+
+def peer_name(host: str) -> str:
+    """Return the name of a peer for the log; `host` is empty for a Unix socket."""
+    return host or "local socket"
+
+
 def _is_address(text: str) -> bool:
     address, percent, zone = text.partition("%")
     try:

@@ -92,9 +92,10 @@ class Head:
         """Whether the peer sends the body only after "100 Continue"."""
 
     def varied(self, values: Mapping[str, str]) -> Head:
-        """Return a copy with other values of headers that do not change what the request means.
+        """Return a copy with other values of headers, of which only the length has a meaning for the server.
 
-        These are the length and the signature of the body, and the key of a WebSocket handshake.
+        These are the length and the signature of the body, and those of a WebSocket handshake that differ from client
+        to client.
         """
         head = _new(Head)
         head.method, head.target, head.version = self.method, self.target, self.version

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .handshake_heads import HandshakeHeads
-from .head import Head
+from .head import Head, parse_head
 
 MAX_KEPT = 2048
 """Bytes of the largest head that is kept for the next request, so that idle connections remain small."""
@@ -18,17 +17,15 @@ _VARYING = re.compile(rb"\r\n(content-length: [0-9]{1,15}|x-api-sign: [0-9a-f]{6
 """The headers whose values may differ from those of the previous head."""
 _MAX_SIZES = {_LENGTH: 15, "x-api-sign": 64}
 
-_handshakes = HandshakeHeads()
-"""The heads of handshakes, which clients repeat on different connections."""
-
 
 class HeadParser:
     """Parses the heads of one connection in order."""
 
-    __slots__ = ("_head", "_pieces", "_raw")
+    __slots__ = ("raw", "_head", "_pieces")
 
     def __init__(self) -> None:
-        self._raw = b""
+        self.raw = b""
+        """The last head; empty if it was larger than MAX_KEPT."""
         self._head: Head | None = None
         self._pieces: list[tuple[bytes, str]] | None = None
         """The bytes before each varying value, with the name of its header; None until a head differs."""
@@ -41,26 +38,26 @@ class HeadParser:
         before = self._head
         if before is None:
             return self._parse(raw)
-        if raw == self._raw:
+        if raw == self.raw:
             return before
         head = self._parse_changes(raw, before)
         if head is None:
             return self._parse(raw)
-        self._raw, self._head = raw, head
+        self.raw, self._head = raw, head
         return head
 
     def _parse(self, raw: bytes) -> Head:
-        self._head, self._pieces = None, None
-        head = _handshakes.parse(raw)
+        self.raw, self._head, self._pieces = b"", None, None
+        head = parse_head(raw)
         if len(raw) <= MAX_KEPT:
-            self._raw, self._head = raw, head
+            self.raw, self._head = raw, head
         return head
 
     def _parse_changes(self, raw: bytes, before: Head) -> Head | None:
         """Return the head if it differs from the previous one only in varying values, otherwise None."""
         pieces = self._pieces
         if pieces is None:
-            pieces = self._pieces = _split(self._raw)
+            pieces = self._pieces = _split(self.raw)
         values: dict[str, str] = {}
         start = 0
         *varying, (rest, _) = pieces

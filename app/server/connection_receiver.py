@@ -58,7 +58,8 @@ class _PassedConnectionServer(WSGIServer):
             with suppress(OSError):  # closed already, as below
                 # HTTPServer has set this for the connections that it accepts, but servers of other kinds may not have.
                 connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-        opened = HTTPConnection(connection, _peer(connection), self, received=request).serve_requests()
+        peer = _peer(connection)
+        opened = HTTPConnection(connection, peer, self, received=request, was_passed=True).serve_requests()
         if opened is not None:
             opened.serve()
 

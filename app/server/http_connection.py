@@ -28,7 +28,7 @@ from ..config.endpoints import API, API_PATH, API_PATH_WITHOUT_SLASH, CLIENT, WE
 from ..exchange.direct_exchange import DirectExchange, decoded_path
 from ..http.body import read_body, too_slow_error
 from ..http.chunked import BadBody, ChunkedBody
-from ..http.client_address import peer_with_ipv4
+from ..http.client_address import host_of, peer_name, peer_with_ipv4
 from ..http.head import Head, HTTPError, origin_form
 from ..http.outer_address import PEER
 from ..http.reader import RequestReader
@@ -44,7 +44,8 @@ from ..streams.endpoint import Streams
 from ..views.mounted import mounted_server
 from ..websocket import handshake
 from .application_body import ApplicationBody
-from .opened_connection import OpenedConnection, close, log_end
+from .known_handshakes import KnownHandshakes
+from .opened_connection import OpenedConnection, close, log_end, recv_after
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("gentrifugo.access")
@@ -63,7 +64,8 @@ STOPPING_TIMEOUT = 0.5
 class HTTPConnection(WSGIHandler):
     """Serves one connection for pywsgi's `server`, whose application may have a Service (app/views/mounted.py).
 
-    `received` is the beginning of a request that another process has read before it passed the connection to this one.
+    `received` is the beginning of the first request, which was already read: by another process, which has passed the
+    connection to this one, if `was_passed`. Accepted handshakes of WebSockets are added to `handshakes`.
     """
 
     # The values before the first request, and of an application without a service.
@@ -75,10 +77,17 @@ class HTTPConnection(WSGIHandler):
     """Identifies the last request to the API: `Head.original`, the configuration, and the function that serves it."""
     _service: Service | None = None
     _upgraded = False
-    _was_passed = False
-    """Whether the next request was received from another process."""
 
-    def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None, received: bytes = b"") -> None:
+    def __init__(
+        self,
+        sock: Any,
+        address: Any,
+        server: Any,
+        rfile: Any = None,
+        received: bytes = b"",
+        was_passed: bool = False,
+        handshakes: KnownHandshakes | None = None,
+    ) -> None:
         timeout = HEAD_TIMEOUT
         mounted = mounted_server(server.application)
         if mounted is not None:
@@ -91,8 +100,10 @@ class HTTPConnection(WSGIHandler):
         self._heads = HeadParser()
         self._idle_timeout = timeout
         """Seconds until the first byte of the next request."""
+        self._handshakes = handshakes
+        self._was_passed = was_passed
+        """Whether the next request was received from another process."""
         if received:
-            self._was_passed = True
             self.rfile.put_back(received)
 
     def handle(self) -> None:
@@ -137,13 +148,12 @@ class HTTPConnection(WSGIHandler):
     @property
     def _address(self) -> str:
         """The address of the peer; empty for a Unix socket."""
-        address = self.client_address
-        return str(address[0]) if isinstance(address, tuple) else ""
+        return host_of(self.client_address)
 
     @property
     def _peer(self) -> str:
         """The peer in the log."""
-        return self._address or "local socket"
+        return peer_name(self._address)
 
     def _client(self, headers: Mapping[str, str]) -> str:
         """Return the address of the client, if trusted proxies report it. Header names are in lower case."""
@@ -261,7 +271,9 @@ class HTTPConnection(WSGIHandler):
         service = self._service
         assert service is not None
         exchange = DirectExchange(self.socket, self._direct, self.rfile, head, RAW_WEBSOCKET, self._address)
-        service.sockjs.open_websocket(exchange)
+        websocket = service.sockjs.open_websocket(exchange)
+        if self._handshakes is not None:
+            self._handshakes.remember(self._heads.raw, head, websocket, service)
         request = self._log_access(head, exchange.status, exchange.size)
         opened = exchange.opened
         self._take_websocket(partial(opened, request=request) if opened and request else opened)
@@ -310,7 +322,7 @@ class HTTPConnection(WSGIHandler):
         self._route = None
         del self.rfile, self._heads
         recv = self._direct.recv
-        return self.socket, (_recv_after(rest, recv) if rest else recv)
+        return self.socket, (recv_after(rest, recv) if rest else recv)
 
     # -- everything else: pywsgi and the application
 
@@ -436,15 +448,3 @@ def _client_endpoints(application: Any) -> Sequence[SockJS | Streams]:
 def _without_secrets(text: str) -> str:
     """Return a request target or request line for the log, without the token in cf_connect and without the API key."""
     return _SECRET_PARAMETER.sub(r"\1…", text)
-
-
-def _recv_after(first: bytes, recv: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    """Return a recv function that returns the bytes in `first` before it reads from the socket."""
-    waiting = [first]
-
-    def receive(size: int) -> bytes:
-        if waiting:
-            return waiting.pop()
-        return recv(size)
-
-    return receive

@@ -10,11 +10,15 @@ from typing import Any
 from gevent.pywsgi import WSGIServer
 from gevent.ssl import SSLContext, SSLSocket
 
-from ..http.client_address import peer_with_ipv4
+from ..http.client_address import host_of, peer_name, peer_with_ipv4
 from ..http.response import encode_response, text_response
+from ..net.direct_socket import RECV_SIZE
+from ..net.direct_tls import direct
 from ..runtime.running_clock import TimeLimit
 from ..views.mounted import service_of
 from .http_connection import HEAD_TIMEOUT, HTTPConnection
+from .known_handshakes import KnownHandshakes
+from .opened_connection import OpenedConnection, log_end
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +51,7 @@ class HTTPServer(WSGIServer):
         super().__init__(*arguments, **named, **tls)  # type: ignore[call-overload]
         self._context = ssl_context
         self._challenge_context = challenge_context
+        self._handshakes = KnownHandshakes()
         if is_shared:
             self.max_accept = 1  # the other processes are woken up too and accept the other connections
 
@@ -84,9 +89,22 @@ class HTTPServer(WSGIServer):
 
     def handle(self, client_socket: Any, address: Any) -> None:
         """Serve a connection until it ends. The state of its requests is released when one opens a WebSocket."""
-        opened = HTTPConnection(client_socket, address, self).serve_requests()
+        opened = self._serve_requests(client_socket, address)
         if opened is not None:
             opened.serve()
+
+    def _serve_requests(self, client_socket: Any, address: Any) -> OpenedConnection | None:
+        connection = direct(client_socket)
+        try:
+            received = connection.recv_now(RECV_SIZE) or b""  # most requests have arrived by now
+            opened = self._handshakes.open(received, client_socket, connection, address)
+        except OSError as error:
+            log_end(peer_name(host_of(peer_with_ipv4(address))), error)
+            return None
+        if opened is not None:
+            return opened
+        http = HTTPConnection(client_socket, address, self, received=received, handshakes=self._handshakes)
+        return http.serve_requests()
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
         """Do the TLS handshake within http_header_timeout, then serve. Plain HTTP gets an error response."""

@@ -63,3 +63,15 @@ def close(direct: DirectSocket, socket: Any) -> None:
     """Close a connection, after the message that no more data follows if its protocol has one."""
     direct.send_close_notify()
     socket.close()
+
+
+def recv_after(first: bytes, recv: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """Return a recv function that returns the bytes in `first` before it reads from the socket."""
+    waiting = [first]
+
+    def receive(size: int) -> bytes:
+        if waiting:
+            return waiting.pop()
+        return recv(size)
+
+    return receive

@@ -88,14 +88,19 @@ class SockJS:
         if response is not None:
             exchange.respond(response)
 
-    def open_websocket(self, exchange: Exchange) -> None:
+    @property
+    def options(self) -> SockJSOptions:
+        """The current options; another object after a change of the configuration or of the hooks."""
+        return self._options()
+
+    def open_websocket(self, exchange: Exchange) -> NegotiatedWebSocket:
         """Answer a request for a raw WebSocket: check its origin, agree on compression, and upgrade.
 
         Raises HTTPError, with the reason, for a request that is refused.
         """
         set_up = self._options()
         set_up.origins.check_request(exchange.headers, may_be_unnamed=True)
-        self._upgrade_raw(exchange, set_up)
+        return self._upgrade_raw(exchange, set_up)
 
     def _refusal(self, exchange: Exchange, error: HTTPError) -> HTTPResponse:
         if error.status == 405:
@@ -137,7 +142,7 @@ class SockJS:
     # -- WebSockets
 
     def _websocket(
-        self, exchange: Exchange, upgrade: Callable[[Exchange, SockJSOptions], None], set_up: SockJSOptions
+        self, exchange: Exchange, upgrade: Callable[[Exchange, SockJSOptions], object], set_up: SockJSOptions
     ) -> HTTPResponse | None:
         if not set_up.websocket:
             return NOT_FOUND
@@ -149,10 +154,11 @@ class SockJS:
             return self._refusal(exchange, refused)
         return None
 
-    def _upgrade_raw(self, exchange: Exchange, set_up: SockJSOptions) -> None:
+    def _upgrade_raw(self, exchange: Exchange, set_up: SockJSOptions) -> NegotiatedWebSocket:
         requested = read_requested_protocol(exchange.headers, exchange.query)
         websocket = NegotiatedWebSocket(self._raw, _opening(exchange, set_up), requested)
         exchange.upgrade_raw(websocket, set_up.compression)
+        return websocket
 
     def _upgrade(self, exchange: Exchange, set_up: SockJSOptions) -> None:
         exchange.upgrade(partial(self._serve_websocket, opening=_opening(exchange, set_up)))

@@ -40,12 +40,20 @@ def accept(method: str, version: str, headers: Mapping[str, str], extensions: st
     if headers.get("sec-websocket-version", "") != WEBSOCKET_VERSION:
         reason = f"unsupported WebSocket version: expected {WEBSOCKET_VERSION}"
         raise HTTPError(426, reason, {"Sec-WebSocket-Version": WEBSOCKET_VERSION})
-    key = _checked_key(headers.get("sec-websocket-key", ""))
-    digest = binascii.b2a_base64(hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest(), newline=False)
+    return answer(headers.get("sec-websocket-key", ""), extensions, subprotocol)
+
+
+def answer(key: str, extensions: str = "", subprotocol: str = "") -> bytes:
+    """Return the response to a valid handshake with this Sec-WebSocket-Key. Raises HTTPError if the key is invalid.
+
+    The other arguments are those of `accept`.
+    """
+    digest = hashlib.sha1((_checked_key(key) + GUID).encode(), usedforsecurity=False).digest()
     extended = f"Sec-WebSocket-Extensions: {extensions}\r\n".encode() if extensions else b""
     if subprotocol:
         extended += f"Sec-WebSocket-Protocol: {subprotocol}\r\n".encode()
-    return _SWITCHING + b"Sec-WebSocket-Accept: " + digest + b"\r\n" + extended + b"\r\n"
+    accepted = binascii.b2a_base64(digest, newline=False)
+    return _SWITCHING + b"Sec-WebSocket-Accept: " + accepted + b"\r\n" + extended + b"\r\n"
 
 
 def _has_token(value: str, token: str) -> bool:
