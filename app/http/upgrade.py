@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..runtime.gunicorn import NO_SOCKJS, NO_WEBSOCKETS
+from ..runtime.yielding import yield_if_due
 from .head import HTTPError
 
 WAITING = "gentrifugo.waiting_handler"
@@ -75,7 +76,14 @@ def _take_over(stock: Any) -> tuple[Any, Callable[[int], bytes]]:
     stock.closed = True
     stock.stream = None
     # The handler's buffered file may hold the first frames already; read1 hands these out first.
-    return handler.socket, handler.rfile.read1
+    read = handler.rfile.read1
+
+    def recv(size: int) -> bytes:
+        yield_if_due()  # reading data that has arrived does not wait
+        data: bytes = read(size)
+        return data
+
+    return handler.socket, recv
 
 
 def socket_of(environ: dict[str, Any]) -> Any:

@@ -94,6 +94,8 @@ class WebSocketLimits(Protocol):
 class WebSocket:
     """A WebSocket connection. `recv` reads from the socket, or first returns data that was already read.
 
+    A peer that always sends must not keep the other greenlets from running, so `recv` must let them run when it is due.
+
     `max_size` is the maximum size of a message in bytes; for a larger one the connection is closed with the code and
     reason in `too_big`. With `deflate`, which the handshake has negotiated, messages are compressed.
     """
@@ -188,7 +190,8 @@ class WebSocket:
 
     def receive(self) -> WebSocketMessage | None:
         """Wait for the next message. Returns None at the end of the connection; call `finish` then."""
-        yield_if_due()
+        if self._messages or self._unparsed:  # otherwise `recv` lets other greenlets run
+            yield_if_due()
         while not self._messages:
             if self._ended or not self._read():
                 return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import gevent
 import pytest
 
 from gentrifugo.app.http.head import HTTPError
@@ -36,12 +37,21 @@ def test_server_without_websocket_support_is_refused_with_reason(
 
 
 def test_the_websocket_of_another_library_is_taken_over() -> None:
-    handler = SimpleNamespace(socket=object(), rfile=SimpleNamespace(read1=lambda size: b""))
+    handler = SimpleNamespace(socket=object(), rfile=SimpleNamespace(read1=bytes))
     stock = SimpleNamespace(handler=handler, closed=False, stream=object())
     environ = {**UPGRADE, "wsgi.websocket": stock}
     assert is_open(environ)
-    assert open_websocket(environ) == (handler.socket, handler.rfile.read1)
+    socket, recv = open_websocket(environ)
+    assert (socket, recv(3)) == (handler.socket, bytes(3))
     assert (stock.closed, stock.stream) == (True, None)
+
+
+def test_peer_of_another_library_that_always_sends_does_not_block_other_greenlets() -> None:
+    handler = SimpleNamespace(socket=object(), rfile=SimpleNamespace(read1=bytes))
+    _, recv = open_websocket({**UPGRADE, "wsgi.websocket": SimpleNamespace(handler=handler)})
+    others = gevent.spawn(lambda: None)
+    while not others.ready():
+        recv(3)
 
 
 @pytest.mark.parametrize("is_upgrade", [False, True], ids=["a body", "told to upgrade"])
