@@ -7,6 +7,7 @@ from contextlib import suppress
 from socket import AF_UNIX, IPPROTO_TCP, MSG_PEEK, TCP_NODELAY
 from typing import Any
 
+from gevent import spawn_raw
 from gevent.pywsgi import WSGIServer
 from gevent.ssl import SSLContext, SSLSocket
 
@@ -48,6 +49,7 @@ class HTTPServer(WSGIServer):
         **named: Any,
     ) -> None:
         tls: dict[str, Any] = {} if ssl_context is None else {"ssl_context": ssl_context}
+        named.setdefault("spawn", spawn_raw)  # without gevent's record of results, which nobody waits for
         super().__init__(*arguments, **named, **tls)  # type: ignore[call-overload]
         self._context = ssl_context
         self._challenge_context = challenge_context
