@@ -59,6 +59,13 @@ class PublishConditions(NamedTuple):
     """Versions of different epochs are not compared; if empty, they are compared with those of every epoch."""
 
 
+class Suppressed(NamedTuple):
+    """The result of a publish that a condition has suppressed: nothing was stored, and nobody receives anything."""
+
+    position: StreamPosition | None
+    """The result of the first publish with the same key, or the top of the stream if the version is not newer."""
+
+
 class HistoryFilter(NamedTuple):
     """Which publications of a history to return."""
 
@@ -139,7 +146,9 @@ CommandHandler: TypeAlias = Callable[[Sequence[bytes]], None]
 
 PublishItem: TypeAlias = tuple[Publication, HistoryOptions | None, PublishConditions | None]
 """The arguments of one call of `publish`."""
-PublishOutcome: TypeAlias = StreamPosition | EngineError | None
+PublishEffect: TypeAlias = StreamPosition | Suppressed | None
+"""The result of one call of `publish`: the position of the publication, or None without a history."""
+PublishOutcome: TypeAlias = PublishEffect | EngineError
 """The result of one call of `publish`, or the error that it has raised."""
 
 
@@ -159,13 +168,12 @@ class PublicationSender(ABC):
     @abstractmethod
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
-    ) -> StreamPosition | None:
+    ) -> PublishEffect:
         """Add a publication to the history, if `history` is given, and send it to all nodes subscribed to its channel.
 
         Returns its position, or None without a history. Subscribers receive it with this position. If a condition of
-        `once` is not met, the result is that of the first publish with the same key, or the top of the stream if the
-        version is not newer. Publications of one caller in one channel arrive on all nodes in the order of the calls.
-        Raises EngineError.
+        `once` is not met, the result is `Suppressed`. Publications of one caller in one channel arrive on all nodes in
+        the order of the calls. Raises EngineError.
         """
 
     def publish_all(self, batch: Sequence[PublishItem]) -> list[PublishOutcome]:

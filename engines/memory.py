@@ -21,6 +21,7 @@ from .base import (
     HistoryOptions,
     OccupancyHandler,
     PublishConditions,
+    PublishEffect,
     PublishItem,
     PublishOutcome,
     Stream,
@@ -85,13 +86,13 @@ class MemoryEngine(Engine):
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
-    ) -> StreamPosition | None:
-        """Store a publication according to `history`, and deliver it. Returns its position; None without a history."""
+    ) -> PublishEffect:
+        """Store a publication according to `history`, and deliver it, if `once` allows it. Returns its position."""
         channel = publication.channel
         if once is not None:
             earlier = self._history.earlier_result(channel, once, is_stored=history is not None)
             if earlier is not None:
-                return earlier[0]
+                return earlier
         is_subscribed = channel in self._subscribed
         position = None
         if history is not None:

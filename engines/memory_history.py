@@ -20,6 +20,7 @@ from .base import (
     PublishConditions,
     Stream,
     StreamRecovery,
+    Suppressed,
     UnrecoverablePosition,
 )
 
@@ -195,9 +196,7 @@ class MemoryHistory:
         stream.keep_meta(now + options.meta_lifetime)
         return stream
 
-    def earlier_result(
-        self, channel: str, once: PublishConditions, is_stored: bool
-    ) -> tuple[StreamPosition | None] | None:
+    def earlier_result(self, channel: str, once: PublishConditions, is_stored: bool) -> Suppressed | None:
         """Return the result of an earlier publish if `once` forbids another one after it; None if it is allowed.
 
         Versions matter only for channels with a history.
@@ -206,10 +205,10 @@ class MemoryHistory:
         if once.key:
             result = self._results.get((channel, once.key))
             if result is not None and result[1] > now:
-                return (result[0],)
+                return Suppressed(result[0])
         stream = self._find(channel, now)
         if is_stored and once.version > 0 and stream is not None and stream.has_reached(once):
-            return (stream.top,)
+            return Suppressed(stream.top)
         return None
 
     def note_result(self, channel: str, once: PublishConditions, position: StreamPosition | None) -> None:

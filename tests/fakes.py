@@ -25,6 +25,7 @@ from gentrifugo.engines.base import (
     HistoryOptions,
     OccupancyHandler,
     PublishConditions,
+    PublishEffect,
     Stream,
     StreamRecovery,
 )
@@ -165,7 +166,7 @@ class FailingEngine(MemoryEngine):
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
-    ) -> StreamPosition | None:
+    ) -> PublishEffect:
         self._arrive("publish")
         return super().publish(publication, history, once)
 
@@ -318,7 +319,7 @@ class BusEngine(Engine):
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
-    ) -> StreamPosition | None:
+    ) -> PublishEffect:
         return self._store.publish(publication, history, once)
 
     def publish_event(self, event: Event) -> None:

@@ -14,10 +14,10 @@ from functools import partial
 import gevent
 from flask import Flask
 
-from ...engines.base import HistoryOptions, PublishConditions
+from ...engines.base import HistoryOptions, PublishConditions, PublishEffect, Suppressed
 from ...engines.memory import MemoryEngine
 from ..config.config import Config
-from ..model.events import Publication, StreamPosition
+from ..model.events import Publication
 from ..node.commands import Commands
 from ..node.hooks import Hook
 from ..service import Service
@@ -43,15 +43,13 @@ class RecordingEngine(MemoryEngine):
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
-    ) -> StreamPosition | None:
-        """Record a publication and publish it. Raises EngineError."""
-        channel, is_kept = publication.channel, history is not None
-        is_repeated = once is not None and self._history.earlier_result(channel, once, is_kept) is not None
-        position = super().publish(publication, history, once)
-        if not is_repeated:
-            offset, epoch = position or (0, "")
+    ) -> PublishEffect:
+        """Publish a publication and record it, unless a condition has suppressed it. Raises EngineError."""
+        result = super().publish(publication, history, once)
+        if not isinstance(result, Suppressed):
+            offset, epoch = result or (0, "")
             self._record(publication._replace(offset=offset, epoch=epoch))
-        return position
+        return result
 
 
 class InProcessServer:

@@ -20,6 +20,7 @@ from ...engines.base import (
     PublishConditions,
     PublishItem,
     Stream,
+    Suppressed,
     UnrecoverablePosition,
 )
 from ..config.config import Config
@@ -45,7 +46,7 @@ class PublicationObserver(Protocol):
     """Whether anybody observes, so that `note` should be called."""
 
     def note(self, publication: Publication) -> None:
-        """Record a publication that the engine has accepted. Does not block and does not raise."""
+        """Record a publication that the engine has sent to the subscribers. Does not block and does not raise."""
 
 
 class PublishOptions(NamedTuple):
@@ -151,12 +152,14 @@ class Commands(ABC):
             return None
         publication = _new(Publication, (uid or self._new_uid(), channel, data, client, info, tags, 0, ""))
         try:
-            position = self._engine.publish(publication, history, once)
+            result = self._engine.publish(publication, history, once)
         except EngineError as error:
             raise self._failures.refusal("publish", error, channel) from error
+        if isinstance(result, Suppressed):
+            return result.position
         if channel_options.watch and self._observer is not None and self._observer.wanted:
             self._observer.note(publication)
-        return position
+        return result
 
     def publish_all(self, requests: Sequence[RequestedPublish]) -> list[StreamPosition | Error | None]:
         """Publish several publications, in order for each channel. Returns the position or the error of each.
@@ -168,14 +171,17 @@ class Commands(ABC):
         places, items = self._items(rules, requests, outcomes)
         if not items:
             return outcomes
-        for place, result in zip(places, self._engine.publish_all(items), strict=True):
-            if isinstance(result, EngineError):
-                outcomes[place] = self._failures.refusal("publish", result, requests[place].channel).error
-            else:
+        results = self._engine.publish_all(items)
+        for place, result in zip(places, results, strict=True):
+            if result is None or isinstance(result, StreamPosition):
                 outcomes[place] = result
+            elif isinstance(result, Suppressed):
+                outcomes[place] = result.position
+            else:
+                outcomes[place] = self._failures.refusal("publish", result, requests[place].channel).error
         if self._observer is not None and self._observer.wanted:
-            for place, (publication, _, _) in zip(places, items, strict=True):
-                if rules.options(publication.channel).watch and not isinstance(outcomes[place], Error):
+            for (publication, _, _), result in zip(items, results, strict=True):
+                if rules.options(publication.channel).watch and not isinstance(result, EngineError | Suppressed):
                     self._observer.note(publication)
         return outcomes
 

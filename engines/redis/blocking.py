@@ -18,13 +18,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from ...app.model.events import Publication, RawClientInfo, StreamPosition
+from ...app.model.events import Publication, RawClientInfo
 from ..base import (
     CommandEngine,
     EngineError,
     HistoryFilter,
     HistoryOptions,
     PublishConditions,
+    PublishEffect,
     PublishItem,
     PublishOutcome,
     Stream,
@@ -38,7 +39,7 @@ from .keys import Keys
 from .permissions import SEE_RULES, is_refusal, is_unknown_user, note_default_user
 from .scripts import ALL_SCRIPTS
 from .settings import RedisSettings, ShardSettings, Timeouts
-from .streams import decode_redis_stream, position_of, read_command, stream_of
+from .streams import decode_redis_stream, effect_of, read_command, stream_of
 
 RESP2 = 2
 PUBLISHER_NAME = "gentrifugo-publisher"
@@ -69,13 +70,13 @@ class BlockingRedis(CommandEngine):
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
-    ) -> StreamPosition | None:
+    ) -> PublishEffect:
         """Store a publication according to `history`, and send it to all subscribed nodes. Returns its position.
 
-        Returns None without a history. Raises EngineError.
+        Returns None without a history, and `Suppressed` if `once` does not allow it. Raises EngineError.
         """
         command = commands.publish(self._keys, publication, history, once)
-        return position_of(self._ask(self._choose_shard(publication.channel), command))
+        return effect_of(self._ask(self._choose_shard(publication.channel), command))
 
     def publish_all(self, batch: Sequence[PublishItem]) -> list[PublishOutcome]:
         """Publish several publications, in order for each channel. Returns the position or the error of each."""
@@ -177,9 +178,7 @@ class BlockingRedis(CommandEngine):
                 reply = self._ask(number, command)
             except EngineError as error:
                 return error
-        return (
-            EngineError(f"{self._shards[number][0]}: {reply}") if isinstance(reply, Exception) else position_of(reply)
-        )
+        return EngineError(f"{self._shards[number][0]}: {reply}") if isinstance(reply, Exception) else effect_of(reply)
 
 
 def reason(error: Exception) -> str:

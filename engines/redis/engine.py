@@ -22,6 +22,7 @@ from ..base import (
     HistoryOptions,
     OccupancyHandler,
     PublishConditions,
+    PublishEffect,
     PublishItem,
     PublishOutcome,
     Recovery,
@@ -39,7 +40,7 @@ from .permissions import explain_error
 from .scripts import ADD_PRESENCE, COUNT_PRESENCE, REMOVE_PRESENCE
 from .settings import RedisSettings
 from .shard import ECHO_LIMIT, Shard
-from .streams import position_of, recovery_of, stream_of
+from .streams import effect_of, recovery_of, stream_of
 
 
 class RedisEngine(Engine):
@@ -92,13 +93,13 @@ class RedisEngine(Engine):
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
-    ) -> StreamPosition | None:
+    ) -> PublishEffect:
         """Store a publication according to `history`, and send it to all subscribed nodes. Returns its position.
 
-        Returns None without a history. Raises EngineError.
+        Returns None without a history, and `Suppressed` if `once` does not allow it. Raises EngineError.
         """
         shard = self._shard(publication.channel)
-        return position_of(shard.publishing.ask(*commands.publish(self._keys, publication, history, once)))
+        return effect_of(shard.publishing.ask(*commands.publish(self._keys, publication, history, once)))
 
     def publish_all(self, batch: Sequence[PublishItem]) -> list[PublishOutcome]:
         """Publish several publications, in order for each channel. Returns the position or the error of each."""
@@ -142,7 +143,7 @@ class RedisEngine(Engine):
         return [
             EngineError(f"{shard.name}: {explain_error(reply, command)}")
             if isinstance(reply, hiredis.ReplyError)
-            else position_of(reply)
+            else effect_of(reply)
             for reply, command in zip(replies, publishing, strict=True)
         ]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...app.model.events import Publication, StreamPosition
-from ..base import HistoryFilter, Stream, StreamRecovery, UnrecoverablePosition
+from ..base import HistoryFilter, PublishEffect, Stream, StreamRecovery, Suppressed, UnrecoverablePosition
 from .codec import SkipLog, Unreadable, decode_event
 from .commands import milliseconds
 from .connection import RedisCommand
@@ -35,8 +35,13 @@ class RedisStream(NamedTuple):
     """The publications, newest first; empty if the position is invalid."""
 
 
-def position_of(reply: object) -> StreamPosition | None:
-    """Decode the position in the reply to a publish; None if the publication is not stored in a history."""
+def effect_of(reply: object) -> PublishEffect:
+    """Decode the reply to a publish: a position, an array with that of a suppressed publish, or anything else."""
+    return Suppressed(_position_of(reply[0])) if isinstance(reply, list) else _position_of(reply)
+
+
+def _position_of(reply: object) -> StreamPosition | None:
+    """Decode a position; None if the publication is not stored in a history."""
     if not isinstance(reply, bytes) or not reply:
         return None
     # This runs for each publication, and is faster than the constructor.

@@ -14,7 +14,7 @@ from gentrifugo.app.api import calls as calls_module
 from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.api.plain_batch import decode_plain_batch
 from gentrifugo.app.config.channel_options import Namespace
-from gentrifugo.app.model.events import Publication, StreamPosition
+from gentrifugo.app.model.events import Publication
 from gentrifugo.app.model.json_codec import MAX_NESTING, InvalidJSON
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.plain_publish import MAX_FLAT_SIZE, decode_plain_publish
@@ -23,7 +23,7 @@ from gentrifugo.app.protocol.v1.api import Api, BadRequest
 from gentrifugo.app.protocol.v1.plain_commands import decode_plain_command, decode_plain_commands
 from gentrifugo.app.protocol.v1.wire import encode_publication
 from gentrifugo.app.protocol.v2.errors import CodedError
-from gentrifugo.engines.base import EngineError, HistoryOptions, PublishConditions
+from gentrifugo.engines.base import EngineError, HistoryOptions, PublishConditions, PublishEffect
 from gentrifugo.engines.memory import MemoryEngine
 from tests.app.conftest import config
 
@@ -47,7 +47,7 @@ class RecordingEngine(MemoryEngine):
 
     def publish(
         self, publication: Publication, history: HistoryOptions | None, once: PublishConditions | None = None
-    ) -> StreamPosition | None:
+    ) -> PublishEffect:
         if publication.channel == "broken":
             raise EngineError("broken")
         self.published.append(_without_random(publication))

@@ -23,6 +23,7 @@ from gentrifugo.engines.base import (
     HistoryOptions,
     PublishConditions,
     Stream,
+    Suppressed,
     UnrecoverablePosition,
 )
 from tests.greenlets import eventually
@@ -448,7 +449,7 @@ class EngineContract:
     def test_every_channel_has_its_own_offsets(self, engine: Engine) -> None:
         for channel in CHANNELS:
             position = engine.publish(message(channel=channel), kept())
-            assert position is not None
+            assert isinstance(position, StreamPosition)
             assert position.offset == 1
             assert engine.stream(channel, HistoryFilter(), LONG).top == position
 
@@ -478,7 +479,7 @@ class EngineContract:
             ]
         )
         top = engine.stream("news", HistoryFilter(), LONG).top
-        assert outcomes == [top._replace(offset=1), None, top, top]
+        assert outcomes == [top._replace(offset=1), None, top, Suppressed(top)]
 
     def test_stream_begins_with_the_first_query(self, engine: Engine) -> None:
         """A subscriber uses this position as the start of its stream."""
@@ -644,10 +645,13 @@ class EngineContract:
         engine.subscribe("news")
         first = engine.publish(message("1"), kept(), PublishConditions("a"))
         second = engine.publish(message("2"), kept(), PublishConditions("b"))
-        assert engine.publish(message("3"), kept(), PublishConditions("a")) == first
-        assert engine.publish(message("4"), kept(), PublishConditions("b")) == second
+        assert isinstance(first, StreamPosition)
+        assert isinstance(second, StreamPosition)
+        assert engine.publish(message("3"), kept(), PublishConditions("a")) == Suppressed(first)
+        assert engine.publish(message("4"), kept(), PublishConditions("b")) == Suppressed(second)
         assert engine.publish(message("5"), None, PublishConditions("c")) is None
-        assert engine.publish(message("6"), None, PublishConditions("c")) is None
+        assert engine.publish(message("6"), None, PublishConditions("c")) == Suppressed(None)
+        assert engine.publish_all([(message("6"), kept(), PublishConditions("a"))]) == [Suppressed(first)]
         engine.publish(message("7"), None)
         listener.expect_events(message("1"), message("2"), message("5"), message("7"))
         assert uids(engine) == ["2", "1"]
@@ -655,27 +659,29 @@ class EngineContract:
     def test_an_idempotency_key_is_of_one_channel(self, engine: Engine) -> None:
         for channel, key in (("a", "b.c"), ("a.b", "c"), ("", "a.b.c"), ("1.a", "b")):
             position = engine.publish(message(channel=channel), kept(), PublishConditions(key))
-            assert position is not None
+            assert isinstance(position, StreamPosition)
             assert position.offset == 1
 
     def test_a_version_that_is_not_newer_is_not_published(self, listener: Listener) -> None:
         engine = listener.engine
         engine.subscribe("news")
         first = engine.publish(message("1"), kept(), PublishConditions(version=10))
-        assert first is not None
+        assert isinstance(first, StreamPosition)
         for version in (1, 9, 10):
-            assert engine.publish(message("old"), kept(), PublishConditions(version=version)) == first
+            assert engine.publish(message("old"), kept(), PublishConditions(version=version)) == Suppressed(first)
         assert engine.publish(message("2"), kept(), PublishConditions(version=11)) == first._replace(offset=2)
         assert publish(engine, kept(), "3") == first._replace(offset=3)
-        assert engine.publish(message("old"), kept(), PublishConditions(version=11)) == first._replace(offset=3)
+        third = first._replace(offset=3)
+        assert engine.publish(message("old"), kept(), PublishConditions(version=11)) == Suppressed(third)
         largest = engine.publish(message("4"), kept(), PublishConditions(version=MAX_VERSION))
         assert largest == first._replace(offset=4)
-        assert engine.publish(message("old"), kept(), PublishConditions(version=MAX_VERSION - 1)) == largest
+        assert engine.publish(message("old"), kept(), PublishConditions(version=MAX_VERSION - 1)) == Suppressed(largest)
         listener.expect_events(message("1"), message("2"), message("3"), message("4"))
 
     def test_versions_of_other_epochs_are_not_compared(self, engine: Engine) -> None:
         for version, epoch, offset in ((5, "a", 1), (5, "a", 1), (3, "b", 2), (5, "a", 3), (2, "", 3), (6, "", 4)):
-            position = engine.publish(message(), kept(), PublishConditions(version=version, version_epoch=epoch))
+            result = engine.publish(message(), kept(), PublishConditions(version=version, version_epoch=epoch))
+            position = result.position if isinstance(result, Suppressed) else result
             assert position is not None
             assert position.offset == offset
 
@@ -911,8 +917,9 @@ class JoinedEnginesContract:
             node.expect_events(message("u1"), message("u2"))
             assert node.positions("news") == [first, second]
             assert recovered(node.engine, first) == ["u2"]
-        for node in nodes:
-            assert node.engine.publish(message("u3"), kept(), PublishConditions("key")) == first._replace(offset=3)
+        third = first._replace(offset=3)
+        results = [node.engine.publish(message("u3"), kept(), PublishConditions("key")) for node in nodes]
+        assert results == [third, Suppressed(third)]
 
     def test_publications_recovered_by_position_have_been_delivered_before(
         self, nodes: tuple[Listener, Listener]
@@ -1001,7 +1008,7 @@ class JoinedEnginesContract:
 def publish(engine: Engine, history: HistoryOptions, uid: str = "u1") -> StreamPosition:
     """Publish into "news", and return the position."""
     position = engine.publish(message(uid), history)
-    assert position is not None
+    assert isinstance(position, StreamPosition)
     return position
 
 

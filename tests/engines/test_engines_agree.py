@@ -15,7 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gentrifugo.app.model.events import Publication, StreamPosition
-from gentrifugo.engines.base import ALL, Engine, HistoryFilter, HistoryOptions, PublishConditions, UnrecoverablePosition
+from gentrifugo.engines.base import (
+    ALL,
+    Engine,
+    HistoryFilter,
+    HistoryOptions,
+    PublishConditions,
+    Suppressed,
+    UnrecoverablePosition,
+)
 from gentrifugo.engines.memory import MemoryEngine
 from gentrifugo.engines.redis.engine import RedisEngine
 from gentrifugo.engines.redis.settings import RedisSettings, ServerAddress, ShardSettings
@@ -154,8 +162,10 @@ class Subject(ABC):
         self.published += 1
         history = HistoryOptions(call.size, LIFETIME, call.drop_inactive, META_LIFETIME) if call.size else None
         once = PublishConditions(call.key, call.version, call.version_epoch) if call.key or call.version else None
-        position = self.engine.publish(Publication(str(self.published), name, b"1"), history, once)
-        return position and self._seen(position)
+        result = self.engine.publish(Publication(str(self.published), name, b"1"), history, once)
+        suppressed = isinstance(result, Suppressed)
+        position = result.position if isinstance(result, Suppressed) else result
+        return suppressed, position and self._seen(position)
 
     def _subscribe(self, name: str, begin: bool) -> None:
         if begin:

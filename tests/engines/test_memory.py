@@ -7,9 +7,9 @@ import time
 import gevent
 import pytest
 
-from gentrifugo.app.model.events import Publication, RawClientInfo
+from gentrifugo.app.model.events import Publication, RawClientInfo, StreamPosition
 from gentrifugo.engines import memory, occupancy
-from gentrifugo.engines.base import IDEMPOTENCY_LIFETIME, HistoryFilter, HistoryOptions, PublishConditions
+from gentrifugo.engines.base import IDEMPOTENCY_LIFETIME, HistoryFilter, HistoryOptions, PublishConditions, Suppressed
 from gentrifugo.engines.memory import MemoryEngine
 from tests.contents import contents
 from tests.engines.contract import ALICE, BOB, LONG, SHORT, EngineContract, Lab, Listener, kept, message
@@ -126,8 +126,9 @@ def test_results_are_freed_after_their_time(engine: MemoryEngine, clock: FakeClo
 
 def test_an_idempotency_key_may_be_used_again_after_its_time(engine: MemoryEngine, clock: FakeClock) -> None:
     first = engine.publish(message("1"), kept(lifetime=1000), PublishConditions("a"))
+    assert isinstance(first, StreamPosition)
     clock.advance(IDEMPOTENCY_LIFETIME - 1)
-    assert engine.publish(message("2"), kept(lifetime=1000), PublishConditions("a")) == first
+    assert engine.publish(message("2"), kept(lifetime=1000), PublishConditions("a")) == Suppressed(first)
     clock.advance(1)
     assert engine.publish(message("3"), kept(lifetime=1000), PublishConditions("a")) != first
 

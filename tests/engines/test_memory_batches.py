@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gentrifugo.app.model.events import Publication
 from gentrifugo.app.runtime import yielding
-from gentrifugo.engines.base import HistoryFilter, HistoryOptions, PublishConditions, PublishItem
+from gentrifugo.engines.base import HistoryFilter, HistoryOptions, PublishConditions, PublishItem, Suppressed
 from gentrifugo.engines.memory import MemoryEngine
 from tests.engines.contract import LONG, Listener, kept, message
 from tests.fakes import FakeClock
@@ -73,6 +73,8 @@ class OneEngine:
     def _numbered(self, thing: Any) -> object:
         if thing is None:
             return None
+        if isinstance(thing, Suppressed):
+            return "suppressed", self._numbered(thing.position)
         return thing._replace(epoch=self._epochs.setdefault(thing.epoch, len(self._epochs)))
 
 

@@ -148,7 +148,7 @@ class Trial:
             engine = self._random.choice(self.nodes).engine
             try:
                 position = engine.publish(Publication(uid, channel, b"1"), HISTORY)
-                assert position is not None
+                assert isinstance(position, StreamPosition)
                 self.ledgers[channel].note(uid, position)
             except EngineError:
                 self.refused += 1

@@ -12,14 +12,15 @@
 -- ARGV[8] - version (20 digits), or empty
 -- ARGV[9] - epoch of the version
 --
--- Returns epoch and offset of the publication as one text, which is empty if it is not kept.
+-- Returns epoch and offset of the publication as one text, which is empty if it is not kept. If a condition has
+-- suppressed the publication, returns an array with the text that an earlier publish has returned or would return now.
 local NOT_KEPT = '\0\160' -- the fields offset and epoch: 0 and an empty text
 local size = tonumber(ARGV[3])
 
 if KEYS[4] and ARGV[7] ~= '0' then
     local earlier = call('GET', KEYS[4])
     if earlier then
-        return earlier
+        return {earlier}
     end
 end
 
@@ -30,7 +31,7 @@ if size > 0 then
         local version = call('GET', KEYS[5])
         local comparable = version and (ARGV[9] == '' or ARGV[9] == sub(version, 21))
         if comparable and ARGV[8] <= sub(version, 1, 20) then
-            return epoch .. string.format('%.0f', offset)
+            return {epoch .. string.format('%.0f', offset)}
         end
     end
     local kept = ARGV[6] ~= '1'

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.node import watched as watched_module
-from gentrifugo.app.node.commands import PublishRequest
+from gentrifugo.app.node.commands import PublishOptions, PublishRequest
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.watched import BATCH_MESSAGES
+from gentrifugo.engines.base import PublishConditions
 from tests.app.node.parts import FakeWatcher
 from tests.fakes import Bus, FailingEngine
 from tests.greenlets import eventually, settle
@@ -62,6 +64,35 @@ def test_publications_that_failed_are_not_shown(start_node: StartNode) -> None:
     engine.failing.clear()
     assert node.publish_all([PublishRequest("news", b"2"), PublishRequest("news", b"3")]) == [None, None]
     eventually(lambda: watcher.data == [2, 3])
+
+
+@pytest.mark.parametrize("once", [PublishConditions("key"), PublishConditions(version=1)])
+def test_suppressed_publications_are_not_shown(start_node: StartNode, once: PublishConditions) -> None:
+    node = start_node(watch=True, history_size=5, history_lifetime=60)
+    watcher = FakeWatcher()
+    node.cluster.watched.add(watcher)
+    options = PublishOptions(once=once)
+    first = node.publish("news", b"1", options=options)
+    assert node.publish("news", b"2", options=options) == first
+    repeated = PublishRequest("news", b"3", options=options)
+    assert node.publish_all([repeated, PublishRequest("news", b"4"), repeated])[0] == first
+    eventually(lambda: node.cluster.watched._sender is None)
+    assert watcher.data == [1, 4]
+
+
+def test_requests_that_a_backend_repeats_are_shown_once(start_node: StartNode) -> None:
+    node = start_node(watch=True)
+    watcher = FakeWatcher()
+    node.cluster.watched.add(watcher)
+    methods = MethodCalls(node).by_name
+    once, plain = b'{"channel":"news","data":1,"idempotency_key":"a"}', b'{"channel":"news","data":2}'
+    for _ in range(2):
+        methods["publish"](once)
+        methods["broadcast"](b'{"channels":["news"],"data":1,"idempotency_key":"a"}')
+        for publish in (once, plain):  # the plain one on the fast path
+            methods["batch"](b'{"commands":[%b]}' % b",".join([b'{"publish":%b}' % publish] * 3))
+    eventually(lambda: node.cluster.watched._sender is None)
+    assert watcher.data == [1, *[2] * 6]
 
 
 def test_a_lone_message_is_shown_at_once(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,7 +192,7 @@ def test_recovery_across_a_server_restart_is_never_complete(lab: RedisLab, serve
     assert (unplaced(recovery.publications), recovery.complete) == ([message("2"), message("1")], False)
     assert not later.recover_since("news", before, ALL, LONG).recovered
     position = later.publish(message("3"), kept())
-    assert position is not None
+    assert isinstance(position, StreamPosition)
     for node in (engine, later):
         assert node.recover("news", "3") == Recovery([], True)
         assert not node.recover("news", "2").complete
@@ -208,8 +208,8 @@ def test_offsets_continue_on_another_server(lab: RedisLab, servers: list[RedisSe
     before = engine.publish(message("1"), kept(meta_lifetime=LONG))
     servers[0].ask("HSET", f"{lab.settings.prefix}.epoch", "server", "another server")
     after = lab.listen().engine.publish(message("2"), kept(meta_lifetime=LONG))
-    assert before is not None
-    assert after is not None
+    assert isinstance(before, StreamPosition)
+    assert isinstance(after, StreamPosition)
     assert (before.offset, after.offset) == (1, 2)
     assert before.epoch != after.epoch
     found = engine.stream("news", HistoryFilter(ALL), LONG)
@@ -233,10 +233,10 @@ def test_server_that_was_a_replica_meanwhile_gets_a_new_epoch(tmp_path: Path, no
             eventually(lambda: b"master_link_status:up" in server.ask("INFO", "replication"), within=10)
             server.ask("REPLICAOF", "NO", "ONE")
             engine = lab.listen().engine
-            assert kept_position is not None
-            assert lost_position is not None
+            assert isinstance(kept_position, StreamPosition)
+            assert isinstance(lost_position, StreamPosition)
             again = engine.publish(message("3"), kept())
-            assert again is not None
+            assert isinstance(again, StreamPosition)
             assert again.offset == lost_position.offset
             for position in (kept_position, lost_position):
                 assert not engine.recover_since("news", position, ALL, LONG).recovered
@@ -249,8 +249,8 @@ def test_a_flushed_database_begins_other_epochs(lab: RedisLab, servers: list[Red
     before = engine.publish(message("1"), kept())
     servers[0].ask("FLUSHALL")
     after = engine.publish(message("2"), kept())
-    assert before is not None
-    assert after is not None
+    assert isinstance(before, StreamPosition)
+    assert isinstance(after, StreamPosition)
     assert (after.offset, after.epoch == before.epoch) == (1, False)
     assert not engine.recover_since("news", before, ALL, LONG).recovered
 

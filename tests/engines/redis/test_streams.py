@@ -8,11 +8,18 @@ import msgspec
 import pytest
 
 from gentrifugo.app.model.events import Publication, StreamPosition
-from gentrifugo.engines.base import ALL, HistoryFilter, PublishConditions, UnrecoverablePosition
+from gentrifugo.engines.base import (
+    ALL,
+    HistoryFilter,
+    PublishConditions,
+    PublishEffect,
+    Suppressed,
+    UnrecoverablePosition,
+)
 from gentrifugo.engines.redis import codec, commands
 from gentrifugo.engines.redis.blocking import BlockingRedis
 from gentrifugo.engines.redis.keys import Keys
-from gentrifugo.engines.redis.streams import RedisStream, decode_redis_stream, position_of, recovery_of, stream_of
+from gentrifugo.engines.redis.streams import RedisStream, decode_redis_stream, effect_of, recovery_of, stream_of
 from tests.engines.contract import LONG, kept, message, unplaced
 from tests.engines.redis.test_engine import RedisLab, lab, servers
 from tests.greenlets import nothing_left_behind
@@ -35,16 +42,18 @@ def found(entries: Sequence[bytes], is_valid: int = 1) -> RedisStream:
 
 
 @pytest.mark.parametrize(
-    ("reply", "position"),
+    ("reply", "result"),
     [
         (b"", None),
         (2, None),
         (EPOCH.encode() + b"1", StreamPosition(1, EPOCH)),
         (EPOCH.encode() + b"12345678901", StreamPosition(12345678901, EPOCH)),
+        ([EPOCH.encode() + b"12"], Suppressed(StreamPosition(12, EPOCH))),
+        ([b""], Suppressed(None)),
     ],
 )
-def test_the_reply_to_a_publish_is_a_position(reply: object, position: StreamPosition | None) -> None:
-    assert position_of(reply) == position
+def test_the_reply_to_a_publish_is_a_position(reply: object, result: PublishEffect) -> None:
+    assert effect_of(reply) == result
 
 
 def test_a_complete_recovery_is_oldest_first() -> None:
@@ -96,9 +105,9 @@ def test_program_that_is_not_a_node_uses_the_same_streams(lab: RedisLab) -> None
     engine, outside = lab.listen().engine, BlockingRedis(lab.settings)
     try:
         first = outside.publish(message("1"), kept(), PublishConditions("a"))
+        assert isinstance(first, StreamPosition)
         second = engine.publish(message("2"), kept())
-        assert outside.publish(message("3"), kept(), PublishConditions("a")) == first
-        assert first is not None
+        assert outside.publish(message("3"), kept(), PublishConditions("a")) == Suppressed(first)
         assert second == first._replace(offset=2)
         for wanted in (HistoryFilter(ALL), HistoryFilter(1, None, reverse=True), HistoryFilter(ALL, first)):
             assert outside.stream("news", wanted, LONG) == engine.stream("news", wanted, LONG)
