@@ -33,27 +33,30 @@ _new = tuple.__new__
 
 
 class ExpiryQueue:
-    """A heap of expiry times with one entry for each channel, so that a sweep visits only expired channels."""
+    """A heap of expiry times with one valid entry for each channel, so that a sweep visits only expired channels."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str]] = []
-        self._noted: set[str] = set()
+        self._noted: dict[str, float] = {}
+        """The time of the valid entry of each channel. Other entries of the channel are later, and have no effect."""
 
     def note(self, channel: str, when: float) -> None:
-        """Add an entry for `channel` at the time `when`, unless the channel has an entry.
+        """Add an entry for `channel` at the time `when`, unless the channel has an entry that is not later.
 
         So when the sweep visits a channel that has not expired, it calls this again with the time of its expiry.
         """
-        if channel not in self._noted:
-            self._noted.add(channel)
+        noted = self._noted.get(channel)
+        if noted is None or when < noted:
+            self._noted[channel] = when
             heappush(self._heap, (when, channel))
 
     def due(self, now: float) -> Iterator[str]:
         """Remove and yield the channels whose time has been reached."""
         while self._heap and self._heap[0][0] <= now:
-            channel = heappop(self._heap)[1]
-            self._noted.remove(channel)
-            yield channel
+            when, channel = heappop(self._heap)
+            if self._noted.get(channel) == when:
+                del self._noted[channel]
+                yield channel
 
 
 class ChannelStream:
@@ -188,9 +191,10 @@ class MemoryHistory:
                 return None
         else:
             stream = stream or self._create(channel, now)
-            stream.expires = now + options.lifetime
-            if stored is None:
-                self._expiry_queue.note(channel, stream.expires)
+            expires = now + options.lifetime
+            if stored is None or expires < stream.expires:  # a reload can make the lifetime shorter
+                self._expiry_queue.note(channel, expires)
+            stream.expires = expires
             if stored is None or stored.maxlen != options.size:  # a reload can change the size
                 stream.stored = deque(islice(stored or (), options.size), options.size)
         stream.keep_meta(now + options.meta_lifetime)

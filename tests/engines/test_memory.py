@@ -100,6 +100,19 @@ def test_a_stream_is_freed_after_its_top_has_expired(engine: MemoryEngine, clock
     assert contents(engine) == []
 
 
+def test_a_history_is_freed_after_a_lifetime_that_has_become_shorter(engine: MemoryEngine, clock: FakeClock) -> None:
+    """A reload of the configuration changes the lifetime, from the next publication of each channel on."""
+    engine.publish(message("u1"), kept(lifetime=LONG))
+    engine.free_expired()
+    engine.publish(message("u2"), kept(lifetime=SHORT, meta_lifetime=LONG))
+    clock.advance(SHORT)
+    engine.free_expired()
+    assert not [thing for thing in contents(engine) if isinstance(thing, Publication)]
+    clock.advance(LONG)
+    engine.free_expired()
+    assert contents(engine) == []
+
+
 def test_publications_are_freed_also_after_an_earlier_query_of_the_stream(
     engine: MemoryEngine, clock: FakeClock
 ) -> None:
@@ -207,6 +220,18 @@ def test_history_renewed_after_a_sweep_was_due_survives_it(engine: MemoryEngine,
     engine.publish(message("u2"), kept(lifetime=SHORT))
     engine.free_expired()
     assert [publication.uid for publication in engine.history("news")] == ["u2"]
+
+
+def test_history_whose_lifetime_has_become_longer_again_is_kept(engine: MemoryEngine, clock: FakeClock) -> None:
+    for number, lifetime in enumerate((LONG, SHORT, LONG, 2 * LONG)):
+        engine.publish(message(str(number)), kept(lifetime=lifetime))
+    for _ in range(2):
+        clock.advance(LONG - SHORT)
+        engine.free_expired()
+        assert len(engine.history("news")) == 4
+    clock.advance(2 * SHORT)
+    engine.free_expired()
+    assert contents(engine) == []
 
 
 def test_channel_has_one_entry_in_the_expiry_queue(engine: MemoryEngine) -> None:
