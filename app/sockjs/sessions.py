@@ -8,6 +8,7 @@ from typing import Protocol
 
 import gevent
 
+from ..runtime.log_throttle import ThrottledLog
 from ..runtime.running_clock import running_time
 from ..runtime.timers import Timer, Timers
 from .options import SockJSOptions
@@ -43,6 +44,7 @@ class Sessions:
         self._on_end = on_end
         self._sessions: dict[str, Session] = {}
         self._timer: Timer | None = None
+        self._failures = ThrottledLog(log)
 
     def __len__(self) -> int:
         return len(self._sessions) + len(self.connections)
@@ -75,19 +77,32 @@ class Sessions:
         self._timer = None
         options, now = self._options(), running_time()
         if options.heartbeat_delay > 0:
-            for connection in self.connections:
-                if now - connection.last_write_at >= options.heartbeat_delay:
-                    connection.send_heartbeat()
+            for connection in list(self.connections):
+                try:
+                    if now - connection.last_write_at >= options.heartbeat_delay:
+                        connection.send_heartbeat()
+                except Exception as error:
+                    self._log_failure(error)
         for key, session in list(self._sessions.items()):
-            if session.receiver is not None and session.close_frame_if_closed is None:
-                if 0 < options.heartbeat_delay <= now - session.receiver.last_write_at:
-                    self._send_heartbeat(session, session.receiver)
-            elif now - session.since >= options.disconnect_delay:
-                del self._sessions[key]
-                self._on_end(key)
-                gevent.spawn(self._end, session)
+            try:
+                self._check_session(key, session, options, now)
+            except Exception as error:
+                self._log_failure(error)
         if self:
             self.start_sweeping()
+
+    def _log_failure(self, error: Exception) -> None:
+        """Log an unexpected exception for one session. The sweep continues with the next one."""
+        self._failures.log(type(error).__name__, "internal error in the sweep of SockJS sessions", error=error)
+
+    def _check_session(self, key: str, session: Session, options: SockJSOptions, now: float) -> None:
+        if session.receiver is not None and session.close_frame_if_closed is None:
+            if 0 < options.heartbeat_delay <= now - session.receiver.last_write_at:
+                self._send_heartbeat(session, session.receiver)
+        elif now - session.since >= options.disconnect_delay:
+            del self._sessions[key]
+            gevent.spawn(self._end, session)
+            self._on_end(key)
 
     @staticmethod
     def _send_heartbeat(session: Session, receiver: Receiver) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,13 +23,24 @@ SOON = 0.1
 NEVER = 1000
 
 
+class BrokenReceiver(FakeReceiver):
+    """A request or a connection whose heartbeats fail in an unexpected way."""
+
+    failed = 0
+
+    def send_heartbeat(self) -> None:
+        self.failed += 1
+        raise RuntimeError("cannot be written")
+
+
 class Bench:
     """Sessions with delays that the test chooses."""
 
     def __init__(self, timers: Timers) -> None:
         self.ended: list[str] = []
         self.options = SockJSOptions(heartbeat_delay=SOON, disconnect_delay=SOON)
-        self.sessions = Sessions(timers, lambda: self.options, self.ended.append)
+        self.on_end: Callable[[str], None] = self.ended.append
+        self.sessions = Sessions(timers, lambda: self.options, lambda key: self.on_end(key))
         self.peers: list[FakePeer] = []
 
     def session(self, key: str = "key", receiver: FakeReceiver | None = None) -> Session:
@@ -116,6 +127,29 @@ def test_connections_have_heartbeats_too(bench: Bench) -> None:
     bench.sessions.connect(connection)
     eventually(lambda: connection.calls.count("send_heartbeat") >= 2)
     bench.sessions.connections.discard(connection)
+    eventually(lambda: bench.sessions._timer is None)
+
+
+def test_sweeping_continues_after_an_unexpected_exception(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    failing, other, connection = BrokenReceiver(), FakeReceiver(), BrokenReceiver()
+    bench.sessions.connect(connection)
+    bench.session("failing", failing)
+    bench.session("other", other)
+    eventually(lambda: other.calls.count("send_heartbeat") >= 2 and min(failing.failed, connection.failed) >= 2)
+    assert caplog.text.count("internal error in the sweep of SockJS sessions") == 1
+    assert "cannot be written" in caplog.text
+
+
+def test_session_is_ended_also_if_its_end_cannot_be_reported(bench: Bench) -> None:
+    def fail(key: str) -> None:
+        bench.ended.append(key)
+        raise OSError("no directory")
+
+    bench.on_end = fail
+    bench.session("one")
+    bench.session("two")
+    eventually(lambda: [peer.ends for peer in bench.peers] == [1, 1])
+    assert bench.ended == ["one", "two"]
     eventually(lambda: bench.sessions._timer is None)
 
 
