@@ -1,8 +1,9 @@
 """Reads and writes a TLS connection of gevent directly, as direct_socket.py does for plain connections.
 
-If the socket does not take a whole encrypted record, OpenSSL must be called again with exactly the same data. But the
-data that waits for a slow client may be discarded meanwhile. So `send` reports that all of the record except its last
-byte is sent. The caller then calls again with at least that byte, and the record is sent first.
+If the socket does not take a whole encrypted record, OpenSSL must be called again with exactly the same data. It may be
+a copy, because Python sets SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER. But the data that waits for a slow client may be
+discarded meanwhile. So `send` reports that all of the record except its last byte is sent. The caller then calls again
+with at least that byte, and the record is sent first.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class RawTLS:
         """Return the descriptor to wait for."""
         return self._socket.fileno()
 
-    def send(self, data: bytes, /) -> int:
+    def send(self, data: bytes | memoryview, /) -> int:
         """Encrypt and send as much as the socket accepts. Returns the sent bytes; one less for an unfinished record."""
         sent = 0
         if self._taken:
@@ -48,7 +49,7 @@ class RawTLS:
             try:
                 self._write(record)
             except BlockingIOError:
-                self._taken = record
+                self._taken = bytes(record)  # a view would keep all of the data
                 sent += len(record) - 1
                 break
             sent += len(record)
@@ -83,7 +84,7 @@ class RawTLS:
         except OSError:
             pass  # raised also because the peer has not replied yet
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | memoryview) -> None:
         if self._socket.fileno() < 0:
             raise OSError(EBADF, "the socket is closed")
         try:
@@ -117,9 +118,10 @@ class DirectTLS(DirectSocket):
 
     def sendall(self, data: bytes) -> None:
         """Encrypt and write all of `data`. If the socket is full, the timeout of the socket applies."""
-        while data:
+        rest = memoryview(data)  # so that no part of a large message is copied for each write
+        while rest:
             try:
-                data = data[self.raw.send(data) :]
+                rest = rest[self.raw.send(rest) :]
             except BlockingIOError:
                 # The socket's own timeout applies, as in gevent's sendall.
                 self._socket._wait(self._socket._write_event)

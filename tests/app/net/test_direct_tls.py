@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any, NamedTuple
 
 import gevent
@@ -23,6 +26,8 @@ __all__ = ["nothing_left_behind"]
 
 LARGE = bytes(range(256)) * 12_000
 """More than a socket takes at once."""
+PART = 4096
+"""A divisor of the size of LARGE."""
 
 
 class Pair(NamedTuple):
@@ -122,6 +127,24 @@ def test_sendall_waits_for_room(pair: Pair) -> None:
     assert not writing.dead
     assert read(pair.peer, len(LARGE)) == LARGE
     writing.get(timeout=seconds(5))
+
+
+def test_sendall_takes_no_memory_for_the_rest_of_a_large_message(pair: Pair) -> None:
+    """Otherwise a message of many megabytes for a slow peer would be copied after each part that the socket takes."""
+    pair.ours.setsockopt(SOL_SOCKET, SO_SNDBUF, 4096)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        writing = gevent.spawn(direct(pair.ours).sendall, LARGE)
+        digest = hashlib.sha256()
+        for _ in range(len(LARGE) // PART):
+            digest.update(read(pair.peer, PART))
+        writing.get(timeout=seconds(5))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert digest.digest() == hashlib.sha256(LARGE).digest()
+    assert peak - before < len(LARGE) / 4
 
 
 def test_sendall_waits_no_longer_than_the_sockets_timeout(pair: Pair) -> None:
