@@ -94,14 +94,13 @@ class AdminConnection:
     def __init__(
         self,
         node: Node,
-        api: Api,
         access: Access,
         transport: Transport,
         admit: Callable[[AdminConnection], None],
         session: str = "",
     ) -> None:
         self._node = node
-        self._api = api
+        self._api = Api(node, notes_refusals=False)
         self._access = access
         self._transport = transport
         self._admit = admit

@@ -32,7 +32,7 @@ class AdminSockets:
         node, config = service.node, service.config
         max_size = config.client_request_max_size
         websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, CLOSE_TOO_LARGE)
-        connection = AdminConnection(node, service.api, self._access, websocket, self._admit, session)
+        connection = AdminConnection(node, self._access, websocket, self._admit, session)
         service.operators.add(connection)
         try:
             self._add(connection, address)

@@ -18,7 +18,6 @@ from gentrifugo.app.config.options import options_of
 from gentrifugo.app.config.visible_options import MASKED_TEXT
 from gentrifugo.app.model.errors import CLOSE_INTERNAL_ERROR, CLOSE_LIMIT_EXCEEDED, CLOSE_PING_ERROR, Closing
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.protocol.v1.api import Api
 from tests.app.conftest import VERSION
 from tests.fakes import FakeTransport
 from tests.greenlets import eventually, settle
@@ -35,7 +34,7 @@ class Operator:
         self.access = Access(lambda: node.config)
         self.admitted: list[AdminConnection] = []
         self.transport = FakeTransport(node.flusher, node.config.client_queue_max_size)
-        self.connection = AdminConnection(node, Api(node), self.access, self.transport, self.admitted.append)
+        self.connection = AdminConnection(node, self.access, self.transport, self.admitted.append)
         self.transport.on_overflow = self.connection.close_slow
         self.transport.on_error = self.connection.close_failed
         self._seen = 0
@@ -105,6 +104,17 @@ class TestCommands:
         operator.connect()
         (reply,) = operator.send({"method": "presence", "params": {"channel": "news"}})
         assert reply[0]["error"] == "not available"
+
+    def test_an_error_of_a_question_is_not_logged_as_one_of_a_backend(
+        self, operator: Operator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The interface asks for presence and history of each channel that is opened, and shows what there is."""
+        caplog.set_level("INFO")
+        operator.connect()
+        for method in ("presence", "history", "stream"):
+            (reply,) = operator.send({"method": method, "params": {"channel": "news"}})
+            assert reply[0]["error"] == "not available"
+        assert "refused a command" not in caplog.text
 
     def test_info_contains_version_engine_and_configuration(self, operator: Operator) -> None:
         operator.connect()

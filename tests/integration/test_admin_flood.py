@@ -42,7 +42,7 @@ def test_watching_slows_the_node_by_no_more_than_a_tenth(nothing_left_behind: No
     client = LocalClient.connected(service.node)
     client.subscribe("news")
     transport = FakeTransport(service.node.flusher)
-    operator = AdminConnection(service.node, service.api, Access(lambda: service.config), transport, lambda _: None)
+    operator = AdminConnection(service.node, Access(lambda: service.config), transport, lambda _: None)
     ratios = []
     for _ in range(ATTEMPTS):
         ratios.append(_ratio(service, operator))

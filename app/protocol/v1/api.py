@@ -55,10 +55,14 @@ _PUBLISH_KEY = V1_PROTOCOL, "publish"
 
 
 class Api:
-    """Carries out API requests on a node."""
+    """Carries out API requests on a node.
 
-    def __init__(self, node: Node) -> None:
+    With `notes_refusals` the log says why lookups are refused, because a backend gets only the text of the error.
+    """
+
+    def __init__(self, node: Node, notes_refusals: bool = True) -> None:
         self._node = node
+        self._notes_refusals = notes_refusals
         self._commands = node.metrics.breakdowns.api_commands
 
     def process(self, request: bytes) -> bytes:
@@ -254,7 +258,8 @@ class Api:
         try:
             return encode_api_reply(command.uid, command.method or "", body(channel, ask(channel)))
         except Refused as refused:
-            self._node.refusals.note_backend(command.method or "", refused)
+            if self._notes_refusals:
+                self._node.refusals.note_backend(command.method or "", refused)
             return self._failure_reply(command, body(channel, None), refused.error)
 
     def _channels(self, command: Command) -> bytes:
