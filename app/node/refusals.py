@@ -57,7 +57,10 @@ class Refusals:
             self._log_client(client, f"{error} {method} {detail}", f"{where} refused with {error!r}", detail)
 
     def note_closed(self, client: RefusedClient, reason: str) -> None:
-        """Log that a connection is closed because of its token; `reason` begins with that of the close."""
+        """Log why a connection is closed or refused, if a backend or the configuration may be the cause.
+
+        `reason` begins with that of the close.
+        """
         what = "connection closed" if client.authenticated else "connection refused"
         self._log_client(client, f"{what} {reason}", what, reason)
 

@@ -195,6 +195,7 @@ class ClientV1(BaseClient):
             raise Closing(CLOSE_LIMIT_EXCEEDED)
         expires_at = timestamp + config.connection_lifetime
         if config.connection_lifetime > 0 and not config.insecure and expires_at <= time.time():
+            self._note_expired("connect", user, timestamp)
             return wire.encode_reply(command.uid, "connect", self._connect_body("", expired=True))
         self._authenticate(user, info, expires_at)
         return wire.encode_reply(command.uid, "connect", self._connect_body(self.uid))
@@ -248,7 +249,9 @@ class ClientV1(BaseClient):
         expired = False
         if lifetime > 0:
             expired = timestamp + lifetime <= time.time()
-            if not expired:
+            if expired:
+                self._note_expired("refresh", params.user or "", timestamp)
+            else:
                 self.default_info = info
                 self.expire_at(timestamp + lifetime)
         return wire.encode_reply(command.uid, "refresh", self._connect_body(self.uid, expired))
@@ -258,6 +261,14 @@ class ClientV1(BaseClient):
         if user not in (self.user, self._signed_user):
             why = f"refresh refused: token of user {user[:MAX_LOGGED_USER]!r}"
             raise Closing(CLOSE_INVALID_TOKEN, why, is_noted=True)
+
+    def _note_expired(self, method: str, user: str, timestamp: float) -> None:
+        """Log that a token is too old. The reply says so without an error, and the client gets a new token."""
+        age, lifetime = time.time() - timestamp, self.node.config.connection_lifetime
+        why = (
+            f"token of user {user[:MAX_LOGGED_USER]!r} is {age:.0f} s old, option connection_lifetime is {lifetime:g} s"
+        )
+        self.node.refusals.note_client(self, method, "", "expired", why)
 
     def _connect_body(self, client: str, expired: bool = False) -> bytes:
         lifetime = self.node.config.connection_lifetime

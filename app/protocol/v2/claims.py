@@ -82,12 +82,16 @@ class SubscriptionToken:
 
 
 class Lifetime(msgspec.Struct):
-    """The claims of all tokens that determine whether a token is valid. A claim that is null counts as missing."""
+    """The claims of all tokens that determine whether a token is valid. A claim that is null counts as missing.
+
+    Only a log line contains `sub`, so it may have any type.
+    """
 
     exp: float | None = None
     nbf: float | None = None
     aud: str | list[str] | None = None
     iss: str | None = None
+    sub: object = None
 
 
 class _Flag(msgspec.Struct):
@@ -193,7 +197,7 @@ def _decode_checked(decoder: msgspec.json.Decoder[C], payload: bytes, check: Che
     except InvalidClaims:
         check(_decode(_lifetime, payload))
         raise
-    check(Lifetime(claims.exp, claims.nbf, claims.aud, claims.iss))
+    check(Lifetime(claims.exp, claims.nbf, claims.aud, claims.iss, claims.sub))
     return claims
 
 

@@ -39,7 +39,7 @@ from .permissions import apply_override
 from .served_client import Identity, ServedClient
 from .subscriptions import GrantedSubscription
 from .token_keys import KeysUnavailable
-from .tokens import ExpiredToken, ForeignToken, InvalidToken, PrematureToken
+from .tokens import ExpiredToken, ForeignToken, InvalidToken
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def refresh_identity(client: ServedClient, request: RefreshRequest) -> Identity:
     except CodedRefusal as refused:
         if refused.error is not ERROR_TOKEN_EXPIRED:
             raise
-        raise CodedClosing(CONNECTION_EXPIRED, "refresh refused: expired token") from None
+        raise CodedClosing(CONNECTION_EXPIRED, f"refresh refused: {refused.detail}", is_noted=True) from None
     if claims.user != client.user:
         raise CodedClosing(INVALID_TOKEN, "refresh refused: token of another user", is_noted=True)
     identity = Identity(claims.user, claims.info or client.default_info, claims.expires_at)
@@ -166,17 +166,12 @@ def _read_claims(client: ServedClient, token: str) -> ConnectionToken:
     try:
         return client.tokens.connection(token)
     except ExpiredToken as error:
-        raise _expired(error) from None
+        raise CodedRefusal(ERROR_TOKEN_EXPIRED, str(error)) from None
     except InvalidToken as error:
         raise CodedClosing(INVALID_TOKEN, str(error), is_noted=True) from None
     except KeysUnavailable as error:
         log.debug("client %s: cannot fetch the keys for its token: %s", client.uid, error)
         raise CodedRefusal(ERROR_INTERNAL) from None
-
-
-def _expired(error: ExpiredToken) -> CodedRefusal:
-    """Return the refusal of a token. Only one that is not valid yet is logged: clients often come with expired ones."""
-    return CodedRefusal(ERROR_TOKEN_EXPIRED, str(error) if isinstance(error, PrematureToken) else "")
 
 
 def _ask(client: ServedClient, event: str, user: str | None, identity: Identity) -> tuple[Identity, Collection[str]]:
@@ -253,7 +248,7 @@ def subscription_token(client: ServedClient, channel: str, token: str) -> Subscr
     try:
         return client.tokens.subscription(token, channel, client.user, client.uid)
     except ExpiredToken as error:
-        raise _expired(error) from None
+        raise CodedRefusal(ERROR_TOKEN_EXPIRED, str(error)) from None
     except InvalidToken as error:
         raise CodedRefusal(ERROR_PERMISSION_DENIED, f"invalid subscription token: {error}") from None
     except ForeignToken as error:

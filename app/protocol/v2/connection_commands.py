@@ -44,6 +44,9 @@ from .subscriptions import ttl
 
 log = logging.getLogger(__name__)
 
+_NO_RPC = "neither a function with @realtime.rpc nor option proxy_rpc_endpoint answers calls of"
+_NO_MESSAGES = "no function with @realtime.on_message receives messages of clients"
+
 
 def _connect(client: ServedClient, id_: int, request: ConnectRequest) -> None:
     client.node.metrics.counters.client_num_connect += 1
@@ -147,7 +150,7 @@ def _rpc(client: ServedClient, id_: int, request: RPCRequest) -> None:
     if not known.has(event):
         event = hooks.RPC
     if not known.has(event):
-        raise CodedRefusal(ERROR_METHOD_NOT_FOUND)
+        raise CodedRefusal(ERROR_METHOD_NOT_FOUND, f"{_NO_RPC} {request.method!r}")
     context = client.context(hooks.RPC)
     context.method, context.data = request.method, request.data
     result = known.answer(context, event)
@@ -158,7 +161,7 @@ def message(client: ServedClient, request: SendRequest) -> None:
     """Pass a message without a reply to the application. Raises CodedClosing if there is no handler. May block."""
     known = client.node.hooks
     if not known.has(hooks.MESSAGE):
-        raise CodedClosing(CLOSE_NOT_AVAILABLE)
+        raise CodedClosing(CLOSE_NOT_AVAILABLE, _NO_MESSAGES, is_noted=True)
     context = client.context(hooks.MESSAGE)
     context.data = request.data
     try:

@@ -45,10 +45,6 @@ class ExpiredToken(Exception):
     """The token has expired, or is not valid yet; the client can request a new one."""
 
 
-class PrematureToken(ExpiredToken):
-    """The token is not valid yet, so the clocks of its backend and of this machine differ."""
-
-
 class ForeignToken(Exception):
     """The token is valid, but for another user, channel or connection."""
 
@@ -199,9 +195,11 @@ class TokenVerifier:
     def _check_lifetime(self, claims: Lifetime) -> None:
         now = self._now()
         if claims.exp is not None and claims.exp <= now:
-            raise ExpiredToken(f"token has expired: claim exp is {now - claims.exp:.0f} s ago")
+            raise ExpiredToken(
+                f"token has expired: claim exp is {now - claims.exp:.0f} s ago, claim sub is {claims.sub!r}"
+            )
         if claims.nbf is not None and claims.nbf > now:
-            raise PrematureToken(f"token is not valid yet: claim nbf is {claims.nbf - now:.0f} s ahead of this clock")
+            raise ExpiredToken(f"token is not valid yet: claim nbf is {claims.nbf - now:.0f} s ahead of this clock")
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud or []
         if self._config.token_audience and self._config.token_audience not in audiences:
             raise InvalidToken("token is for another audience (claim aud, option token_audience)")

@@ -14,6 +14,7 @@ from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.refusals import MAX_LOGGED_REASONS, MAX_LOGGED_REFUSALS, Refusals
 from gentrifugo.app.protocol.v1.api import Api
 from gentrifugo.app.protocol.v2.token_making import connection_token, subscription_token
+from tests.credentials import connect_params, jwt
 from tests.fakes import FakeConnection
 from tests.local_client import LocalClient
 from tests.local_client_v2 import KEY, LocalClientV2
@@ -80,6 +81,17 @@ def line_of(client: LocalClient | LocalClientV2, text: str) -> str:
             "history",
             {"channel": "a"},
             f"history 'a' refused with 'not available': {NO_HISTORY} for channels without a namespace",
+        ),
+        (
+            "rpc",
+            {"method": "order"},
+            "rpc refused with 'method not found': "
+            "neither a function with @realtime.rpc nor option proxy_rpc_endpoint answers calls of 'order'",
+        ),
+        (
+            "subscribe",
+            {"channel": "open:a", "token": jwt(KEY, sub="alice", channel="open:a", exp=1)},
+            "subscribe 'open:a' refused with 'token expired': token has expired: claim exp is ",
         ),
     ],
 )
@@ -186,6 +198,56 @@ def test_refused_connection_of_version_1_is_logged(node: Node, log: pytest.LogCa
     client = LocalClient(node)
     client.send({"uid": "1", "method": "connect", "params": {"user": "alice", "timestamp": "1", "token": ""}})
     assert "connection refused: invalid token: user 'alice': missing token; invalid timestamp '1'" in log.text
+
+
+def test_expired_token_of_version_2_is_logged_with_its_user(node: Node, log: pytest.LogCaptureFixture) -> None:
+    token = jwt(KEY, sub="alice", exp=1)
+    LocalClientV2(node).send({"id": 1, "connect": {"token": token}})
+    (line,) = log.messages
+    assert "connect refused with 'token expired': token has expired: claim exp is " in line
+    assert line.endswith("s ago, claim sub is 'alice'")
+
+
+def test_connection_that_an_expired_token_cannot_refresh_is_logged(node: Node, log: pytest.LogCaptureFixture) -> None:
+    client = LocalClientV2.connected(node)
+    client.send({"id": 9, "refresh": {"token": jwt(KEY, sub="alice", exp=1)}})
+    (line,) = log.messages
+    closed = "connection closed: connection expired: refresh refused: token has expired: claim exp is "
+    assert line.startswith(line_of(client, closed))
+
+
+@pytest.mark.parametrize("method", ["connect", "refresh"])
+def test_expired_token_of_version_1_is_logged_with_its_user(
+    start_node: Callable[..., Node], log: pytest.LogCaptureFixture, method: str
+) -> None:
+    node = start_node(connection_lifetime=60)
+    client = LocalClient(node) if method == "connect" else LocalClient.connected(node)
+    assert client.call(method, **connect_params("alice", timestamp=1_000_000_000))["body"]["expired"]
+    (line,) = log.messages
+    assert f"{method} refused with 'expired': token of user 'alice' is " in line
+    assert line.endswith(" s old, option connection_lifetime is 60 s")
+
+
+def test_message_of_a_client_that_nothing_receives_is_logged(node: Node, log: pytest.LogCaptureFixture) -> None:
+    client = LocalClientV2.connected(node)
+    client.send({"send": {"data": 1}})
+    closed = "connection closed: not available: no function with @realtime.on_message receives messages of clients"
+    assert log.messages == [line_of(client, closed)]
+
+
+def test_the_log_contains_no_expired_tokens(node: Node, log: pytest.LogCaptureFixture) -> None:
+    log.set_level("DEBUG")
+    token, subscribing = (
+        jwt(KEY, sub="alice", exp=1),
+        jwt(KEY, sub="alice", channel="open:a", exp=1),
+    )
+    LocalClientV2(node).send({"id": 1, "connect": {"token": token}})
+    client = LocalClientV2.connected(node)
+    client.call("subscribe", channel="open:a", token=subscribing)
+    client.send({"id": 9, "refresh": {"token": token}})
+    assert len(log.messages) >= 3
+    for part in (token, subscribing):
+        assert part.rpartition(".")[2] not in log.text
 
 
 # -- limits

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.protocol.v2.token_keys import KeysUnavailable
-from gentrifugo.app.protocol.v2.tokens import ExpiredToken, ForeignToken, InvalidToken, PrematureToken, TokenVerifier
+from gentrifugo.app.protocol.v2.tokens import ExpiredToken, ForeignToken, InvalidToken, TokenVerifier
 from tests.token_keys import EC_KEYS, HMAC_KEY, RSA_KEY, KeyServer, jwk, key_server, pem, token
 
 pytestmark = pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
@@ -192,7 +192,7 @@ class TestTimes:
 
     def test_a_token_is_valid_from_a_time_on(self) -> None:
         assert verifier().connection(token({"nbf": NOW})).user == ""
-        with pytest.raises(PrematureToken, match="not valid yet: claim nbf is 1 s ahead"):
+        with pytest.raises(ExpiredToken, match="not valid yet: claim nbf is 1 s ahead"):
             verifier().connection(token({"nbf": NOW + 1}))
 
     def test_an_expired_token_is_refused_also_if_the_connection_does_not_expire(self) -> None:
