@@ -103,6 +103,7 @@ class FrameReader:
         "closed",
         "failed",
         "inflates",
+        "is_inside_message",
         "pongs",
         "too_big",
         "_collected",
@@ -125,6 +126,8 @@ class FrameReader:
         """Number of pongs received."""
         self.inflates = bool(extensions)
         """Whether messages may be compressed."""
+        self.is_inside_message = False
+        """Whether a frame has begun and is not complete, or more fragments of a message must follow."""
         self._ends: _FrameEnds
         self._parser: Protocol | None = None
         """Created for the first frame that is not plain: it takes 10 µs and 3 KB, and most clients never need it."""
@@ -133,11 +136,6 @@ class FrameReader:
         self._opcode = TEXT
         self._collected: bytearray | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
-
-    @property
-    def is_inside_message(self) -> bool:
-        """Whether a frame has begun and is not complete, or more fragments of a message must follow."""
-        return self._parser is not None and not (self._ends.is_last_complete and self._collected is None)
 
     def fail_slow(self) -> None:
         """Fail the connection because the rest of a message has not arrived before the timeout."""
@@ -196,6 +194,7 @@ class FrameReader:
                 messages.append(message)
             if self.failed:
                 return messages, []
+        self.is_inside_message = not self._ends.is_last_complete or self._collected is not None
         pongs = [answer for answer in parser.data_to_send() if answer[:1] == PONG]
         # A close frame also ends a message that is incomplete. The library would treat that as an error.
         self.closed = parser.close_rcvd
