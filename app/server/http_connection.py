@@ -8,10 +8,8 @@ pywsgi and the WSGI application.
 from __future__ import annotations
 
 import logging
-import re
 import socket
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from errno import EPIPE
@@ -43,12 +41,12 @@ from ..sockjs.endpoint import RAW_WEBSOCKET, SockJS
 from ..streams.endpoint import Streams
 from ..views.mounted import mounted_server
 from ..websocket import handshake
+from . import access_log
 from .application_body import ApplicationBody
-from .known_handshakes import KnownHandshakes
+from .known_handshakes import END_OF_HEAD, KnownHandshakes
 from .opened_connection import OpenedConnection, close, log_end, recv_after
 
 log = logging.getLogger(__name__)
-access_log = logging.getLogger("gentrifugo.access")
 
 WRITE_TIMEOUT = 60.0
 """Seconds for one write of a response."""
@@ -56,7 +54,6 @@ HEAD_TIMEOUT = 10.0
 """Seconds to receive the head of a request, for applications without a service and its options."""
 KEEPALIVE_TIMEOUT = 75.0
 """Seconds to wait for the next request, for applications without a service and its options."""
-_SECRET_PARAMETER = re.compile(r"([?&](?:cf_connect|api_key)=)[^& ]*")
 STOPPING_TIMEOUT = 0.5
 """Seconds that a new connection may take to send its request while the service stops."""
 
@@ -170,6 +167,8 @@ class HTTPConnection(WSGIHandler):
             raw = self._read_head()
             if raw is None:
                 return False
+            if self._open_known(raw):
+                return False
             self.time_start = time.time()
             head = self._heads.parse(raw)
             serve = self._without_wsgi(head)
@@ -185,6 +184,15 @@ class HTTPConnection(WSGIHandler):
             self.rfile.unread_head(raw)
             return self._serve_wsgi()
         return False
+
+    def _open_known(self, raw: bytes) -> bool:
+        """Open the WebSocket if the head is that of a known handshake; returns whether it is."""
+        if self._handshakes is None or self.rfile.peek():
+            return False
+        serve = self._handshakes.open(raw + END_OF_HEAD, self.socket, self._direct, self._address)
+        if serve is not None:
+            self._take_websocket(serve)
+        return serve is not None
 
     def _read_head(self) -> bytes | None:
         service, idle_timeout = self._service, self._idle_timeout
@@ -263,7 +271,7 @@ class HTTPConnection(WSGIHandler):
     def _send(self, head: Head, response: HTTPResponse) -> bool:
         """Send a response. Returns whether another request may follow."""
         self._direct.sendall(encode_response(response, head.keep_alive, head.connection_headers))
-        if access_log.isEnabledFor(logging.DEBUG):
+        if access_log.is_enabled():
             self._log_access(head, response.status, len(response.body))
         return head.keep_alive
 
@@ -383,8 +391,8 @@ class HTTPConnection(WSGIHandler):
 
     def log_request(self) -> None:
         """Log a request that pywsgi has served, at level DEBUG."""
-        if access_log.isEnabledFor(logging.DEBUG):
-            access_log.debug("%s", _without_secrets(self.format_request()))
+        if access_log.is_enabled():
+            access_log.note_line(self.format_request())
 
     def log_error(self, msg: str, *args: Any) -> None:
         """Log an error message of pywsgi at level DEBUG."""
@@ -394,7 +402,7 @@ class HTTPConnection(WSGIHandler):
 
     def _refuse(self, error: HTTPError, head: bytes | None) -> None:
         """Send an error response, and let the peer read it before the connection is closed."""
-        access_log.debug("%s refused with %d: %s", self._peer, error.status, error.reason)
+        access_log.note_refusal(self._peer, error)
         response = error_response(error)
         whole = encode_response(response, keep_alive=False, connection_headers=error.headers)
         if head is not None and head.startswith(b"HEAD "):
@@ -409,20 +417,10 @@ class HTTPConnection(WSGIHandler):
 
     def _log_access(self, head: Head, status: int, size: int) -> str:
         """Log a request at level DEBUG; returns its ID in the log, empty if it is not logged."""
-        request = ""
-        if access_log.isEnabledFor(logging.DEBUG):
-            took = (time.time() - self.time_start) * 1000
-            fields = {
-                "peer": self._client(head.headers),
-                "method": head.method,
-                "target": _without_secrets(head.target),
-                "status": status,
-                "size": size,
-                "took_ms": round(took, 2),
-            }
-            request = head.headers.get("x-request-id") or str(uuid.uuid4())  # a proxy's own, to be found there too
-            access_log.debug('%s "%s %s" %d %d %.2f ms', *fields.values(), extra={**fields, "request": request})
-        return request
+        if not access_log.is_enabled():
+            return ""
+        took = time.time() - self.time_start
+        return access_log.note_request(self._client(head.headers), head, status, size, took)
 
     def _close(self) -> None:
         sock = self.__dict__.pop("socket", None)
@@ -443,8 +441,3 @@ def _client_endpoints(application: Any) -> Sequence[SockJS | Streams]:
         return getattr(application, "sockjs", ())
     # Some paths of streams are below that of SockJS.
     return (mounted.service.streams, mounted.service.sockjs) if CLIENT in mounted.endpoints else ()
-
-
-def _without_secrets(text: str) -> str:
-    """Return a request target or request line for the log, without the token in cf_connect and without the API key."""
-    return _SECRET_PARAMETER.sub(r"\1…", text)

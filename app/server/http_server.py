@@ -96,17 +96,19 @@ class HTTPServer(WSGIServer):
             opened.serve()
 
     def _serve_requests(self, client_socket: Any, address: Any) -> OpenedConnection | None:
-        connection = direct(client_socket)
+        connection, peer = direct(client_socket), host_of(peer_with_ipv4(address))
         try:
-            received = connection.recv_now(RECV_SIZE) or b""  # most requests have arrived by now
-            opened = self._handshakes.open(received, client_socket, connection, address)
+            received = connection.recv_now(RECV_SIZE) or b""
+            serve = self._handshakes.open(received, client_socket, connection, peer)
         except OSError as error:
-            log_end(peer_name(host_of(peer_with_ipv4(address))), error)
+            log_end(peer_name(peer), error)
             return None
-        if opened is not None:
-            return opened
-        http = HTTPConnection(client_socket, address, self, received=received, handshakes=self._handshakes)
-        return http.serve_requests()
+        if serve is None:
+            http = HTTPConnection(client_socket, address, self, received=received, handshakes=self._handshakes)
+            return http.serve_requests()
+        service = service_of(self.application)
+        metrics = None if service is None else service.node.metrics
+        return OpenedConnection(serve, client_socket, connection.recv, connection, peer_name(peer), metrics)
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
         """Do the TLS handshake within http_header_timeout, then serve. Plain HTTP gets an error response."""

@@ -7,21 +7,19 @@ their address is determined. All other requests take the way through HTTPConnect
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import Any, NamedTuple
 
 from gevent.ssl import SSLSocket
 
-from ..exchange.exchange import NegotiatedWebSocket
-from ..http.client_address import host_of, peer_name, peer_with_ipv4
+from ..exchange.exchange import NegotiatedWebSocket, ServeWebSocket
 from ..http.head import Head, HTTPError
 from ..http.opening_request import opening_of
 from ..net.direct_socket import DirectSocket
 from ..service import Service
 from ..sockjs.options import SockJSOptions
 from ..websocket.handshake import answer
-from .opened_connection import OpenedConnection
+from . import access_log
 
 MAX_HANDSHAKE = 2048
 """Bytes of the largest handshake that is compared with others."""
@@ -37,9 +35,7 @@ _VARYING = re.compile(
     re.IGNORECASE,
 )
 """The headers whose values differ from client to client, and do not decide whether the handshake is accepted."""
-_END = b"\r\n\r\n"
-
-_access_log = logging.getLogger("gentrifugo.access")
+END_OF_HEAD = b"\r\n\r\n"
 
 
 class _Known(NamedTuple):
@@ -56,8 +52,8 @@ class _Known(NamedTuple):
     def is_valid(self) -> bool:
         """Whether the server would still accept it, without anything to log."""
         service = self.service
-        is_logged = _access_log.isEnabledFor(logging.DEBUG)
-        return service.sockjs.options is self.options and not service.node.stopping and not is_logged
+        is_accepted = service.sockjs.options is self.options and not service.node.stopping
+        return is_accepted and not access_log.is_enabled()
 
 
 class KnownHandshakes:
@@ -71,7 +67,7 @@ class KnownHandshakes:
         """Remember an accepted handshake; `raw` is its head, without the empty line at the end."""
         if len(raw) > MAX_HANDSHAKE or len(head.query) > MAX_QUERY:
             return
-        fixed, _ = _split(raw + _END)
+        fixed, _ = _split(raw + END_OF_HEAD)
         names = tuple(name.decode().lower() for name in fixed[1::2])
         given = [line.partition(b":")[0].decode("latin-1").lower() for line in raw.split(b"\r\n")]
         if _KEY not in names or any(given.count(name) > 1 for name in names):
@@ -80,10 +76,11 @@ class KnownHandshakes:
             self._known.clear()
         self._known[fixed] = _Known(service, service.sockjs.options, websocket, head, names)
 
-    def open(self, received: bytes, socket: Any, direct: DirectSocket, address: Any) -> OpenedConnection | None:
-        """Open a WebSocket if `received` is a known handshake; None if not. Raises OSError if the client disconnects.
+    def open(self, received: bytes, socket: Any, direct: DirectSocket, peer: str) -> ServeWebSocket | None:
+        """Open a WebSocket if `received` is a known handshake, and return the function that serves it; None if not.
 
-        `direct` is the same connection as `socket`, and `address` the address of its peer.
+        `direct` is the same connection as `socket`. `peer` is the host at its other end; empty for a Unix socket.
+        Raises OSError if the client disconnects.
         """
         if not received.startswith(b"GET ") or len(received) > MAX_HANDSHAKE:
             return None
@@ -98,11 +95,9 @@ class KnownHandshakes:
         except HTTPError:  # HTTPConnection refuses it
             return None
         direct.sendall(accepted)
-        peer = host_of(peer_with_ipv4(address))
         scheme = "https" if isinstance(socket, SSLSocket) else "http"
         opening = opening_of(head, peer, scheme, options.proxies, options.remembers_requests)
-        serve = websocket.negotiated_alike(opening).serve
-        return OpenedConnection(serve, socket, direct.recv, direct, peer_name(peer), known.service.node.metrics)
+        return websocket.negotiated_alike(opening).serve
 
 
 def _split(handshake: bytes) -> tuple[tuple[bytes, ...], list[bytes]]:
