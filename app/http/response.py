@@ -35,6 +35,9 @@ class HTTPResponse(NamedTuple):
     body: bytes = b""
 
 
+_new = tuple.__new__  # in half the time of the constructor
+
+
 def status_line(response: HTTPResponse) -> str:
     """Format status code and phrase as WSGI requires."""
     return f"{response.status} {HTTPStatus(response.status).phrase}"
@@ -55,7 +58,7 @@ def chunk(data: bytes) -> bytes:
 
 def json_response(body: bytes) -> HTTPResponse:
     """Return a successful response with a JSON document."""
-    return HTTPResponse(200, JSON_HEADERS, body)
+    return _new(HTTPResponse, (200, JSON_HEADERS, body))
 
 
 def text_response(status: int, text: str) -> HTTPResponse:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import uuid
+from functools import partial
 
 from ..http.head import Head, HTTPError
 
 _log = logging.getLogger("gentrifugo.access")
+is_enabled = partial(_log.isEnabledFor, logging.DEBUG)
+"""Returns whether requests are logged. Every request calls it."""
 _SECRET_PARAMETER = re.compile(r"([?&](?:cf_connect|api_key)=)[^& ]*")
-
-
-def is_enabled() -> bool:
-    """Return whether requests are logged."""
-    return _log.isEnabledFor(logging.DEBUG)
 
 
 def note_request(peer: str, head: Head, status: int, size: int, took: float) -> str:

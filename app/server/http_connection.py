@@ -122,7 +122,8 @@ class HTTPConnection(WSGIHandler):
             metrics.greenlets += 1
         try:
             while self.socket is not None and self._serve_one():
-                yield_if_due()
+                if self.rfile.peek():  # otherwise reading the next request lets other greenlets run
+                    yield_if_due()
             if self._opened is not None:
                 return self._hand_over(self._opened)
         except Exception as error:
@@ -167,7 +168,7 @@ class HTTPConnection(WSGIHandler):
             raw = self._read_head()
             if raw is None:
                 return False
-            if self._open_known(raw):
+            if raw.startswith(b"GET ") and self._open_known(raw):
                 return False
             self.time_start = time.time()
             head = self._heads.parse(raw)
@@ -199,7 +200,7 @@ class HTTPConnection(WSGIHandler):
         if service is None:
             self._idle_timeout = KEEPALIVE_TIMEOUT
             return self.rfile.read_head(idle_timeout)
-        self._idle_timeout = service.config.http_keepalive_timeout
+        self._idle_timeout = service.node.config.http_keepalive_timeout
         service.idle.add(self)
         try:
             # A connection that is accepted while the service stops only has the time to send one request.
@@ -228,7 +229,7 @@ class HTTPConnection(WSGIHandler):
         return None
 
     def _hot_path(self, service: Service, head: Head) -> Callable[[Head], bool] | None:
-        config, route = service.config, self._route
+        config, route = service.node.config, self._route
         if route is not None and route[0] is head.original and route[1] is config:
             return route[2]
         path = head.path
@@ -266,7 +267,7 @@ class HTTPConnection(WSGIHandler):
         return self._send(head, request.answer(self._api_body(head, service)))
 
     def _api_body(self, head: Head, service: Service) -> bytes:
-        return read_body(head, self.rfile, self._direct.sendall, service.config.api_request_max_size)
+        return read_body(head, self.rfile, self._direct.sendall, service.node.config.api_request_max_size)
 
     def _send(self, head: Head, response: HTTPResponse) -> bool:
         """Send a response. Returns whether another request may follow."""
