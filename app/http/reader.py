@@ -27,8 +27,6 @@ class RequestReader:
         self._socket = socket
         self._timeout = timeout
         self._buffer = b""
-        self._is_new = True
-        """Whether nothing has been read yet."""
         self._allowance: ReadAllowance | None = None
         """The allowance for the current body; None until the reader has to wait for a part of it."""
 
@@ -52,17 +50,11 @@ class RequestReader:
         return head
 
     def _receive_first(self, timeout: float) -> bool:
-        """Wait for the first data of a request; returns False if the peer closes or stays idle.
-
-        The first request of a connection has usually arrived by the time when its greenlet starts.
-        """
-        data = self._socket.recv_now(RECV_SIZE) if self._is_new else None
-        self._is_new = False
-        if data is None:
-            try:
-                data = self._socket.recv_within(RECV_SIZE, timeout)
-            except TimeoutError:
-                return False
+        """Wait for the first data of a request; returns False if the peer closes or stays idle."""
+        try:
+            data = self._socket.recv_within(RECV_SIZE, timeout)
+        except TimeoutError:
+            return False
         self._buffer = data
         return bool(data)
 

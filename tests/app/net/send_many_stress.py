@@ -18,6 +18,7 @@ def main(directory: str) -> None:
     """Send, close and open in turn, while a thread acquires and releases the GIL."""
     sys.path.insert(0, directory)
     send_many: Any = __import__("_send_many").send_many
+    sys.setswitchinterval(0.0001)  # otherwise each call that releases the GIL may wait 5 ms for it
     finished = threading.Event()
     thread = threading.Thread(target=lambda: [sum(range(100)) for _ in iter(finished.is_set, True)])
     thread.start()
