@@ -228,4 +228,5 @@ def test_parsing_and_encoding_heads_takes_few_calls() -> None:
     check("head, repeated", calls_of(partial(parser.parse, HEAD)))
     parser.parse(HEAD.replace(b"120", b"7"))
     check("head, another length", calls_of(partial(parser.parse, HEAD.replace(b"120", b"121"))))
-    check("response", calls_of(partial(encode_response, json_response(b"{}"), keep_alive=True)))
+    encode = partial(encode_response, json_response(b"{}"), keep_alive=True)
+    check("response", min(calls_of(encode) for _ in range(CLIENTS)))  # the first one of a second formats the date
