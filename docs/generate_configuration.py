@@ -128,10 +128,11 @@ after `compinit`.
 `gentrifugo checkconfig --config=config.json` makes all the checks that a server makes before it starts: of values, of
 files and directories, certificates, addresses, and of options that do not go together. Its exit status is 1 if the
 server would not start. It does not check whether a port is free; `gentrifugo doctor` does that. It reports all
-problems at once, and says for each where the value comes from:
+problems at once, and says for each where the value comes from, what is expected, and which value it is; secrets are not
+shown:
 
-    gentrifugo: config.json: namespaces[1].history_size: Must be an integer.
-    gentrifugo: CENTRIFUGO_PORT: Must be between 0 and 65535.
+    gentrifugo: config.json: namespaces[1].history_size: Must be an integer; the value is "many".
+    gentrifugo: CENTRIFUGO_PORT: Must be between 0 and 65535; the value is "70000".
 
 With `--strict` every warning is an error, also when the server starts or reloads.
 

@@ -12,6 +12,7 @@ from .channel_options import PROXIED, Namespace
 from .command_line import GivenOptions
 from .config import Config, default_name
 from .config_file import Document, creation_advice
+from .invalid_values import describe_invalid
 from .options import ConfigError, options_of, split_list
 from .redis_options import redis_settings
 from .warnings import config_warnings
@@ -32,8 +33,6 @@ DEFAULT_KEY_ADVICE = (
     "add the first for clients of protocol v2, the second for those of v1, "
     "or turn on the option insecure for experiments"
 )
-NESTED = " Options are not nested here; docs/from-centrifugo.md describes those of Centrifugo 6."
-"""Added to the error of an option that has an object as its value, as many have in version 6."""
 """What the user of the command can do when no source has a secret."""
 
 
@@ -115,9 +114,7 @@ def missing_key_problem(given: GivenOptions) -> str:
 
 def value_problems(given: GivenOptions, checked: Mapping[str, Any], wrong: Mapping[str, str]) -> Iterator[str]:
     """Yield one error text for each invalid value, and for each combination of values that is not allowed."""
-    for path, text in (*wrong.items(), *shared_names(given.values.get("namespaces"))):
-        hint = NESTED if isinstance(given.values.get(path), Mapping) else ""
-        yield f"{given.place(path)}: {text}{hint}"
+    yield from describe_invalid(given, (*wrong.items(), *shared_names(given.values.get("namespaces"))))
     yield from key_problems(given, checked)
     yield from proxy_problems(given, checked)
     personal = checked.get("user_personal_channel_namespace")

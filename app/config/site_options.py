@@ -8,6 +8,7 @@ from typing import Any
 from . import schema
 from .command_line import GivenOptions
 from .config import Config
+from .invalid_values import describe_invalid
 from .options import ConfigError
 from .own_flags import DEFAULT_PATH
 
@@ -77,5 +78,5 @@ def _check_option(given: GivenOptions, values: Mapping[str, object], name: str, 
         return default
     checked, wrong = schema.check(Config, {name: values[name]})
     if name in wrong:
-        raise ConfigError([f"{given.place(name)}: {wrong[name]}"])
+        raise ConfigError(list(describe_invalid(given, wrong.items())))
     return checked[name]

@@ -15,6 +15,7 @@ from flask import Flask, cli
 from ..config import schema
 from ..config.command_line import GivenOptions
 from ..config.config import Config, default_name
+from ..config.invalid_values import describe_invalid
 from ..config.loading import LoadedConfig
 from ..config.options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError
 from ..config.own_flags import DEFAULT_PATH
@@ -109,7 +110,7 @@ def load_site_config(application: Flask, given: GivenOptions, path: str) -> Load
     ]
     values = {name: value for name, value in {**given.environment, **given.flags}.items() if name in PROCESS_OPTIONS}
     checked, wrong = schema.check(Config, values)
-    problems += [f"{given.place(name)}: {text}" for name, text in wrong.items() if name in values]
+    problems += describe_invalid(given, [(name, text) for name, text in wrong.items() if name in values])
     if problems:
         raise ConfigError([*given.problems, *problems], warnings)
     if service.config.workers > 1 and "workers" not in values:

@@ -58,8 +58,8 @@ class TestStart:
         (directory / "config.json").write_text('{"secrte": 1, "port": "x"}')
         assert refused("serve", CENTRIFUGO_DEBUG="perhaps") == [
             "warning: config.json: unknown option secrte; did you mean secret?",
-            "config.json: port: Must be an integer.",
-            "CENTRIFUGO_DEBUG: Must be true or false.",
+            'config.json: port: Must be an integer; the value is "x".',
+            'CENTRIFUGO_DEBUG: Must be true or false; the value is "perhaps".',
             f"token_hmac_secret_key, secret: not set in config.json; {DEFAULT_KEY_ADVICE}",
         ]
 

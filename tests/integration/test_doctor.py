@@ -72,7 +72,7 @@ def test_an_invalid_configuration_is_reported_as_at_a_start(tmp_path: Path) -> N
         [PROGRAM, "doctor", f"--config={config}"], capture_output=True, text=True, timeout=seconds(20)
     )
     assert (done.returncode, done.stdout) == (1, f"{invalid_configuration_line(2, 0)}\n")
-    assert "port: Must be an integer." in done.stderr
+    assert 'port: Must be an integer; the value is "many".' in done.stderr
     assert "secret: not set" in done.stderr
 
 

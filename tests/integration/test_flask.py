@@ -233,7 +233,7 @@ def test_development_server_serves_the_site_and_logs_its_limits(tmp_path: Path) 
             ["--app=chat:create_app", "--config=other.json"],
             "--config: not allowed with --app; pass the file to Gentrifugo(...) in the application",
         ),
-        (["--app=chat:create_app", "--port=many"], "--port: Must be an integer."),
+        (["--app=chat:create_app", "--port=many"], '--port: Must be an integer; the value is "many".'),
     ],
 )
 def test_command_reports_errors_of_the_application(tmp_path: Path, arguments: list[str], says: str) -> None:

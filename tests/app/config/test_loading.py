@@ -92,13 +92,13 @@ class TestProblems:
         write(port="x", presence="maybe", namespaces=[{"name": "ok"}, {"name": "public", "history_size": "1.5"}])
         environ = {"CENTRIFUGO_PING_INTERVAL": "soon", **SECRET}
         assert sorted(problems("--client-channel-limit=-1", "--prot=1", environ=environ)) == [
-            "--client_channel_limit: Must be between 0 and 9223372036854775807.",
+            '--client_channel_limit: Must be between 0 and 9223372036854775807; the value is "-1".',
             "--prot: unknown flag; did you mean --port?",
             "CENTRIFUGO_PING_INTERVAL: Must be a time in seconds, such as 90 or 0.5, or with units, "
-            'such as "1m30s" or "500ms".',
-            "config.json: namespaces[1].history_size: Must be an integer.",
-            "config.json: port: Must be an integer.",
-            "config.json: presence: Must be true or false.",
+            'such as "1m30s" or "500ms"; the value is "soon".',
+            'config.json: namespaces[1].history_size: Must be an integer; the value is "1.5".',
+            'config.json: port: Must be an integer; the value is "x".',
+            'config.json: presence: Must be true or false; the value is "maybe".',
         ]
 
     @pytest.mark.parametrize("option", ["admin", "engine", "prometheus"])
@@ -210,7 +210,7 @@ class TestProblems:
     def test_unreadable_file_is_reported_together_with_other_problems(self, write: Write, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text("{")
         assert problems("--port=x") == [
-            "--port: Must be an integer.",
+            '--port: Must be an integer; the value is "x".',
             "config.json: line 1, column 2: Expecting property name enclosed in double quotes",
         ]
 
@@ -224,7 +224,10 @@ class TestProblems:
             (["--insecure", "--redis-hots", "h"], "--redis-hots: unknown flag; did you mean --redis_host?"),
             (["--insecure", "--por=9000"], "--por: unknown flag; did you mean --port?"),
             (["--insecure", "--namespaces=[]"], "--namespaces: can be set only in the configuration file"),
-            (["--insecure=perhaps", "--secret=secret-of-a-test"], "--insecure: Must be true or false."),
+            (
+                ["--insecure=perhaps", "--secret=secret-of-a-test"],
+                '--insecure: Must be true or false; the value is "perhaps".',
+            ),
         ],
     )
     def test_invalid_command_line_is_refused(self, argv: list[str], problem: str, write: Write) -> None:
@@ -355,7 +358,7 @@ class TestFromMapping:
         with pytest.raises(ConfigError) as caught:
             from_mapping({"port": "x"}, source="GENTRIFUGO")
         assert caught.value.problems == [
-            "GENTRIFUGO: port: Must be an integer.",
+            'GENTRIFUGO: port: Must be an integer; the value is "x".',
             f"token_hmac_secret_key, secret: not set in GENTRIFUGO; {DEFAULT_KEY_ADVICE}",
         ]
 

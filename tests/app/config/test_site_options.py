@@ -56,7 +56,7 @@ class TestProcesses:
         assert workers_of(options) == expected
 
     def test_invalid_number_of_workers_is_refused(self) -> None:
-        with pytest.raises(ConfigError, match="CENTRIFUGO_WORKERS: Must be an integer"):
+        with pytest.raises(ConfigError, match='CENTRIFUGO_WORKERS: Must be an integer; the value is "many"'):
             workers_of(given(CENTRIFUGO_WORKERS="many"))
 
     def test_the_debugger_needs_the_flag(self) -> None:

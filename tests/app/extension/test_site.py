@@ -183,7 +183,7 @@ class TestSettings:
         assert refused.value.problems == [
             "--presence: not allowed with --app: set GENTRIFUGO_PRESENCE in the config of the application",
             "--config: not allowed with --app; pass the file to Gentrifugo(...) in the application",
-            "--port: Must be an integer.",
+            '--port: Must be an integer; the value is "many".',
         ]
 
     def test_an_application_without_a_server_is_refused(self) -> None:
