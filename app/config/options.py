@@ -78,11 +78,15 @@ T = TypeVar("T")
 class ConfigError(Exception):
     """The configuration is invalid; `problems` has one sentence for each error.
 
-    `warnings` has one sentence for each warning, such as a misspelt name, which is often the cause of an error.
+    `warnings` has one sentence for each warning, such as a misspelt name, which is often the cause of an error. The
+    text contains both, so that it is enough as the last line of a traceback.
     """
 
+    __module__ = "gentrifugo"  # where the class is public; a traceback shows this name
+
     def __init__(self, problems: Sequence[str], warnings: Sequence[str] = ()) -> None:
-        super().__init__("; ".join(problems))
+        sentences = [*problems, *(f"warning: {sentence}" for sentence in warnings)]
+        super().__init__("; ".join(sentence.removesuffix(".") for sentence in sentences))
         self.problems = list(problems)
         self.warnings = list(warnings)
 

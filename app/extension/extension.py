@@ -28,7 +28,7 @@ from .backend import Backend, HistoryMessage
 from .backends import BACKENDS, Backends, backends_of
 from .configuration import FIRST_KEY, load
 from .connection_params import connection_params
-from .flask_commands import group
+from .flask_commands import group, readable_config_errors
 from .hook_context import call
 from .hook_decorators import HookDecorators, decorator_name
 from .mount import mount
@@ -63,7 +63,8 @@ class Gentrifugo(HookDecorators, Backend):
         url_prefix: str | None = None,
         endpoints: Collection[str] | None = None,
     ) -> None:
-        self._defaults = check_arguments(config, url_prefix, endpoints)
+        with readable_config_errors():
+            self._defaults = check_arguments(config, url_prefix, endpoints)
         self._applications = Applications()
         self._hooks: list[tuple[str, Hook]] = []
         self._uses_redis_only = False
@@ -88,9 +89,10 @@ class Gentrifugo(HookDecorators, Backend):
                 f"the application {app.name!r} has a Gentrifugo server already: call init_app(app), or "
                 "Gentrifugo(app), once for each application"
             )
-        arguments = check_arguments(config, url_prefix, endpoints).with_defaults(self._defaults)
-        endpoints = ENDPOINTS if arguments.endpoints is None else arguments.endpoints
-        service = self._service_for(app, arguments, endpoints)
+        with readable_config_errors():
+            arguments = check_arguments(config, url_prefix, endpoints).with_defaults(self._defaults)
+            endpoints = ENDPOINTS if arguments.endpoints is None else arguments.endpoints
+            service = self._service_for(app, arguments, endpoints)
         mount(app, service, endpoints)
         app.extensions[EXTENSION] = self
         app.extensions[FIRST_KEY] = app.secret_key

@@ -1,17 +1,38 @@
-"""The subcommands that the extension adds to the `flask` command of an application."""
+"""The extension in the `flask` command of an application: its subcommands, and how the command shows its errors."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import click
 from flask.cli import AppGroup
 
+from ..config.options import ConfigError
 from .backend import CommandError
 
 Publish: TypeAlias = Callable[[str, Any], None]
+
+
+class ConfigErrorInCommand(ConfigError, click.ClickException):
+    """A ConfigError that the `flask` command prints without a traceback, each sentence in its own line."""
+
+    def format_message(self) -> str:
+        """Return the text that the command prints after `Error: `."""
+        return "\n".join([*self.problems, *(f"warning: {sentence}" for sentence in self.warnings)])
+
+
+@contextmanager
+def readable_config_errors() -> Iterator[None]:
+    """Raise each ConfigError in the form that the `flask` command can show, if that command runs this code."""
+    try:
+        yield
+    except ConfigError as error:
+        if click.get_current_context(silent=True) is None:
+            raise
+        raise ConfigErrorInCommand(error.problems, error.warnings) from None
 
 
 def group(publish_outside: Publish) -> AppGroup:

@@ -61,10 +61,12 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
             super().patch()
 
     def load_wsgi(self) -> None:
-        """Load the application; an invalid configuration stops gunicorn, with one log line for each problem."""
+        """Load the application; an invalid configuration stops gunicorn, with a log line for each sentence."""
         try:
             super().load_wsgi()
         except ConfigError as error:
+            for warning in error.warnings:
+                self.log.warning("%s", warning)
             for problem in error.problems:
                 self.log.error("%s", problem)
             sys.exit(APP_FAILED_TO_LOAD)

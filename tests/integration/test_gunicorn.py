@@ -186,6 +186,18 @@ def test_a_bad_configuration_ends_gunicorn_with_the_reason(tmp_path: Path, worke
     assert "history_size" in server.log
 
 
+def test_our_worker_logs_each_mistake_of_an_application_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "news.py").write_text(
+        "from flask import Flask\nfrom gentrifugo import Gentrifugo\napp = Flask(__name__)\n"
+        'app.config.update(SECRET_KEY="key", GENTRIFUGO_PORT="abc", GENTRIFUGO_ENGIN="redis")\nGentrifugo(app)\n'
+    )
+    server = Gunicorn({}, tmp_path, GENTRIFUGO_WORKER, application="news:app")
+    assert server.process.wait(seconds(20)) != 0
+    assert '[ERROR] app.config: GENTRIFUGO_PORT: Must be an integer; the value is "abc".\n' in server.log
+    assert "[WARNING] app.config: unknown option engin; did you mean engine?\n" in server.log
+    assert "Traceback" not in server.log
+
+
 def test_sigusr1_reopens_the_log(tmp_path: Path) -> None:
     log = tmp_path / "own.log"
     with gunicorn(tmp_path, GENTRIFUGO_WORKER, log_file=str(log), log_level="debug") as server:
