@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, abort, current_app, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from ..api.http_api import OPENAPI, has_key
 from ..api.methods import NAMES
@@ -33,6 +34,8 @@ MAX_LEADING_WHITESPACE = 64
 OTHER_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "PUT", "TRACE")
 """The HTTP methods that a method of the API refuses. Otherwise another view, such as the web interface, answers 404."""
 
+READING_METHODS = ("GET", "HEAD")
+
 
 def current_service() -> Service:
     """Return the service of the application that handles this request."""
@@ -50,7 +53,11 @@ def api_blueprint() -> Blueprint:
     blueprint.add_url_rule(
         f"{API_PATH}<method>", "not_post", _require_post, methods=OTHER_METHODS, provide_automatic_options=False
     )
-    blueprint.add_url_rule(f"{API_PATH}{OPENAPI}", "openapi", ready(_openapi), methods=["GET"])
+    document = f"{API_PATH}{OPENAPI}"
+    others = ("POST", *(method for method in OTHER_METHODS if method not in READING_METHODS))
+    blueprint.add_url_rule(document, "openapi", ready(_openapi), methods=["GET"], provide_automatic_options=False)
+    blueprint.add_url_rule(document, "not_get", _require_get, methods=others, provide_automatic_options=False)
+    blueprint.before_app_request(_refuse_unknown_verb)
     return blueprint
 
 
@@ -146,6 +153,22 @@ def _require_post(method: str) -> Response:
 
 def _refuse_verb() -> Response:
     return refuse(HTTPError(405, f"{request.method} is not allowed: the API requires POST", {"Allow": "POST"}))
+
+
+def _require_get() -> Response:
+    allowed = {"Allow": ", ".join(READING_METHODS)}
+    return refuse(HTTPError(405, f"{request.method} is not allowed: the document requires GET", allowed))
+
+
+def _refuse_unknown_verb() -> Response | None:
+    """Refuse a request to the API with a made-up HTTP method, for which Flask would list all of OTHER_METHODS."""
+    path = f"{current_service().config.http_prefix}{API_PATH_WITHOUT_SLASH}"
+    if not isinstance(request.routing_exception, MethodNotAllowed) or not f"{request.path}/".startswith(f"{path}/"):
+        return None
+    name = request.path.removeprefix(path).removeprefix("/")
+    if name == OPENAPI:
+        return _require_get()
+    return _require_post(name) if name else _refuse_verb()
 
 
 def _answer_method(service: Service, method: str) -> Response:

@@ -129,6 +129,34 @@ def test_unknown_methods_and_other_verbs_are_refused(api: FlaskClient) -> None:
     assert api.get("/api/dance", headers=KEY).status_code == 404
 
 
+@pytest.mark.parametrize("prefix", ["", "/realtime"])
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api", "POST"),
+        ("/api/", "POST"),
+        ("/api/publish", "POST"),
+        ("/api/openapi.json", "GET, HEAD"),
+        ("/api/dance", None),
+        ("/api/publish/dance", None),
+    ],
+)
+def test_a_made_up_verb_is_refused_with_the_methods_of_the_path(prefix: str, path: str, allowed: str | None) -> None:
+    with served(config(api_key="key", http_prefix=prefix, web=True)) as client:
+        refused = client.open(f"{prefix}{path}", method="FOO", headers=KEY)
+        assert (refused.status_code, refused.headers.get("Allow")) == ((405, allowed) if allowed else (404, None))
+        elsewhere = client.open(f"{prefix}/", method="FOO")
+        assert (elsewhere.status_code, "POST" in elsewhere.headers["Allow"]) == (405, False)
+
+
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "DELETE"])
+def test_the_openapi_document_can_only_be_read(api: FlaskClient, method: str) -> None:
+    refused = api.open("/api/openapi.json", method=method, headers=KEY)
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD")
+    assert refused.text == f"{method} is not allowed: the document requires GET\n"
+    assert api.head("/api/openapi.json").status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/api", "/api/"])
 @pytest.mark.parametrize("method", OTHER_METHODS)
 def test_request_without_a_body_must_be_a_post(api: FlaskClient, method: str, path: str) -> None:
