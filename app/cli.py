@@ -169,10 +169,13 @@ def gentoken(argv: list[str]) -> int:
 
 def checktoken(argv: list[str]) -> int:
     """Verify a token like the server, and print its claims."""
-    from .process.token_commands import describe_token
+    from .process.token_commands import describe_token, time_warnings
 
     _, token = command_line.read(options_of(Config), argv, {}).words
-    print_line(describe_token(load(argv, os.environ).config, token))
+    description = describe_token(load(argv, os.environ).config, token)
+    for sentence in time_warnings(token):
+        print_error(f"warning: {sentence}")
+    print_line(description)
     return 0
 
 

@@ -15,10 +15,15 @@ from ..node.channels import ChannelRules
 from ..protocol.v2.claims import ConnectionToken, SubscriptionToken
 from ..protocol.v2.token_keys import KeysUnavailable
 from ..protocol.v2.token_making import connection_token, subscription_token
-from ..protocol.v2.tokens import ExpiredToken, InvalidToken, TokenVerifier
+from ..protocol.v2.token_times import find_milliseconds
+from ..protocol.v2.tokens import ExpiredToken, InvalidToken, TokenVerifier, split_token
 
 MAX_UNIX_TIME = 253402300800
 """Unix time at the end of the year 9999."""
+MIN_UNIX_TIME = 1_000_000_000
+"""Seconds of a lifetime that is probably meant as a Unix time: it is in the year 2001."""
+SECONDS_OF_YEAR = 365.25 * 86400
+"""Seconds of a year."""
 
 
 def make_token(config: Config, flags: Mapping[str, str]) -> str:
@@ -36,7 +41,12 @@ def make_token(config: Config, flags: Mapping[str, str]) -> str:
 
 
 def token_warnings(config: Config, flags: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence if the server will refuse the subscription for which a token is created."""
+    """Yield a sentence if the server will refuse a subscription with the created token, and if it hardly expires."""
+    if (expires := _seconds(flags.get("expires"))) and expires >= MIN_UNIX_TIME:
+        yield (
+            f"--expires: the token is valid for {expires / SECONDS_OF_YEAR:.0f} years; expected are seconds from now, "
+            "such as 3600, and not a Unix time"
+        )
     rules, channel = ChannelRules(config), flags.get("channel", "")
     try:
         rules.options(channel)
@@ -70,11 +80,17 @@ def describe_token(config: Config, token: str) -> str:
         except InvalidToken:
             claims = verifier.connection(token)
     except (InvalidToken, ExpiredToken, KeysUnavailable) as error:
-        raise ConfigError([f"checktoken: the server refuses this token: {error}"]) from None
+        hints = list(time_warnings(token)) if isinstance(error, ExpiredToken) else []
+        raise ConfigError([f"checktoken: the server refuses this token: {error}"], hints) from None
     kind = "connection" if isinstance(claims, ConnectionToken) else "subscription"
     present = {name: value for name, value in asdict(claims).items() if value or name == "user"}
     shown = {"token": kind, **{name: _json_value(name, value) for name, value in present.items()}}
     return json.dumps(shown, indent=2, ensure_ascii=False)
+
+
+def time_warnings(token: str) -> Iterator[str]:
+    """Yield a sentence for each claim of a token in milliseconds. Its signature must have been verified."""
+    return find_milliseconds(split_token(token).payload)
 
 
 def _json_value(name: str, value: Any) -> Any:

@@ -16,6 +16,7 @@ from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import DEFAULT_KEY_ADVICE, load
 from gentrifugo.app.config.options import options_of
 from gentrifugo.app.config.own_flags import FLAGS_ONLY, TOKEN_FLAGS
+from gentrifugo.app.protocol.v2.token_making import sign_token
 
 ROOT = Path(__file__).parents[2]
 
@@ -182,6 +183,46 @@ class TestTokens:
         text = json.dumps({"token_hmac_secret_key": key, "namespaces": [{"name": "chat"}]})
         (directory / "config.json").write_text(text)
         assert run("gentoken", "--user=42", "--channel=chat:room").stderr == ""
+
+    @pytest.mark.parametrize("claim", ["exp", "expire_at", "iat"])
+    def test_a_time_in_milliseconds_is_pointed_out_and_the_token_is_valid(self, claim: str) -> None:
+        made = sign_token("a key of some length for tokens, at least 32", {"sub": "42", claim: 1764000000000})
+        checked = run("checktoken", made)
+        assert (checked.returncode, json.loads(checked.stdout)["user"]) == (0, "42")
+        assert checked.stderr == (
+            f"gentrifugo: warning: claim {claim} is 1764000000000, which looks like milliseconds; "
+            "it must be in seconds: 1764000000\n"
+        )
+
+    def test_times_in_seconds_cause_no_warning(self) -> None:
+        times = {"exp": 99999999999, "expire_at": 4102444800.5, "iat": 1764000000, "nbf": None}
+        made = sign_token("a key of some length for tokens, at least 32", {"sub": "42", **times})
+        checked = run("checktoken", made)
+        assert (checked.returncode, checked.stderr) == (0, "")
+
+    def test_a_refusal_for_a_time_in_milliseconds_says_so(self) -> None:
+        made = sign_token("a key of some length for tokens, at least 32", {"sub": "42", "nbf": 1764000000000})
+        warning, problem = refused("checktoken", made)
+        assert warning == (
+            "warning: claim nbf is 1764000000000, which looks like milliseconds; it must be in seconds: 1764000000"
+        )
+        assert problem.startswith("checktoken: the server refuses this token: token is not valid yet: claim nbf is ")
+
+    def test_an_expired_token_with_claims_of_wrong_types_is_refused_as_expired(self) -> None:
+        made = sign_token("a key of some length for tokens, at least 32", {"sub": 42, "exp": 1, "iat": "now"})
+        (problem,) = refused("checktoken", made)
+        assert problem.startswith("checktoken: the server refuses this token: token has expired: claim exp is ")
+
+    def test_a_lifetime_that_looks_like_a_unix_time_is_pointed_out(self) -> None:
+        made = run("gentoken", "--user=42", "--expires=1764000000")
+        assert (made.returncode, made.stderr) == (
+            0,
+            "gentrifugo: warning: --expires: the token is valid for 56 years; expected are seconds from now, "
+            "such as 3600, and not a Unix time\n",
+        )
+        assert refused("gentoken", "--user=42", "--expires=1764000000000") == [
+            "gentoken: expires is 1764000000000.0; expected seconds from now, not milliseconds"
+        ]
 
     def test_refusal_of_a_token_has_a_reason(self) -> None:
         token = run("gentoken", "--user=42").stdout.strip()

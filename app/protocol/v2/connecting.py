@@ -39,6 +39,7 @@ from .permissions import apply_override
 from .served_client import Identity, ServedClient
 from .subscriptions import GrantedSubscription
 from .token_keys import KeysUnavailable
+from .token_times import note_expiry
 from .tokens import ExpiredToken, ForeignToken, InvalidToken
 
 log = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ def refresh_identity(client: ServedClient, request: RefreshRequest) -> Identity:
 def _read_claims(client: ServedClient, token: str) -> ConnectionToken:
     """Return the claims of a token. Raises CodedRefusal if the client may retry, and CodedClosing otherwise."""
     try:
-        return client.tokens.connection(token)
+        claims = client.tokens.connection(token)
     except ExpiredToken as error:
         raise CodedRefusal(ERROR_TOKEN_EXPIRED, str(error)) from None
     except InvalidToken as error:
@@ -172,6 +173,8 @@ def _read_claims(client: ServedClient, token: str) -> ConnectionToken:
     except KeysUnavailable as error:
         log.debug("client %s: cannot fetch the keys for its token: %s", client.uid, error)
         raise CodedRefusal(ERROR_INTERNAL) from None
+    note_expiry("connection", claims.expires_at, claims.user)
+    return claims
 
 
 def _ask(client: ServedClient, event: str, user: str | None, identity: Identity) -> tuple[Identity, Collection[str]]:
@@ -246,7 +249,7 @@ def subscription_token(client: ServedClient, channel: str, token: str) -> Subscr
     client.
     """
     try:
-        return client.tokens.subscription(token, channel, client.user, client.uid)
+        claims = client.tokens.subscription(token, channel, client.user, client.uid)
     except ExpiredToken as error:
         raise CodedRefusal(ERROR_TOKEN_EXPIRED, str(error)) from None
     except InvalidToken as error:
@@ -256,3 +259,5 @@ def subscription_token(client: ServedClient, channel: str, token: str) -> Subscr
     except KeysUnavailable as error:
         log.debug("client %s (user %r): %s", client.uid, client.user, error)
         raise CodedRefusal(ERROR_INTERNAL) from None
+    note_expiry("subscription", claims.expires_at, claims.user)
+    return claims

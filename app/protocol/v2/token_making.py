@@ -10,6 +10,7 @@ from typing import Any
 
 from ...model.events import user_id
 from ...model.json_codec import encode_value
+from .token_times import is_in_milliseconds
 
 TOKEN_HEADER = {"alg": "HS256", "typ": "JWT"}
 
@@ -55,6 +56,8 @@ def _common_claims(info: Any, expires: float | None) -> dict[str, Any]:
             raise TypeError(f"expires is {expires!r}; expected seconds")
         if not 0 < expires < float("inf"):
             raise ValueError(f"expires is {expires!r}; expected more than 0 seconds")
+        if is_in_milliseconds(now + expires):
+            raise ValueError(f"expires is {expires!r}; expected seconds from now, not milliseconds")
         claims["exp"] = now + max(1, int(expires))
     return claims if info is None else {**claims, "info": info}
 

@@ -66,6 +66,12 @@ def test_a_lifetime_is_a_number(expires: Any) -> None:
         connection_token(HMAC_KEY, "ann", expires=expires)
 
 
+def test_a_lifetime_is_not_in_milliseconds() -> None:
+    with pytest.raises(ValueError, match="expected seconds from now, not milliseconds"):
+        connection_token(HMAC_KEY, "ann", expires=1764000000000)
+    assert connection_token(HMAC_KEY, "ann", expires=100 * 365 * 86400)
+
+
 @pytest.mark.parametrize("expires", [0, -1, float("inf"), float("nan")])
 def test_a_lifetime_is_positive_and_ends(expires: float) -> None:
     with pytest.raises(ValueError, match="expires"):
