@@ -6,6 +6,9 @@ import {polling} from './polling.js';
 
 const PAGE = 100, PAUSE_AFTER_LONG = 9000; // long lists cost the nodes more
 
+/** A label as a part of a sentence: only its first letter changes, so `User ID` becomes `user ID`. */
+const inText = (label) => label[0].toLowerCase() + label.slice(1);
+
 export class Listing {
     #order = 'count';
     #starts = [null]; // where each page up to the current one begins
@@ -14,20 +17,20 @@ export class Listing {
     connected = this.#polling.again;
     leave = this.#polling.stop;
 
-    /** The page with the list. `columns` are titles by order: name, count and, for channels, rate. `href` links a name, `open` goes to it. */
-    constructor(app, {title, kind, columns, text = '', href, open}) {
-        Object.assign(this, {app, kind, columns, href});
-        this.field = h('input', {type: 'search', placeholder: 'Name', 'aria-label': `Search ${kind}`, 'data-filter': true, value: text, oninput: () => this.#restart()});
-        this.match = h('select', {'aria-label': 'How names match', onchange: () => this.#restart()}, [['', 'contains'], ['prefix', 'begins with']].map(([value, label]) => h('option', {value}, label)));
+    /** The page with the list. `columns` are titles by order: name, count and, for channels, rate. `label` says what is searched. `href` links a name, `open` goes to it. */
+    constructor(app, {title, kind, columns, label = 'Name', text = '', href, open}) {
+        Object.assign(this, {app, kind, columns, label, href});
+        this.field = h('input', {type: 'search', placeholder: label, 'aria-label': `Search ${kind}`, 'data-filter': true, value: text, oninput: () => this.#restart()});
+        this.match = h('select', {'aria-label': `How the ${inText(label)} matches`, onchange: () => this.#restart()}, [['', 'contains'], ['prefix', 'begins with']].map(([value, way]) => h('option', {value}, way)));
         this.summary = h('p', {class: 'hint', role: 'status'});
         this.head = h('tr');
         this.rows = h('tbody');
-        this.pager = ['Previous', 'Next'].map((label, index) => h('button', {type: 'button', onclick: () => this.#turn(index)}, label));
+        this.pager = ['Previous', 'Next'].map((way, index) => h('button', {type: 'button', onclick: () => this.#turn(index)}, way));
         const submit = (event) => {
             event.preventDefault();
             if (this.field.value) open(this.field.value);
         };
-        this.element = h('div', {class: 'page'}, h('h1', {}, title), h('form', {class: 'row', onsubmit: submit}, h('label', {class: 'inline'}, 'Name ', this.match), this.field, h('button', {}, 'Open')),
+        this.element = h('div', {class: 'page'}, h('h1', {}, title), h('form', {class: 'row', onsubmit: submit}, h('label', {class: 'inline'}, `${label} `, this.match), this.field, h('button', {}, 'Open')),
             h('div', {class: 'row heading'}, this.summary, h('div', {class: 'row'}, this.pager)), scrollCard(columns.name, h('table', {}, h('thead', {}, this.head), this.rows)));
         this.#showHead();
         this.connected();
@@ -67,7 +70,7 @@ export class Listing {
         const known = this.app.live.nodes.length, missing = nodes < known ? ` Only ${nodes} of ${known} nodes have answered.` : '';
         const ending = this.#order !== 'name' && total > 1000 ? ' Sorted by name, the list has all of them; otherwise the first 1,000.' : '';
         const all = hasMore ? `${nodes > 1 ? 'up to ' : ''}${count(total)}` : count(first + items.length);
-        this.summary.textContent = !items.length ? `No ${this.kind}${this.field.value ? ' match. Press Enter to open this name' : ''}.${missing}`
+        this.summary.textContent = !items.length ? `No ${this.kind}${this.field.value ? ` match. Press Enter to open this ${inText(this.label)}` : ''}.${missing}`
             : `${count(first + 1)} to ${count(first + items.length)} of ${all} ${this.kind}${nodes > 1 ? ', each listed once' : ''}.${ending}${missing}`;
         [this.pager[0].disabled, this.pager[1].disabled] = [this.#starts.length === 1, !hasMore];
         const most = Math.max(1, ...items.map((item) => item.count));

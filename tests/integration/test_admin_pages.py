@@ -224,6 +224,18 @@ class TestLists:
             page.click("tbody tr:last-child a")
             page.wait_for_text("h1", "single")
 
+    @pytest.mark.parametrize(
+        ("name", "title", "label"), [("users", "Users", "User ID"), ("channels", "Channels", "Name")]
+    )
+    def test_the_search_says_what_it_looks_for(self, name: str, title: str, label: str, page: Browser) -> None:
+        in_text = label[0].lower() + label[1:]
+        open_page(page, name, title)
+        assert page.text("form label").split("contains")[0].strip() == label
+        assert page.evaluate("document.querySelector('[data-filter]').placeholder") == label
+        assert page.evaluate("document.querySelector('form select').ariaLabel") == f"How the {in_text} matches"
+        page.fill("[data-filter]", "nothing like this")
+        page.wait_for_text(".page p", f"No {name} match. Press Enter to open this {in_text}.")
+
 
 class TestUser:
     def test_one_connection_is_closed_after_a_question(self, page: Browser, nodes: list[Server]) -> None:

@@ -8,7 +8,7 @@ import {polling} from '../polling.js';
 export function usersPage(app, user) {
     if (location.hash.startsWith('#/users/')) return userPage(app, user);
     return new Listing(app, {
-        title: 'Users', kind: 'users', columns: {name: 'User', count: 'Connections'},
+        title: 'Users', kind: 'users', columns: {name: 'User', count: 'Connections'}, label: 'User ID',
         href: (name) => app.link('users', name), open: (name) => app.go('users', name),
     });
 }
