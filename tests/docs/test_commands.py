@@ -22,6 +22,7 @@ CHECKED = {
     "python3": "tests/docs/test_snippets.py and tests/integration/test_publisher.py",
     "flask": "tests/integration/test_flask.py and tests/integration/test_publisher.py",
     "dpkg": "tests/integration/test_system_packages.py",
+    "node": "tests/docs/test_start_page.py",
 }
 NOT_RUN = {
     "docker": "no engine runs containers here: tests/integration/test_containers.py looks at what they are made of",
