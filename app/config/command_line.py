@@ -10,6 +10,7 @@ import argparse
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import configargparse
@@ -22,6 +23,8 @@ from .schema import suggestion
 from .spelling import with_separate_flags, with_usual_names
 
 ONLY_IN_FILE = "can be set only in the configuration file"
+BOOLEAN_WORDS = frozenset(("true", "false", "yes", "no", "on", "off", "1", "0"))
+"""Words that are meant as the value of the flag before them; no command and no argument has such a name."""
 
 
 OVERRIDING_SOURCES = ("application", "flags", "environment")
@@ -168,6 +171,10 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
         given.problems += argument_problems(leftover, options)
     else:  # words that come after a flag
         given.words += leftover
+    for flag, value in separate_values(argv, settable):
+        given.problems.append(f"{flag}: a value needs an equals sign: {flag}={value}")
+        if value in given.words:
+            given.words.remove(value)
     given.warnings += unknown_variables(variables, options)
     if from_kubernetes:
         given.warnings.append(
@@ -179,8 +186,7 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
 def normalize_arguments(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
     """Normalize arguments for argparse: underscores in the names of flags, and a value for each boolean flag."""
     names = {f"--{name}" for option in options for name in option.names}
-    bare = {f"--{name}" for option in options if option.type is bool for name in option.names}
-    bare |= {option.facts.short for option in options if option.type is bool and option.facts.short}
+    bare = boolean_flags(options)
     result: list[str] = []
     for index, argument in enumerate(argv):
         if argument == "--":
@@ -193,6 +199,24 @@ def normalize_arguments(argv: Sequence[str], options: Sequence[Option]) -> list[
             equals, value = "=", "true"
         result.append(name + equals + value)
     return result
+
+
+def boolean_flags(options: Sequence[Option]) -> set[str]:
+    """Return the flags that need no value, in all forms with underscores."""
+    booleans = [option for option in options if option.type is bool]
+    return {f"--{name}" for option in booleans for name in option.names} | {
+        option.facts.short for option in booleans if option.facts.short
+    }
+
+
+def separate_values(argv: Sequence[str], options: Sequence[Option]) -> Iterator[tuple[str, str]]:
+    """Yield each boolean flag that a word such as `false` follows, and this word, which is not read as its value."""
+    bare = boolean_flags(options)
+    before_words = argv[: argv.index("--")] if "--" in argv else argv
+    for flag, word in pairwise(before_words):
+        name = f"--{flag[2:].replace('-', '_')}" if flag.startswith("--") else flag
+        if word.lower() in BOOLEAN_WORDS and name in bare:
+            yield flag, word
 
 
 def argument_problems(leftover: Sequence[str], options: Sequence[Option]) -> Iterator[str]:

@@ -70,6 +70,8 @@ class TestStart:
         assert refused("dance") == ['dance: unknown command; "gentrifugo --help" lists the commands']
         assert refused("--frobnicate") == ['--frobnicate: unknown flag; "gentrifugo help" lists the flags']
         assert refused("checkconfig", "now") == ["now: unexpected argument"]
+        assert refused("--insecure", "true") == ["--insecure: a value needs an equals sign: --insecure=true"]
+        assert refused("serve", "--debug", "no") == ["--debug: a value needs an equals sign: --debug=no"]
         assert refused("checkconfig", "-p1", "now", "--debug", "here") == [
             "now: unexpected argument",
             "here: unexpected argument",

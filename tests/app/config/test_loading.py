@@ -223,6 +223,13 @@ class TestProblems:
             (["--insecure", "-x"], '-x: unknown flag; "gentrifugo help" lists the flags'),
             (["--insecure", "--redis-hots", "h"], "--redis-hots: unknown flag; did you mean --redis_host?"),
             (["--insecure", "--por=9000"], "--por: unknown flag; did you mean --port?"),
+            (["--insecure", "--debug", "false"], "--debug: a value needs an equals sign: --debug=false"),
+            (["--debug", "no", "--insecure"], "--debug: a value needs an equals sign: --debug=no"),
+            (["--insecure", "-d", "1"], "-d: a value needs an equals sign: -d=1"),
+            (
+                ["--insecure", "--allow-subscribe-for-client", "TRUE"],
+                "--allow-subscribe-for-client: a value needs an equals sign: --allow-subscribe-for-client=TRUE",
+            ),
             (["--insecure", "--namespaces=[]"], "--namespaces: can be set only in the configuration file"),
             (
                 ["--insecure=perhaps", "--secret=secret-of-a-test"],
@@ -233,6 +240,18 @@ class TestProblems:
     def test_invalid_command_line_is_refused(self, argv: list[str], problem: str, write: Write) -> None:
         write()
         assert problems(*argv) == [problem]
+
+    def test_a_separate_value_is_reported_beside_an_unknown_flag(self, write: Write) -> None:
+        write()
+        assert problems("--insecure", "--frobnicate", "--debug", "false") == [
+            '--frobnicate: unknown flag; "gentrifugo help" lists the flags',
+            "--debug: a value needs an equals sign: --debug=false",
+        ]
+
+    def test_values_of_other_flags_are_not_separate(self, write: Write) -> None:
+        write()
+        loaded = load(["--insecure", "--port", "1", "--debug=no", "--name", "on", "--", "--debug", "true"], {})
+        assert (loaded.config.port, loaded.config.debug, loaded.config.name) == (1, False, "on")
 
     def test_errors_are_shown_with_warnings(self, write: Write) -> None:
         write(secrte="secret")
