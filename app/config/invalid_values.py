@@ -22,7 +22,7 @@ SHOWS_VALUE = re.compile(r"Must (?!have |not be empty|be a public key)")
 """How an error text begins to which the value is added. Others contain it, and a public key may be a private one."""
 PATH_PARTS = re.compile(r"[^.\[\]]+")
 """The names and numbers in the path of a value, such as `namespaces[1].history_size`."""
-CREDENTIALS = re.compile(r"//[^/]*@")
+CREDENTIALS = re.compile(r"//.*@")
 """The user name and the password in a URL."""
 SECRETS = frozenset(option.name for option in options_of(Config) if option.facts.secret)
 

@@ -147,27 +147,33 @@ class Outbox(Queue):
 
     def write(self, data: bytes) -> None:
         """Write all waiting frames joined; a writer greenlet writes the data that the socket does not accept."""
-        if self._send(data) and self.frames:
-            self._start_writer()
+        sent = self._send(data)
+        if sent is not None:
+            self.take_result(sent)
 
-    def _send(self, data: bytes) -> bool:
-        """Send `data`, and remove the sent bytes from the outbox. Returns False if the outbox is closed."""
+    def _send(self, data: bytes) -> int | None:
+        """Send `data`. Returns the number of bytes that the socket has accepted, or None if the outbox is closed."""
         socket = self._socket
         if socket is None:
             self._empty()
-            return False
+            return None
         try:
-            sent = socket.send(data)
+            return socket.send(data)
         except BlockingIOError:
-            return True
+            return 0
         except OSError as error:
             self.fail(str(error))
-            return False
-        self._remove(sent)
-        return True
+            return None
 
     def take_result(self, sent: int) -> None:
         """Process the result of sending to the descriptor: the number of sent bytes, or a negative errno."""
+        if sent == self.size:  # nearly always
+            counts = self.counts
+            counts.bytes_sent += sent
+            counts.frames_sent += len(self.frames)
+            self.frames = []
+            self.size = 0
+            return
         if sent >= 0:
             self._remove(sent)
         elif -sent not in (EAGAIN, EWOULDBLOCK):
@@ -177,18 +183,11 @@ class Outbox(Queue):
             self._start_writer()
 
     def _remove(self, sent: int) -> None:
-        """Remove the first `sent` bytes, which the socket has accepted."""
-        counts = self.counts
-        counts.bytes_sent += sent
-        if sent == self.size:
-            counts.frames_sent += len(self.frames)
-            self.frames = []
-            self.size = 0
-        else:
-            self._forget(sent)
+        """Remove the first `sent` bytes, which the socket has accepted.
 
-    def _forget(self, sent: int) -> None:
-        """Remove the first `sent` bytes. The remaining frames stay the objects that all receivers share."""
+        The remaining frames stay the objects that all receivers share.
+        """
+        self.counts.bytes_sent += sent
         self.size -= sent
         whole = 0
         for frame in self.frames:
@@ -220,8 +219,10 @@ class Outbox(Queue):
             if not self._wait_until_writable(self._socket):
                 self.fail(f"write timeout: the client read nothing for {self._timeout:g} s")
                 return
-            if not self._send(self._next_chunk()):
+            sent = self._send(self._next_chunk())
+            if sent is None:
                 return
+            self._remove(sent)
         self._forget_writer()
 
     def _forget_writer(self) -> None:
