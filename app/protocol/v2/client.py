@@ -167,11 +167,12 @@ class ClientV2(BaseClient):
             return
         if len(frame) > self.node.config.client_request_max_size:
             raise CodedClosing(MESSAGE_TOO_LARGE)
-        for command in self.format.decode_commands(frame):
+        for number, command in enumerate(self.format.decode_commands(frame)):
+            if number:  # frames with several commands are rare
+                yield_if_due()
             if self.closed or self._is_refused:
                 return
             self._carry_out(command)
-            yield_if_due()
 
     def _carry_out(self, command: Command) -> None:
         method = command.method

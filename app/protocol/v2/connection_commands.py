@@ -120,6 +120,7 @@ def _close_others(client: ServedClient, user: str) -> None:
 
 def _connect_result(client: ServedClient, identity: Identity, subs: dict[str, SubscribeResult]) -> ConnectResult:
     expires_at = 0.0 if client.node.hooks.has(REFRESH_PROXY) else identity.expires_at  # the client refreshes nothing
+    has_pings = client.has_pings
     return ConnectResult(
         client=client.uid,
         version=client.node.version,
@@ -127,8 +128,8 @@ def _connect_result(client: ServedClient, identity: Identity, subs: dict[str, Su
         expires=expires_at > 0,
         ttl=ttl(expires_at),
         subs=subs,
-        ping=max(round(client.node.config.ping_interval), 1) if client.has_pings else 0,
-        pong=client.has_pings,
+        ping=max(round(client.node.config.ping_interval), 1) if has_pings else 0,
+        pong=has_pings,
         session=client.session,
         node=client.node.cluster.uid if client.session else "",
     )
