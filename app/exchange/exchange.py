@@ -66,7 +66,7 @@ class NegotiatedWebSocket:
         """The extensions for the response to the handshake; empty for none."""
         return "" if self.deflate is None else self.deflate.answer
 
-    def negotiated_alike(self, opening: Opening) -> NegotiatedWebSocket:
+    def negotiated_alike(self, opening: Opening | None) -> NegotiatedWebSocket:
         """Return the WebSocket for the same handshake of another client, with the Opening of that client."""
         other = NegotiatedWebSocket(self._serve_raw, opening, self._requested)
         other.deflate = self.deflate

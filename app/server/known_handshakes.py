@@ -74,7 +74,9 @@ class KnownHandshakes:
             return
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
-        self._known[fixed] = _Known(service, service.sockjs.options, websocket, head, names)
+        # Nothing is kept of the first client, whose cookies are secret.
+        common, alike = head.varied(dict.fromkeys(names, "")), websocket.negotiated_alike(None)
+        self._known[fixed] = _Known(service, service.sockjs.options, alike, common, names)
 
     def open(self, received: bytes, socket: Any, direct: DirectSocket, peer: str) -> ServeWebSocket | None:
         """Open a WebSocket if `received` is a known handshake, and return the function that serves it; None if not.

@@ -241,6 +241,16 @@ def test_hooks_receive_the_whole_handshake_of_each_client(site: Site) -> None:
     assert [opening and opening.headers.get("cookie") for opening in site.openings] == ["c=d", "a=b"]
 
 
+def test_nothing_is_kept_of_a_client(site: Site) -> None:
+    site.service.node.hooks.is_sealed = False
+    site.service.node.hooks.add("connect", lambda event: None)
+    site.answer(handshake("Cookie: secret", "Authorization: secret"))
+    assert site.http._handshakes._known
+    for known in site.http._handshakes._known.values():
+        assert "secret" not in known.head.headers.values()
+        assert known.websocket._opening is None
+
+
 def test_clients_that_use_tls_are_recognized(tmp_path: Path, nothing_left_behind: None) -> None:
     certificate = make_certificate(tmp_path)
     options = Config(secret="s", ssl=True, ssl_cert=str(certificate.cert), ssl_key=str(certificate.key))
