@@ -63,8 +63,8 @@ log = logging.getLogger(__name__)
 
 MESSAGE_TOO_LARGE = CodedDisconnect(1009, "")
 EARLIER_PROTOCOL = (
-    "first command without a method; libraries for Centrifugo 2 and 3, such as centrifuge-js 2, have a protocol that "
-    "this server does not have"
+    "first command without a method; libraries for the servers Centrifugo 2 and 3, such as centrifuge-js 2, have a "
+    "protocol that this server does not have"
 )
 """A message of more bytes than client_request_max_size; 1009 is WebSocket's own code for it (RFC 6455 7.4.1)."""
 
