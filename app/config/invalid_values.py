@@ -22,8 +22,8 @@ SHOWS_VALUE = re.compile(r"Must (?!have |not be empty|be a public key)")
 """How an error text begins to which the value is added. Others contain it, and a public key may be a private one."""
 PATH_PARTS = re.compile(r"[^.\[\]]+")
 """The names and numbers in the path of a value, such as `namespaces[1].history_size`."""
-CREDENTIALS = re.compile(r"//.*@")
-"""The user name and the password in a URL."""
+CREDENTIALS = re.compile(r".*@|\?.*", re.DOTALL)
+"""The user name and the password in a URL, also in one with a mistake before them, and its query."""
 SECRETS = frozenset(option.name for option in options_of(Config) if option.facts.secret)
 
 
@@ -57,6 +57,6 @@ def _text_of(value: Any) -> str:
         return "an object"
     if not isinstance(value, str):
         return f"a {type(value).__name__}"
-    text = CREDENTIALS.sub("//…@", value)
+    text = CREDENTIALS.sub("…", value)
     shown = text if len(text) <= MAX_SHOWN_VALUE else f"{text[:MAX_SHOWN_VALUE]}…"
     return json.dumps(shown, ensure_ascii=False).encode(errors="backslashreplace").decode()

@@ -280,9 +280,10 @@ class HTTPConnection(WSGIHandler):
         service = self._service
         assert service is not None
         exchange = DirectExchange(self.socket, self._direct, self.rfile, head, RAW_WEBSOCKET, self._address)
+        options = service.sockjs.options  # before the response is sent, during which they may change
         websocket = service.sockjs.open_websocket(exchange)
         if self._handshakes is not None:
-            self._handshakes.remember(self._heads.raw, head, websocket, service)
+            self._handshakes.remember(self._heads.raw, head, websocket, service, options)
         request = self._log_access(head, exchange.status, exchange.size)
         opened = exchange.opened
         self._take_websocket(partial(opened, request=request) if opened and request else opened)

@@ -63,8 +63,10 @@ class KnownHandshakes:
         self._known: dict[tuple[bytes, ...], _Known] = {}
         """By the parts of the handshake that do not vary, in order."""
 
-    def remember(self, raw: bytes, head: Head, websocket: NegotiatedWebSocket, service: Service) -> None:
-        """Remember an accepted handshake; `raw` is its head, without the empty line at the end."""
+    def remember(
+        self, raw: bytes, head: Head, websocket: NegotiatedWebSocket, service: Service, options: SockJSOptions
+    ) -> None:
+        """Remember a handshake that was accepted with these options; `raw` is its head, without the empty line."""
         if len(raw) > MAX_HANDSHAKE or len(head.query) > MAX_QUERY:
             return
         fixed, _ = _split(raw + END_OF_HEAD)
@@ -76,7 +78,7 @@ class KnownHandshakes:
             self._known.clear()
         # Nothing is kept of the first client, whose cookies are secret.
         common, alike = head.varied(dict.fromkeys(names, "")), websocket.negotiated_alike(None)
-        self._known[fixed] = _Known(service, service.sockjs.options, alike, common, names)
+        self._known[fixed] = _Known(service, options, alike, common, names)
 
     def open(self, received: bytes, socket: Any, direct: DirectSocket, peer: str) -> ServeWebSocket | None:
         """Open a WebSocket if `received` is a known handshake, and return the function that serves it; None if not.

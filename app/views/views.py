@@ -166,6 +166,8 @@ def _refuse_unknown_verb() -> Response | None:
     if not isinstance(request.routing_exception, MethodNotAllowed) or not f"{request.path}/".startswith(f"{path}/"):
         return None
     name = request.path.removeprefix(path).removeprefix("/")
+    if "/" in name:  # a view of the application
+        return None
     if name == OPENAPI:
         return _require_get()
     return _require_post(name) if name else _refuse_verb()

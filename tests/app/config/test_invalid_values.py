@@ -108,6 +108,9 @@ def test_values_in_a_namespace_are_shown() -> None:
         ("redis_password", ["5551234"]),
         ("token_rsa_public_key", "-----BEGIN PRIVATE KEY-----5551234"),
         ("hook_url", "htp://ann:5551234@hooks.example/"),
+        ("hook_url", "ann:5551234@hooks.example"),
+        ("hook_url", "http:/ann:a/5551234\n@hooks.example"),
+        ("proxy_connect_endpoint", "backend/connect?token=5551234"),
     ],
 )
 def test_secrets_are_not_shown(name: str, value: Any) -> None:

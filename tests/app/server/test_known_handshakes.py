@@ -22,6 +22,7 @@ from gentrifugo.app.http import repeated_head
 from gentrifugo.app.http.head import Head, parse_head
 from gentrifugo.app.http.opening_request import Opening
 from gentrifugo.app.http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
+from gentrifugo.app.net.direct_socket import DirectSocket
 from gentrifugo.app.server.http_server import HTTPServer
 from gentrifugo.app.server.known_handshakes import MAX_HANDSHAKE, MAX_KNOWN, MAX_QUERY, KnownHandshakes
 from gentrifugo.app.service import Service
@@ -239,6 +240,21 @@ def test_hooks_receive_the_whole_handshake_of_each_client(site: Site) -> None:
     assert site.num_parsed == 3
     site.answer(requests[0])
     assert [opening and opening.headers.get("cookie") for opening in site.openings] == ["c=d", "a=b"]
+
+
+def test_handshake_that_is_accepted_during_a_change_of_the_configuration_is_checked_again(site: Site) -> None:
+    request = handshake("Origin: http://there")
+    sendall = DirectSocket.sendall
+
+    def reload_and_send(direct: DirectSocket, data: bytes) -> None:
+        site.service.node.config = config(allowed_origins="")
+        sendall(direct, data)
+
+    site.service.node.config = config(allowed_origins="*")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DirectSocket, "sendall", reload_and_send)
+        assert site.answer(request).startswith(b"HTTP/1.1 101 ")
+    assert site.answer(request).startswith(b"HTTP/1.1 403 ")
 
 
 def test_nothing_is_kept_of_a_client(site: Site) -> None:
