@@ -44,7 +44,7 @@ export class WatchPanel {
         const isAnyShown = this.only === null && off.length <= config.namespaces.length;
         this.details.open = !isAnyShown;
         fill(this.help, isAnyShown ? 'The messages of some channels are not shown, because their option ' : 'No messages are shown, because the option ', h('code', {}, 'watch'),
-            ' is off. To see them always, set ', h('code', {}, '"watch": true'), ` ${this.only ? `in the namespace ${this.only}` : 'in the configuration'} and send HUP to each node. `,
+            ' is off. To see them always, set ', h('code', {}, '"watch": true'), ` ${this.only ? `in the namespace ${this.only}` : 'in the configuration'} and send HUP to each node; if an application contains the options, restart it. `,
             'Or watch them for some time. All nodes log this.');
         this.#polling.again();
     }

@@ -167,11 +167,14 @@ class Server:
             return
         for warning in loaded.warnings:
             log.warning("%s", warning)
-        self._service.node.configure(loaded.config)
-        logs.set_level(loaded.config)
         if context is not None:
             for http in self._servers:
                 http.use_tls_context(context)
+        if loaded.config is self._service.config:  # its options cannot change
+            log.info("certificate reloaded" if context is not None else "nothing to reload")
+            return
+        self._service.node.configure(loaded.config)
+        logs.set_level(loaded.config)
         log.info("configuration reloaded")
 
     def _shut_down(self) -> None:

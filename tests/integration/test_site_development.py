@@ -111,6 +111,14 @@ def connected(client: object, url: str) -> None:
     assert "error" not in exchange(client, "subscribe", channel="news")  # type: ignore[arg-type]
 
 
+def test_hup_says_that_the_options_of_an_application_stay(directory: Path) -> None:
+    with serving(directory, "--app=shop") as (_, log, process):
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: "nothing to reload" in log(), what=log)
+        assert "the options come from the application; restart the process to apply changes" in log()
+        assert "configuration reloaded" not in log()
+
+
 class TestReload:
     def test_reload_keeps_the_port_and_clients_reconnect(self, directory: Path) -> None:
         with serving(directory, "--app=shop", "--reload") as (url, log, _):
