@@ -75,6 +75,11 @@ def _function_of(found: greenlet.greenlet, stack: list[str]) -> str:
     name = getattr(run, "__qualname__", "") or getattr(type(run), "__qualname__", "")
     if isinstance(found, gevent.Greenlet) and name:
         return f"{getattr(run, '__module__', '?')}.{name}"
+    frame = sys._getframe() if found is gevent.getcurrent() else found.gr_frame
+    if type(found) is greenlet.greenlet and frame is not None:  # such as that of a connection
+        while frame.f_back is not None:
+            frame = frame.f_back
+        return f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}"
     return type(found).__qualname__ if not stack else f"{type(found).__qualname__} in {stack[0]}"
 
 
