@@ -105,21 +105,21 @@ def patch() -> None:
     monkey.patch_all()
 
 
-def checked_configuration(argv: list[str]) -> LoadedConfig:
-    """Return the configuration that a command checks, of an application or of a server without one."""
+def command_configuration(argv: list[str]) -> LoadedConfig:
+    """Return the configuration that a command uses, of an application or of a server without one."""
     given = command_line.read(options_of(Config), argv, os.environ)
     if not application_path(given, os.environ):
         return load(argv, os.environ)
     from .process.site_process import loaded_of_site
 
-    return loaded_of_site(given, argv)
+    return loaded_of_site(given)
 
 
 def checkconfig(argv: list[str]) -> int:
     """Check the configuration and print problems; status 1 if the server would not start."""
     from .process.startup_checks import startup_problems
 
-    loaded = checked_configuration(argv)
+    loaded = command_configuration(argv)
     problems = list(startup_problems(loaded.config))
     if problems:
         raise ConfigError(problems, loaded.warnings)
@@ -134,7 +134,7 @@ def doctor(argv: list[str]) -> int:
     from .process.doctor import PROBLEM, WARNING, examine, invalid_configuration_line, summary_line
 
     try:
-        loaded = checked_configuration(argv)
+        loaded = command_configuration(argv)
     except ConfigError as error:
         report(error)
         print_line(invalid_configuration_line(len(error.problems) or 1, len(error.warnings)))
@@ -159,7 +159,7 @@ def gentoken(argv: list[str]) -> int:
     """Print a connection token or subscription token for clients of protocol v2."""
     from .process.token_commands import make_token, token_warnings
 
-    config, flags = load(argv, os.environ).config, command_line.read(options_of(Config), argv, {}).token
+    config, flags = command_configuration(argv).config, command_line.read(options_of(Config), argv, {}).token
     token = make_token(config, flags)
     for sentence in token_warnings(config, flags):
         print_error(f"warning: {sentence}")
@@ -172,7 +172,7 @@ def checktoken(argv: list[str]) -> int:
     from .process.token_commands import describe_token, time_warnings
 
     _, token = command_line.read(options_of(Config), argv, {}).words
-    description = describe_token(load(argv, os.environ).config, token)
+    description = describe_token(command_configuration(argv).config, token)
     for sentence in time_warnings(token):
         print_error(f"warning: {sentence}")
     print_line(description)
@@ -285,7 +285,7 @@ SUBCOMMANDS = {
         "create a token: --user 42, --channel news",
         "Prints a connection token for a client of protocol v2, or with --channel a subscription token, for "
         "experiments. It is signed with the option token_hmac_secret_key.",
-        flags=("config", *TOKEN_FLAGS),
+        flags=("config", "app", *TOKEN_FLAGS),
         takes_options=True,
     ),
     "checktoken": Subcommand(
@@ -294,7 +294,7 @@ SUBCOMMANDS = {
         "Verifies a connection token or subscription token as the server does, with the keys in the configuration, and "
         "prints its claims as JSON. The exit status is 1 if the server would refuse the token.",
         argument="TOKEN",
-        flags=("config",),
+        flags=("config", "app"),
         takes_options=True,
     ),
     "version": Subcommand(version, "show the version", "Prints the version of Gentrifugo."),

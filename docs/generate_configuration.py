@@ -116,8 +116,8 @@ because of the suffix; without `--config` it writes `config.json`. Only you can 
 never overwrites one. `gentrifugo --app module` serves a [Flask application](flask.md#running-it) with the
 configuration of that application, and with `--reload` restarts it
 [when its code changes](flask-development.md). With `--app`, `checkconfig` and `doctor` load the application and check
-the configuration with which it would be served, also with `--workers`. `python -m gentrifugo` is the same program as
-`gentrifugo`.
+the configuration with which it would be served, also with `--workers`; `gentoken` and `checktoken` use its keys.
+`python -m gentrifugo` is the same program as `gentrifugo`.
 
 To complete commands, flags and their values with the Tab key in bash (version 4 or newer), add the line
 `source <(gentrifugo completion bash)` to `~/.bashrc`. In zsh, add `source <(gentrifugo completion zsh)` to `~/.zshrc`,

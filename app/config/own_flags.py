@@ -31,7 +31,7 @@ FLAGS_ONLY = _by_name(
     OwnFlag("config", "Path of the configuration file.", "-c", takes_value=True, default=DEFAULT_PATH),
     OwnFlag(
         "app",
-        "Serve this Flask application, which contains the server: a module or a file, optionally followed by :name.",
+        "Use this Flask application, which contains the server: a module or a file, optionally followed by :name.",
         takes_value=True,
     ),
     OwnFlag("reload", "With --app: restart when its code, a template or a static file changes."),

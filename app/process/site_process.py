@@ -59,19 +59,26 @@ def serve_site(given: GivenOptions, path: str, arguments: Sequence[str]) -> int:
     return 1 if watch is None else _wait_for_change(watch)
 
 
-def loaded_of_site(given: GivenOptions, arguments: Sequence[str]) -> LoadedConfig:
-    """Return the configuration with which an application would be served. `arguments` begin with a command to check it.
+def loaded_of_site(given: GivenOptions) -> LoadedConfig:
+    """Return the configuration with which an application would be served, for another command than `serve`.
 
-    A separate process loads the application. Raises ConfigError, without problems if that process has printed them.
+    A separate process loads the application; what its code prints goes to standard error. Raises ConfigError, without
+    problems if that process has printed them.
     """
     if given.problems:
         raise ConfigError(given.problems)
-    serving = list(arguments)
-    serving.remove(given.words[0])
-    settings = request_settings(worker_command(serving))
+    settings = request_settings(worker_command(_serving_arguments(given)), output=sys.stderr)
     if isinstance(settings, int):
         raise ConfigError([])
     return settings.loaded
+
+
+def _serving_arguments(given: GivenOptions) -> list[str]:
+    """Return the arguments that serve the application of another command, without the words and flags of the latter."""
+    flags = {"config": given.document.path, **given.flags}
+    if given.app:  # otherwise FLASK_APP in the environment names it
+        flags["app"] = given.app
+    return [*(f"--{name}={value}" for name, value in flags.items()), *(["--strict"] if given.strict else [])]
 
 
 def _run_master(master: type[Master], arguments: Sequence[str]) -> int:

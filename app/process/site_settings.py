@@ -10,6 +10,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 import msgspec
 
@@ -40,11 +41,14 @@ class SiteSettings:
 _settings = msgspec.json.Decoder(SiteSettings)
 
 
-def request_settings(command: Sequence[str]) -> SiteSettings | int:
-    """Run `command` to get the settings of its application. Returns the exit status of the command if it fails."""
+def request_settings(command: Sequence[str], output: IO[str] | None = None) -> SiteSettings | int:
+    """Run `command` to get the settings of its application. Returns the exit status of the command if it fails.
+
+    What the command prints goes to `output`, by default to standard output.
+    """
     read, write = os.pipe()
     environ = {**os.environ, SETTINGS_VARIABLE: f"{os.getpid()}:{write}"}
-    process = subprocess.Popen(list(command), env=environ, pass_fds=[write])
+    process = subprocess.Popen(list(command), env=environ, pass_fds=[write], stdout=output)
     os.close(write)
     with open(read, "rb") as answer:
         data = answer.read()

@@ -265,6 +265,54 @@ class TestTokens:
         assert refused("checkconfig") == ["token_rsa_public_key: not a public key in PEM format"]
 
 
+class TestTokensOfAnApplication:
+    """The commands for tokens, with the configuration of a Flask application."""
+
+    @pytest.fixture(autouse=True)
+    def application(self, directory: Path) -> None:
+        """An application that prints a line while it is loaded."""
+        (directory / "tok.py").write_text(
+            "from flask import Flask\n"
+            "from gentrifugo import Gentrifugo\n"
+            "print('loading')\n"
+            "app = Flask(__name__)\n"
+            "app.config['SECRET_KEY'] = 'a key of some length for sessions, at least 32'\n"
+            "realtime = Gentrifugo(app)\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "environ"), [(["--app=tok:app"], {}), (["--app", "tok"], {}), ([], {"FLASK_APP": "tok:app"})]
+    )
+    def test_tokens_are_made_and_checked_with_its_key(self, arguments: list[str], environ: dict[str, str]) -> None:
+        made = run("gentoken", *arguments, "--user", "42", "--info", '{"a": 1}', **environ)
+        assert (made.returncode, made.stderr) == (0, "loading\n")
+        checked = run("checktoken", *arguments, made.stdout.strip(), **environ)
+        assert (json.loads(checked.stdout)["user"], json.loads(checked.stdout)["info"]) == ("42", {"a": 1})
+
+    def test_token_of_the_application_is_valid_and_one_with_another_key_is_not(self) -> None:
+        own = subprocess.run(
+            [sys.executable, "-c", "import tok; print(tok.realtime.token(42))"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        ).stdout.split()[-1]
+        assert json.loads(run("checktoken", own, "--app=tok:app").stdout)["user"] == "42"
+        other = run("checktoken", sign_token("another key", {"sub": "42"}), "--app=tok:app")
+        assert (other.returncode, "invalid signature" in other.stderr) == (1, True)
+
+    def test_namespaces_are_those_of_the_application(self) -> None:
+        made = run("gentoken", "--app=tok:app", "--user=42", "--channel=chat:room")
+        assert "the configuration has no namespace 'chat'" in made.stderr
+
+    @pytest.mark.parametrize("words", [("gentoken", "--user=42"), ("checktoken", "a.b.c")])
+    def test_mistakes_are_named_as_when_the_application_is_served(self, words: tuple[str, ...]) -> None:
+        assert refused(*words, "--app=nowhere:app") == ["--app: module 'nowhere' not found"]
+        unwanted = run(*words, "--app=tok:app", "--config=c.json", "--token-hmac-secret-key=k")
+        assert "gentrifugo: --config: not allowed with --app" in unwanted.stderr
+        assert "gentrifugo: --token_hmac_secret_key: not allowed with --app" in unwanted.stderr
+
+
 class TestHelp:
     def test_version_names_the_program_and_the_release(self) -> None:
         for argv in (["version"], ["--version"], ["serve", "--version"]):

@@ -19,7 +19,7 @@ def test_a_command_line_that_is_wrong_is_refused_before_the_application_is_loade
 def test_a_command_line_that_is_wrong_is_refused_before_an_application_is_checked() -> None:
     given = command_line.read(options_of(Config), ["--app=nowhere", "--prot=1"], {})
     with pytest.raises(ConfigError, match="--prot: unknown flag"):
-        loaded_of_site(given, ["checkconfig", "--app=nowhere", "--prot=1"])
+        loaded_of_site(given)
 
 
 def test_the_options_of_an_application_stay_on_hup() -> None:
