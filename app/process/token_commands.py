@@ -20,10 +20,6 @@ from ..protocol.v2.tokens import ExpiredToken, InvalidToken, TokenVerifier, spli
 
 MAX_UNIX_TIME = 253402300800
 """Unix time at the end of the year 9999."""
-MIN_UNIX_TIME = 1_000_000_000
-"""Seconds of a lifetime that is probably meant as a Unix time: it is in the year 2001."""
-SECONDS_OF_YEAR = 365.25 * 86400
-"""Seconds of a year."""
 
 
 def make_token(config: Config, flags: Mapping[str, str]) -> str:
@@ -41,12 +37,7 @@ def make_token(config: Config, flags: Mapping[str, str]) -> str:
 
 
 def token_warnings(config: Config, flags: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence if the server will refuse a subscription with the created token, and if it hardly expires."""
-    if (expires := _seconds(flags.get("expires"))) and expires >= MIN_UNIX_TIME:
-        yield (
-            f"--expires: the token is valid for {expires / SECONDS_OF_YEAR:.0f} years; expected are seconds from now, "
-            "such as 3600, and not a Unix time"
-        )
+    """Yield a sentence if the server will refuse a subscription with the created token."""
     rules, channel = ChannelRules(config), flags.get("channel", "")
     try:
         rules.options(channel)

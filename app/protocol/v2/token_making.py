@@ -10,7 +10,7 @@ from typing import Any
 
 from ...model.events import user_id
 from ...model.json_codec import encode_value
-from .token_times import is_in_milliseconds
+from .token_times import is_in_milliseconds, is_unix_time
 
 TOKEN_HEADER = {"alg": "HS256", "typ": "JWT"}
 
@@ -58,6 +58,8 @@ def _common_claims(info: Any, expires: float | None) -> dict[str, Any]:
             raise ValueError(f"expires is {expires!r}; expected more than 0 seconds")
         if is_in_milliseconds(now + expires):
             raise ValueError(f"expires is {expires!r}; expected seconds from now, not milliseconds")
+        if is_unix_time(expires):
+            raise ValueError(f"expires is {expires!r}; expected seconds from now, not a Unix time")
         claims["exp"] = now + max(1, int(expires))
     return claims if info is None else {**claims, "info": info}
 

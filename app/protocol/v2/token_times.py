@@ -1,6 +1,7 @@
-"""Recognizes times in the claims of a token that are in milliseconds instead of seconds.
+"""Recognizes times of a token that are in milliseconds instead of seconds, and lifetimes that are a Unix time.
 
-Such a token is valid, and practically never expires. The server accepts it, as Centrifugo does, and says so in the log.
+A token with a claim in milliseconds is valid, and practically never expires. The server accepts it, as Centrifugo does,
+and says so in the log.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 
 MAX_UNIX_SECONDS = 100_000_000_000
 """The largest Unix time that can be in seconds: it is in the year 5138, and as milliseconds it would be in 1973."""
+MIN_UNIX_TIME = 1_000_000_000
+"""Seconds of a lifetime that is meant as a Unix time: as one it is in the year 2001, and as a lifetime 31 years."""
 TIME_CLAIMS = ("exp", "expire_at", "nbf", "iat")
 """The claims that are Unix times in seconds."""
 
@@ -24,6 +27,11 @@ _accepted = ThrottledLog(log, logging.WARNING, interval=ONCE)
 def is_in_milliseconds(unix_time: float) -> bool:
     """Return whether a time is too large to be in seconds."""
     return unix_time >= MAX_UNIX_SECONDS
+
+
+def is_unix_time(lifetime: float) -> bool:
+    """Return whether a lifetime in seconds is so long that it is probably the time at which it should end."""
+    return lifetime >= MIN_UNIX_TIME
 
 
 def note_expiry(kind: str, expires_at: float, user: str) -> None:

@@ -69,7 +69,15 @@ def test_a_lifetime_is_a_number(expires: Any) -> None:
 def test_a_lifetime_is_not_in_milliseconds() -> None:
     with pytest.raises(ValueError, match="expected seconds from now, not milliseconds"):
         connection_token(HMAC_KEY, "ann", expires=1764000000000)
-    assert connection_token(HMAC_KEY, "ann", expires=100 * 365 * 86400)
+
+
+@pytest.mark.parametrize("expires", [1_764_000_600.5, 1_000_000_000])
+def test_a_lifetime_is_not_a_unix_time(expires: float) -> None:
+    with pytest.raises(ValueError, match=f"expires is {expires!r}; expected seconds from now, not a Unix time"):
+        connection_token(HMAC_KEY, "ann", expires=expires)
+    with pytest.raises(ValueError, match="not a Unix time"):
+        subscription_token(HMAC_KEY, "ann", "news", expires=expires)
+    assert connection_token(HMAC_KEY, "ann", expires=30 * 365 * 86400)
 
 
 @pytest.mark.parametrize("expires", [0, -1, float("inf"), float("nan")])
