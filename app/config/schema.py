@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -199,6 +199,13 @@ def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
     reason = "" if lower in spelled else explanation(lower)
     if reason:
         return f"; {reason}"
-    nearest = next(iter(difflib.get_close_matches(lower, spelled, n=1)), "insecure")
+    nearest = _nearest(lower, spelled) or "insecure"
     # A misspelt insecure mode, such as `admin_insecur`, is similar to the names of secrets.
     return "" if "insec" in lower or nearest.startswith("insecure") else f"; did you mean {prefix}{spelled[nearest]}?"
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """Return the most similar of the known names; of those that begin with `name`, the shortest. Empty if none is."""
+    similar = difflib.get_close_matches(name, known, n=len(known) or 1)
+    beginning = [candidate for candidate in similar if candidate.startswith(name)]
+    return min(beginning or similar[:1], key=len, default="")

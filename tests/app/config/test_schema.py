@@ -209,3 +209,10 @@ def test_unknown_options_are_named_with_the_nearest_known_one() -> None:
 def test_only_similar_names_are_suggested() -> None:
     assert suggestion("prot", ["port", "name"]) == "; did you mean port?"
     assert suggestion("xyz", ["port", "name"]) == ""
+
+
+def test_names_that_begin_with_the_unknown_one_are_preferred_and_the_shortest_of_them() -> None:
+    names = ["x_allow_subscribe", "allow_subscribe_for_anonymous", "allow_subscribe_for_client"]
+    assert suggestion("allow_subscribe", names) == "; did you mean allow_subscribe_for_client?"
+    assert suggestion("allow_subscrbe", names) == "; did you mean x_allow_subscribe?"
+    assert suggestion("a", names) == suggestion("a", []) == ""
