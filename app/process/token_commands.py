@@ -13,13 +13,16 @@ from ..config.options import ConfigError
 from ..model.errors import Refused
 from ..node.channels import ChannelRules
 from ..protocol.v2.claims import ConnectionToken, SubscriptionToken
-from ..protocol.v2.token_keys import KeysUnavailable
+from ..protocol.v2.token_keys import KeysUnavailable, hmac_key
 from ..protocol.v2.token_making import connection_token, subscription_token
 from ..protocol.v2.token_times import find_milliseconds
 from ..protocol.v2.tokens import ExpiredToken, InvalidToken, TokenVerifier, split_token
 
 MAX_UNIX_TIME = 253402300800
 """Unix time at the end of the year 9999."""
+
+OTHER_SECRETS = ("secret", "api_key")
+"""Options with keys for other purposes, with which tokens are signed by mistake."""
 
 
 def make_token(config: Config, flags: Mapping[str, str]) -> str:
@@ -63,7 +66,8 @@ def _seconds(text: str | None) -> float | None:
 def describe_token(config: Config, token: str) -> str:
     """Return the claims of a token as JSON. Raises ConfigError with the reason if the server refuses the token."""
     if not config.checks_tokens:
-        raise ConfigError(["checktoken: no key to verify tokens with: set an option such as token_hmac_secret_key"])
+        problem = "checktoken: no key to verify tokens with: set an option such as token_hmac_secret_key"
+        raise ConfigError([problem + _wrong_key_hint(config, token)])
     verifier = TokenVerifier(config)
     try:
         try:
@@ -72,11 +76,26 @@ def describe_token(config: Config, token: str) -> str:
             claims = verifier.connection(token)
     except (InvalidToken, ExpiredToken, KeysUnavailable) as error:
         hints = list(time_warnings(token)) if isinstance(error, ExpiredToken) else []
-        raise ConfigError([f"checktoken: the server refuses this token: {error}"], hints) from None
+        problem = f"checktoken: the server refuses this token: {error}"
+        raise ConfigError([problem + _wrong_key_hint(config, token)], hints) from None
     kind = "connection" if isinstance(claims, ConnectionToken) else "subscription"
     present = {name: value for name, value in asdict(claims).items() if value or name == "user"}
     shown = {"token": kind, **{name: _json_value(name, value) for name, value in present.items()}}
     return json.dumps(shown, indent=2, ensure_ascii=False)
+
+
+def _wrong_key_hint(config: Config, token: str) -> str:
+    """Return a hint, as the end of a sentence, if an option that is not for tokens has signed it."""
+    try:
+        signed = split_token(token)
+    except InvalidToken:
+        return ""
+    keys = {config.token_hmac_secret_key, config.token_hmac_previous_secret_key, ""}
+    for name in OTHER_SECRETS:
+        secret = getattr(config, name)
+        if secret not in keys and hmac_key(secret).verifies(signed.algorithm, signed.text, signed.signature):
+            return f"; it is signed with the option {name}; sign it with token_hmac_secret_key"
+    return ""
 
 
 def time_warnings(token: str) -> Iterator[str]:

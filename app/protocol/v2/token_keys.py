@@ -120,6 +120,22 @@ def _only(algorithms: Mapping[str, Algorithm], name: str) -> Mapping[str, Algori
     return {name: algorithms[name]}
 
 
+def missing_key_advice(config: Config, algorithm: str, kid: str) -> str:
+    """Return what to do, as the end of a sentence, about a token for whose algorithm and key ID there is no key."""
+    if algorithm in HMAC:
+        return "set option token_hmac_secret_key"
+    if algorithm not in {**RSA, **ECDSA, **EDDSA}:
+        return "this algorithm is not supported"
+    if kid and config.token_jwks_public_endpoint:
+        return "the key set of option token_jwks_public_endpoint has no such key"
+    if algorithm in EDDSA:
+        return "set option token_jwks_public_endpoint" + ("" if kid else ", and name a key of the set in the token")
+    if algorithm in ECDSA and config.token_ecdsa_public_key:
+        return "the key of option token_ecdsa_public_key is on another curve"
+    name = "token_rsa_public_key" if algorithm in RSA else "token_ecdsa_public_key"
+    return f"set option {name}" + (" or token_jwks_public_endpoint" if kid else "")
+
+
 def key_of_jwk(jwk: Mapping[str, Any]) -> Key | None:
     """Return the public key of a JSON Web Key; None if it is not for signatures or its type is not supported."""
     algorithms = _algorithms_of_jwk(jwk)

@@ -27,7 +27,7 @@ from .claims import (
     read_connection,
     read_subscription,
 )
-from .token_keys import HMAC, Key, configured_keys
+from .token_keys import HMAC, Key, configured_keys, missing_key_advice
 
 if TYPE_CHECKING:
     from .key_set import KeySet
@@ -179,7 +179,8 @@ class TokenVerifier:
         signed = split_token(token)
         keys = self._keys_for(signed)
         if not keys:
-            raise InvalidToken(f"no key is configured for alg {signed.algorithm!r} and kid {signed.kid!r}")
+            advice = missing_key_advice(self._config, signed.algorithm, signed.kid)
+            raise InvalidToken(f"no key is configured for alg {signed.algorithm!r} and kid {signed.kid!r}: {advice}")
         for key in keys:
             if key.verifies(signed.algorithm, signed.text, signed.signature):
                 return signed.payload

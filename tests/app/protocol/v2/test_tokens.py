@@ -113,6 +113,35 @@ class TestAlgorithms:
             checked.connection(token(ANN, "RS512", kid="r"))
 
 
+class TestAdvice:
+    """What the refusal of a token says when no key fits it."""
+
+    @pytest.mark.parametrize(
+        ("algorithm", "kid", "config", "advice"),
+        [
+            ("HS256", "", Config(), "set option token_hmac_secret_key"),
+            ("HS512", "k", Config(), "set option token_hmac_secret_key"),
+            ("RS256", "", HMAC, "set option token_rsa_public_key"),
+            ("RS256", "k", HMAC, "set option token_rsa_public_key or token_jwks_public_endpoint"),
+            ("ES384", "", HMAC, "set option token_ecdsa_public_key"),
+            ("ES384", "", EVERY_KEY, "the key of option token_ecdsa_public_key is on another curve"),
+            ("EdDSA", "k", EVERY_KEY, "set option token_jwks_public_endpoint"),
+            ("EdDSA", "", HMAC, "set option token_jwks_public_endpoint, and name a key of the set in the token"),
+            ("PS256", "", EVERY_KEY, "this algorithm is not supported"),
+        ],
+    )
+    def test_refusal_names_the_option_of_the_algorithm(
+        self, algorithm: str, kid: str, config: Config, advice: str
+    ) -> None:
+        with pytest.raises(InvalidToken) as caught:
+            verifier(config).connection(f"{encoded({'alg': algorithm, 'kid': kid})}.{encoded(ANN)}.AAAA")
+        assert str(caught.value) == f"no key is configured for alg {algorithm!r} and kid {kid!r}: {advice}"
+
+    def test_a_key_that_a_set_does_not_have_is_pointed_out(self, keys: KeyServer) -> None:
+        with pytest.raises(InvalidToken, match="the key set of option token_jwks_public_endpoint has no such key"):
+            verifier(Config(token_jwks_public_endpoint=keys.url)).connection(token(ANN, "RS256", kid="unknown"))
+
+
 class TestKeys:
     def test_another_key_is_refused(self) -> None:
         with pytest.raises(InvalidToken, match="signature"):

@@ -1,0 +1,54 @@
+"""The commands that make and check tokens, without their command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gentrifugo.app.config.config import Config
+from gentrifugo.app.config.options import ConfigError
+from gentrifugo.app.process.token_commands import describe_token
+from gentrifugo.app.protocol.v2.token_making import sign_token
+
+KEY = "a key of some length for tokens, at least 32"
+OTHER = "a key of some length for another purpose"
+
+
+def refusal(config: Config, token: str) -> str:
+    """The only problem that `checktoken` reports."""
+    with pytest.raises(ConfigError) as caught:
+        describe_token(config, token)
+    (problem,) = caught.value.problems
+    return problem
+
+
+class TestWrongKey:
+    @pytest.mark.parametrize(
+        ("name", "config"),
+        [
+            ("secret", Config(token_hmac_secret_key=KEY, secret=OTHER)),
+            ("api_key", Config(token_hmac_secret_key=KEY, api_key=OTHER)),
+        ],
+    )
+    def test_a_token_that_another_option_has_signed_is_recognized(self, name: str, config: Config) -> None:
+        assert refusal(config, sign_token(OTHER, {"sub": "42"})) == (
+            "checktoken: the server refuses this token: invalid signature; "
+            f"it is signed with the option {name}; sign it with token_hmac_secret_key"
+        )
+
+    def test_wrong_key_is_recognized_without_a_key_for_tokens(self) -> None:
+        assert refusal(Config(secret=OTHER), sign_token(OTHER, {"sub": "42"})) == (
+            "checktoken: no key to verify tokens with: set an option such as token_hmac_secret_key; "
+            "it is signed with the option secret; sign it with token_hmac_secret_key"
+        )
+
+    def test_a_token_with_an_unknown_signature_is_refused_without_a_guess(self) -> None:
+        config = Config(token_hmac_secret_key=KEY, secret=OTHER)
+        for token in (sign_token("neither", {"sub": "42"}), "a.b.c"):
+            assert "signed with" not in refusal(config, token)
+
+    def test_a_key_for_tokens_that_is_also_the_api_key_is_right(self) -> None:
+        config = Config(token_hmac_secret_key=KEY, api_key=KEY)
+        assert json.loads(describe_token(config, sign_token(KEY, {"sub": "42"})))["user"] == "42"
+        assert "signed with" not in refusal(config, sign_token(KEY, {"sub": "42", "exp": 1}))
