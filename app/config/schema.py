@@ -58,6 +58,14 @@ class TimeField(fields.Float):
         return super()._validated(value)
 
 
+def read_time(text: str) -> float:
+    """Return the seconds of a time, in the form of options. Raises ValueError with the expected form."""
+    try:
+        return TimeField().deserialize(text)
+    except ValidationError as error:
+        raise ValueError(" ".join(map(str, error.messages))) from None
+
+
 class TextField(fields.String):
     """A string that can be encoded as UTF-8 and contains no NUL character."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..config.config import Config
 from ..config.options import ConfigError
+from ..config.schema import read_time
 from ..model.errors import Refused
 from ..node.channels import ChannelRules
 from ..protocol.v2.claims import ConnectionToken, SubscriptionToken
@@ -58,9 +59,9 @@ def _info(text: str | None) -> Any:
 
 def _seconds(text: str | None) -> float | None:
     try:
-        return None if text is None else float(text)
-    except ValueError:
-        raise ConfigError([f"--expires: {text} is not a number of seconds"]) from None
+        return None if text is None else read_time(text)
+    except ValueError as error:
+        raise ConfigError([f"--expires: {str(error).removesuffix('.')}; the value is {json.dumps(text)}."]) from None
 
 
 def describe_token(config: Config, token: str) -> str:

@@ -232,7 +232,11 @@ class TestTokens:
         ("argv", "problem"),
         [
             (["gentoken"], "gentoken: missing flag --user with the ID of a user (empty for an anonymous user)"),
-            (["gentoken", "--user=1", "--expires=soon"], "--expires: soon is not a number of seconds"),
+            (
+                ["gentoken", "--user=1", "--expires=soon"],
+                '--expires: Must be a time in seconds, such as 90 or 0.5, or with units, such as "1m30s" or "500ms"; '
+                'the value is "soon".',
+            ),
             (["gentoken", "--user=1", "--expires=0"], "gentoken: expires is 0.0; expected more than 0 seconds"),
             (["gentoken", "--user=1", "--channel="], "gentoken: channel is ''; expected the name of a channel"),
             (["checktoken"], "checktoken: expected TOKEN"),

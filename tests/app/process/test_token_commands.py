@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import jwt
 import pytest
 
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import ConfigError
-from gentrifugo.app.process.token_commands import describe_token
+from gentrifugo.app.process.token_commands import describe_token, make_token
 from gentrifugo.app.protocol.v2.token_making import sign_token
 
 KEY = "a key of some length for tokens, at least 32"
@@ -21,6 +22,19 @@ def refusal(config: Config, token: str) -> str:
         describe_token(config, token)
     (problem,) = caught.value.problems
     return problem
+
+
+class TestExpires:
+    @pytest.mark.parametrize(("text", "seconds"), [("10m", 600), ("1m30s", 90), ("90", 90), ("1.5h", 5400)])
+    def test_a_lifetime_has_the_units_of_options(self, text: str, seconds: int) -> None:
+        token = make_token(Config(token_hmac_secret_key=KEY), {"user": "42", "expires": text})
+        claims = jwt.decode(token, KEY, ["HS256"])
+        assert claims["exp"] - claims["iat"] == seconds
+
+    @pytest.mark.parametrize("text", ["soon", "10 m", "nan", "1d", ""])
+    def test_another_text_is_refused(self, text: str) -> None:
+        with pytest.raises(ConfigError, match=r"--expires: .*; the value is"):
+            make_token(Config(token_hmac_secret_key=KEY), {"user": "42", "expires": text})
 
 
 class TestWrongKey:
