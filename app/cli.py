@@ -169,11 +169,11 @@ def gentoken(argv: list[str]) -> int:
 
 def checktoken(argv: list[str]) -> int:
     """Verify a token like the server, and print its claims."""
-    from .process.token_commands import describe_token, time_warnings
+    from .process.token_commands import bare_token, claim_warnings, describe_token
 
-    _, token = command_line.read(options_of(Config), argv, {}).words
+    token = bare_token(command_line.read(options_of(Config), argv, {}).words[1])
     description = describe_token(command_configuration(argv).config, token)
-    for sentence in time_warnings(token):
+    for sentence in claim_warnings(token):
         print_error(f"warning: {sentence}")
     print_line(description)
     return 0

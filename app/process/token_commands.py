@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import string
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,6 +14,7 @@ from ..config.config import Config
 from ..config.options import ConfigError
 from ..config.schema import read_time
 from ..model.errors import Refused
+from ..model.json_codec import decode_value
 from ..node.channels import ChannelRules
 from ..protocol.v2.claims import ConnectionToken, SubscriptionToken
 from ..protocol.v2.token_keys import KeysUnavailable, hmac_key
@@ -22,6 +25,10 @@ from ..protocol.v2.tokens import ExpiredToken, InvalidToken, TokenVerifier, spli
 MAX_UNIX_TIME = 253402300800
 """Unix time at the end of the year 9999."""
 
+AROUND_TOKEN = string.whitespace + "\"'`"
+"""Characters that may be copied with a token."""
+BEARER = re.compile(r"\ABearer\s+", re.IGNORECASE)
+"""The scheme before a token in the HTTP header `Authorization`."""
 OTHER_SECRETS = ("secret", "api_key")
 """Options with keys for other purposes, with which tokens are signed by mistake."""
 
@@ -64,6 +71,11 @@ def _seconds(text: str | None) -> float | None:
         raise ConfigError([f"--expires: {str(error).removesuffix('.')}; the value is {json.dumps(text)}."]) from None
 
 
+def bare_token(text: str) -> str:
+    """Return a token without quotes, white space and the word Bearer around it, with which it is often copied."""
+    return BEARER.sub("", text.strip(AROUND_TOKEN)).strip(AROUND_TOKEN)
+
+
 def describe_token(config: Config, token: str) -> str:
     """Return the claims of a token as JSON. Raises ConfigError with the reason if the server refuses the token."""
     if not config.checks_tokens:
@@ -102,6 +114,14 @@ def _wrong_key_hint(config: Config, token: str) -> str:
 def time_warnings(token: str) -> Iterator[str]:
     """Yield a sentence for each claim of a token in milliseconds. Its signature must have been verified."""
     return find_milliseconds(split_token(token).payload)
+
+
+def claim_warnings(token: str) -> Iterator[str]:
+    """Yield a sentence for each claim of a valid token that is in milliseconds, and if a connection has no user."""
+    yield from time_warnings(token)
+    claims = decode_value(split_token(token).payload)
+    if claims.get("sub") is None and "channel" not in claims:
+        yield "claim sub is missing, so the user is anonymous"
 
 
 def _json_value(name: str, value: Any) -> Any:

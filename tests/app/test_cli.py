@@ -166,6 +166,12 @@ class TestTokens:
         token = run("gentoken", "--user=42").stdout.strip()
         assert json.loads(run("checktoken", "-c", "config.json", token).stdout)["user"] == "42"
 
+    def test_a_copied_token_is_checked_and_a_missing_user_is_pointed_out(self) -> None:
+        made = sign_token("a key of some length for tokens, at least 32", {"user": "42"})
+        checked = run("checktoken", f'Bearer "{made}"\n')
+        assert (checked.returncode, json.loads(checked.stdout)["user"]) == (0, "")
+        assert checked.stderr == ("gentrifugo: warning: claim sub is missing, so the user is anonymous\n")
+
     def test_a_token_of_a_subscription_is_made_and_checked(self) -> None:
         token = run("gentoken", "--user=42", "--channel=news").stdout.strip()
         claims = json.loads(run("checktoken", token).stdout)

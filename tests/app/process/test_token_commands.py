@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import jwt
 import pytest
 
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import ConfigError
-from gentrifugo.app.process.token_commands import describe_token, make_token
+from gentrifugo.app.process.token_commands import bare_token, claim_warnings, describe_token, make_token
 from gentrifugo.app.protocol.v2.token_making import sign_token
 
 KEY = "a key of some length for tokens, at least 32"
@@ -35,6 +36,36 @@ class TestExpires:
     def test_another_text_is_refused(self, text: str) -> None:
         with pytest.raises(ConfigError, match=r"--expires: .*; the value is"):
             make_token(Config(token_hmac_secret_key=KEY), {"user": "42", "expires": text})
+
+
+class TestCopiedText:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{}",
+            " {}\n",
+            '"{}"',
+            "'{}'",
+            "`{}`",
+            "Bearer {}",
+            "bearer  {}\r\n",
+            '"Bearer {}"',
+            'Bearer "{}"',
+        ],
+    )
+    def test_only_the_token_counts(self, text: str) -> None:
+        token = sign_token(KEY, {"sub": "42"})
+        assert bare_token(text.format(token)) == token
+
+
+class TestMissingUser:
+    @pytest.mark.parametrize("claims", [{"user": "42"}, {"sub": None}, {}])
+    def test_a_connection_without_the_claim_sub_is_pointed_out(self, claims: dict[str, Any]) -> None:
+        assert list(claim_warnings(sign_token(KEY, claims))) == ["claim sub is missing, so the user is anonymous"]
+
+    @pytest.mark.parametrize("claims", [{"sub": "42"}, {"sub": ""}, {"channel": "news", "client": "c"}])
+    def test_other_tokens_cause_no_warning(self, claims: dict[str, Any]) -> None:
+        assert list(claim_warnings(sign_token(KEY, claims))) == []
 
 
 class TestWrongKey:
