@@ -33,6 +33,7 @@ from ..model.events import user_id
 from ..runtime.log_throttle import ThrottledLog
 from ..runtime.running_clock import TimeLimit
 from .breakdowns import Breakdowns, HookKind
+from .refusals import Refusals
 from .user_commands import disconnect_of
 
 log = logging.getLogger(__name__)
@@ -160,11 +161,14 @@ class _Added(NamedTuple):
 class Hooks:
     """The hooks of one node. `timeout` returns the timeout of a hook in seconds; `call` calls each of them.
 
-    The calls are counted in `breakdowns`.
+    The calls are counted in `breakdowns`, and what hooks refuse is logged by `refusals`.
     """
 
-    def __init__(self, timeout: Callable[[], float], call: CallHook, breakdowns: Breakdowns) -> None:
+    def __init__(
+        self, timeout: Callable[[], float], call: CallHook, breakdowns: Breakdowns, refusals: Refusals
+    ) -> None:
         self._breakdowns = breakdowns
+        self._refusals = refusals
         self._call_hook = call
         self._timeout = timeout
         self._added: dict[str, list[_Added]] = {}
@@ -219,6 +223,7 @@ class Hooks:
             before = _encode_values(context)
         for added in self._added.get(context.event, ()):
             if self._answer(added, context) is False:
+                self._note_refusal(added, context, PERMISSION_DENIED.text)
                 raise Refused(PERMISSION_DENIED)
         with self._refuse_invalid_values(context):
             user = None if context.user is None else user_id(context.user)
@@ -239,10 +244,14 @@ class Hooks:
         try:
             return self._call(added, context)
         except Refuse as refuse:
-            raise Refused(Error(refuse.reason or PERMISSION_DENIED.text, FIX)) from None
+            reason = refuse.reason or PERMISSION_DENIED.text
+            self._note_refusal(added, context, reason)
+            raise Refused(Error(reason, FIX)) from None
         except RPCError as error:
+            self._note_refusal(added, context, error.message)
             raise Refused(Error(error.message, RETRY if error.temporary else FIX, error.code)) from None
         except DisconnectClient as disconnect:
+            self._note_refusal(added, context, disconnect.reason, "disconnected")
             if context.request is not None:  # a page asks: there is no connection to close
                 raise Refused(Error(disconnect.reason or PERMISSION_DENIED.text, FIX)) from None
             raise Closing(disconnect_of(disconnect.code, disconnect.reason)) from None
@@ -335,6 +344,11 @@ class Hooks:
             if error is timeout:
                 raise _HookTimeout from None
             raise
+
+    def _note_refusal(self, added: _Added, context: Context, reason: str, decision: str = "refused") -> None:
+        """Log that a hook has refused something. Not for calls (rpc), whose errors are answers of the application."""
+        if context.event != RPC:
+            self._refusals.note_hook(context, name_of(added.hook), decision, reason)
 
     def _note_failure(self, added: _Added, context: Context, error: BaseException) -> None:
         """Log the failure of a hook. Raises `error` again if the hook did not cause it."""

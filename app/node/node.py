@@ -77,7 +77,8 @@ class Node(Commands):
         self.renewals = Timers(clock=time.monotonic)
         """Timers for data that expires in other processes, even while this process is suspended."""
         self.hub = Hub(self.flusher)
-        self.hooks = Hooks(lambda: self.config.hook_timeout, call_hook, self.metrics.breakdowns)
+        self.refusals = Refusals()
+        self.hooks = Hooks(lambda: self.config.hook_timeout, call_hook, self.metrics.breakdowns, self.refusals)
         """The hooks of the application; all are added before the node starts."""
         self.stopping = False
         """Whether the node is shutting down and refuses new requests."""
@@ -91,7 +92,6 @@ class Node(Commands):
         super().__init__(
             config, engine, self.metrics.counters, failures, self.cluster.apply_to_users, self.cluster.watched
         )
-        self.refusals = Refusals()
         self._slow_clients = ThrottledLog(log, logging.WARNING)
         self.streams = LiveStreams(self.hub, self.top, self._spread)
         self._locks = [BoundedSemaphore() for _ in range(CHANNEL_LOCKS)]

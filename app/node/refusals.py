@@ -8,6 +8,7 @@ from collections import defaultdict
 from functools import partial
 from typing import Protocol
 
+from ..http.opening_request import Opening
 from ..model.errors import Refused
 from ..runtime.log_throttle import ThrottledLog
 
@@ -41,6 +42,26 @@ class RefusedClient(Protocol):
         """The IDs of the client and user, for structured log lines."""
 
 
+class AskedContext(Protocol):
+    """The data of an event about which a hook decides."""
+
+    @property
+    def event(self) -> str:
+        """The name of the event."""
+
+    @property
+    def user(self) -> str | int | None:
+        """The ID of the user; None if it is not known."""
+
+    @property
+    def client(self) -> str:
+        """The ID of the connection, which a page may have sent."""
+
+    @property
+    def opening(self) -> Opening | None:
+        """The request that opened the connection; None if it is not known."""
+
+
 class Refusals:
     """Logs refused commands, throttled by reason and peer. Nothing is logged without a detail, which says why."""
 
@@ -48,6 +69,7 @@ class Refusals:
         # One for each reason, so that clients which cause one of them cannot suppress the lines about others.
         throttled = partial(ThrottledLog, log, logging.INFO, max_keys=MAX_LOGGED_REFUSALS)
         self._clients: defaultdict[str, ThrottledLog] = defaultdict(throttled)
+        self._hooks: defaultdict[str, ThrottledLog] = defaultdict(throttled)  # by event and hook: no peer invents them
         self._backends = ThrottledLog(log, logging.INFO, max_keys=MAX_LOGGED_COMMANDS)
 
     def note_client(self, client: RefusedClient, method: str, channel: str, error: str, detail: str) -> None:
@@ -64,12 +86,38 @@ class Refusals:
         what = "connection closed" if client.authenticated else "connection refused"
         self._log_client(client, f"{what} {reason}", what, reason)
 
+    def note_hook(self, context: AskedContext, hook: str, decision: str, reason: str) -> None:
+        """Log that the hook with the name `hook` has not allowed what a client requests, for example that it connects.
+
+        `decision` is "refused" or "disconnected"; `reason` is the text that the client receives.
+        """
+        address = context.opening.address if context.opening is not None else ""
+        user = "" if context.user is None else str(context.user)[:MAX_LOGGED_TEXT]
+        message = "client %s (user %r, address %s) %s by the hook %s for %s: %s"
+        arguments = (
+            _printable(context.client) or "unknown",
+            user,
+            address or "unknown",
+            decision,
+            hook,
+            context.event,
+            _printable(reason),
+        )
+        # Not by the reason, in which a hook may put texts of clients.
+        self._log(self._hooks[f"{context.event} {hook}"], address, message, arguments, _ids(context.client, user))
+
     def _log_client(self, client: RefusedClient, reason: str, what: str, detail: str) -> None:
         message = "client %s (user %r, address %s): %s: %s"
         address = client.address or "unknown"
         arguments = client.uid, client.user[:MAX_LOGGED_TEXT], address, what, detail[:MAX_LOGGED_TEXT]
-        if not self._throttle(reason).log(address, message, *arguments, extra=client.ids):
-            log.debug(message, *arguments, extra=client.ids)
+        self._log(self._throttle(reason), address, message, arguments, client.ids)
+
+    def _log(
+        self, throttle: ThrottledLog, address: str, message: str, arguments: tuple[str, ...], ids: dict[str, str]
+    ) -> None:
+        """Log at level INFO, or at level DEBUG if there are too many lines."""
+        if not throttle.log(address, message, *arguments, extra=ids):
+            log.debug(message, *arguments, extra=ids)
 
     def _throttle(self, reason: str) -> ThrottledLog:
         kind = _DETAILS.sub("", reason)
@@ -80,3 +128,13 @@ class Refusals:
         if refused.detail:
             detail = refused.detail[:MAX_LOGGED_TEXT]
             self._backends.log(f"{method} {detail}", 'refused a command "%s" of a backend: %s', method, detail)
+
+
+def _ids(client: str, user: str) -> dict[str, str]:
+    return {"client": client[:MAX_LOGGED_TEXT], "user": user}
+
+
+def _printable(text: str) -> str:
+    """Return the beginning of a text for a log line; quoted if it has line breaks or other control characters."""
+    text = text[:MAX_LOGGED_TEXT]
+    return text if text.isprintable() else repr(text)

@@ -26,6 +26,7 @@ from gentrifugo.app.node.hooks import (
     Undelivered,
     call_directly,
 )
+from gentrifugo.app.node.refusals import Refusals
 from tests.greenlets import eventually, nothing_left_behind, settle
 
 __all__ = ["nothing_left_behind"]
@@ -35,7 +36,7 @@ TIMEOUT = 0.05
 
 @pytest.fixture
 def hooks(nothing_left_behind: None) -> Hooks:
-    return Hooks(lambda: TIMEOUT, call_directly, Breakdowns())
+    return Hooks(lambda: TIMEOUT, call_directly, Breakdowns(), Refusals())
 
 
 def refused_with(hooks: Hooks, event: str = CONNECT) -> tuple[str, str]:
@@ -259,7 +260,7 @@ def test_hooks_are_called_through_the_function_of_the_application() -> None:
         finally:
             steps.append("exit")
 
-    hooks = Hooks(lambda: TIMEOUT, call, Breakdowns())
+    hooks = Hooks(lambda: TIMEOUT, call, Breakdowns(), Refusals())
     hooks.add(CONNECT, lambda context: steps.append("hook"))
     hooks.add(CONNECT, raising(ValueError()))
     refused_with(hooks)
@@ -270,7 +271,7 @@ def test_a_failure_of_the_function_that_calls_hooks_refuses() -> None:
     def call(hook: Hook, context: Context) -> object:
         raise ValueError("a request that makes no sense")
 
-    hooks = Hooks(lambda: TIMEOUT, call, Breakdowns())
+    hooks = Hooks(lambda: TIMEOUT, call, Breakdowns(), Refusals())
     hooks.add(CONNECT, lambda context: None)
     assert refused_with(hooks)[0] == "internal server error"
 
@@ -423,7 +424,7 @@ def test_a_page_is_refused_when_a_hook_disconnects_the_client(hooks: Hooks, reas
 
 def test_calls_are_counted_by_kind_and_event_and_failures_apart(nothing_left_behind: None) -> None:
     breakdowns = Breakdowns()
-    hooks = Hooks(lambda: TIMEOUT, call_directly, breakdowns)
+    hooks = Hooks(lambda: TIMEOUT, call_directly, breakdowns, Refusals())
     hooks.add(CONNECT, lambda context: None)
     hooks.add(CONNECT, raising(Undelivered("nobody is there")), lambda: TIMEOUT, "proxy")
     hooks.add(PUBLISH, raising(Refuse()))
@@ -439,7 +440,7 @@ def test_calls_are_counted_by_kind_and_event_and_failures_apart(nothing_left_beh
 
 def test_a_hook_that_takes_too_long_is_counted_as_failed(nothing_left_behind: None) -> None:
     breakdowns = Breakdowns()
-    hooks = Hooks(lambda: TIMEOUT, call_directly, breakdowns)
+    hooks = Hooks(lambda: TIMEOUT, call_directly, breakdowns, Refusals())
     hooks.add(CONNECT, lambda context: gevent.sleep(10))
     assert refused_with(hooks)
     assert breakdowns.hooks[HookKind("function", CONNECT)].failures == 1

@@ -9,7 +9,19 @@ import pytest
 
 from gentrifugo.app.api.calls import MethodCalls
 from gentrifugo.app.config.channel_options import Namespace
+from gentrifugo.app.http.opening_request import Opening
+from gentrifugo.app.model.errors import Refused
 from gentrifugo.app.node import refusals
+from gentrifugo.app.node.hooks import (
+    CONNECT,
+    PUBLISH,
+    SUBSCRIBE,
+    Context,
+    DisconnectClient,
+    Hook,
+    Refuse,
+    RPCError,
+)
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.refusals import MAX_LOGGED_REASONS, MAX_LOGGED_REFUSALS, Refusals
 from gentrifugo.app.protocol.v1.api import Api
@@ -248,6 +260,105 @@ def test_the_log_contains_no_expired_tokens(node: Node, log: pytest.LogCaptureFi
     assert len(log.messages) >= 3
     for part in (token, subscribing):
         assert part.rpartition(".")[2] not in log.text
+
+
+# -- hooks
+
+
+def refuse_with_false(context: Context) -> bool:
+    return False
+
+
+def refuse_with_reason(context: Context) -> None:
+    raise Refuse("go away")
+
+
+def refuse_with_line_breaks(context: Context) -> None:
+    raise Refuse("go\naway")
+
+
+def refuse_with_code(context: Context) -> None:
+    raise RPCError(409, "too late")
+
+
+def disconnect(context: Context) -> None:
+    raise DisconnectClient(4001, "enough")
+
+
+HOOKS: list[tuple[Hook, str]] = [
+    (refuse_with_false, "refused by the hook refuse_with_false for {}: permission denied"),
+    (refuse_with_reason, "refused by the hook refuse_with_reason for {}: go away"),
+    (refuse_with_line_breaks, "refused by the hook refuse_with_line_breaks for {}: 'go\\naway'"),
+    (refuse_with_code, "refused by the hook refuse_with_code for {}: too late"),
+    (disconnect, "disconnected by the hook disconnect for {}: enough"),
+]
+
+
+@pytest.mark.parametrize(("hook", "text"), HOOKS)
+@pytest.mark.parametrize("version", [LocalClient, LocalClientV2])
+def test_client_whose_connection_a_hook_refuses_is_logged_once(
+    start_node: Callable[..., Node],
+    log: pytest.LogCaptureFixture,
+    version: type[LocalClient | LocalClientV2],
+    hook: Hook,
+    text: str,
+) -> None:
+    node = start_node(hooks={CONNECT: hook}, token_hmac_secret_key=KEY)
+    client = version(node)
+    if isinstance(client, LocalClient):
+        client.send({"uid": "1", "method": "connect", "params": connect_params("alice")})
+    else:
+        client.send({"id": 1, "connect": {"token": connection_token(KEY, "alice")}})
+    uid = client.connection.uid
+    assert log.messages == [f"client {uid} (user 'alice', address unknown) {text.format('connect')}"]
+
+
+@pytest.mark.parametrize(("hook", "text"), HOOKS)
+@pytest.mark.parametrize("version", [LocalClient, LocalClientV2])
+@pytest.mark.parametrize("event", [SUBSCRIBE, PUBLISH])
+def test_command_that_a_hook_refuses_is_logged_once(
+    start_node: Callable[..., Node],
+    log: pytest.LogCaptureFixture,
+    event: str,
+    version: type[LocalClient | LocalClientV2],
+    hook: Hook,
+    text: str,
+) -> None:
+    namespace = Namespace(name="open", publish=True, allow_subscribe_for_client=True, allow_publish_for_subscriber=True)
+    node = start_node(hooks={event: hook}, token_hmac_secret_key=KEY, namespaces=(namespace,))
+    client = version.connected(node)
+    if event == PUBLISH:
+        client.subscribe("open:a")
+    request = {"channel": "open:a"} if event == SUBSCRIBE else {"channel": "open:a", "data": 1}
+    if isinstance(client, LocalClient):
+        client.send({"uid": "9", "method": event, "params": request})
+    else:
+        client.send({"id": 9, event: request})
+    uid = client.connection.uid
+    assert log.messages == [f"client {uid} (user 'alice', address unknown) {text.format(event)}"]
+
+
+def test_refusal_of_a_hook_is_logged_with_the_address_and_without_the_cookie(
+    start_node: Callable[..., Node], log: pytest.LogCaptureFixture
+) -> None:
+    node = start_node(hooks={CONNECT: refuse_with_reason})
+    opening = Opening("GET", "/?token=secret", {"cookie": "session=secret"}, "192.0.2.1")
+    with pytest.raises(Refused):
+        node.hooks.ask(Context(CONNECT, client="c1", opening=opening))
+    refused = "client c1 (user '', address 192.0.2.1) refused by the hook refuse_with_reason for connect: go away"
+    assert log.messages == [refused]
+
+
+def test_reasons_of_a_hook_do_not_fill_the_log(start_node: Callable[..., Node], log: pytest.LogCaptureFixture) -> None:
+    def refuse_by_name(context: Context) -> None:
+        raise Refuse(f"not you, {context.user}")
+
+    node = start_node(hooks={CONNECT: refuse_by_name})
+    for number in range(3 * MAX_LOGGED_REFUSALS):
+        opening = Opening("GET", "/", {}, f"192.0.2.{number}")
+        with pytest.raises(Refused):
+            node.hooks.ask(Context(CONNECT, user="alice" * (number + 1), opening=opening))
+    assert len(log.messages) == MAX_LOGGED_REFUSALS
 
 
 # -- limits
