@@ -10,6 +10,7 @@ from ..net.direct_socket import RECV_SIZE, DirectSocket
 from ..net.read_allowance import ReadAllowance
 from ..runtime.running_clock import running_time
 from .head import MAX_HEAD_SIZE, HTTPError
+from .misplaced_tls import NO_TLS_HERE, TLS_HANDSHAKE
 
 BARE_LINE_FEED = "a line of the head does not end with CR LF"
 
@@ -60,6 +61,8 @@ class RequestReader:
 
     def _wait_for_head(self) -> int:
         """Wait until the buffer begins with a whole head, and return its size; -1 if the peer closes before that."""
+        if self._buffer.startswith(TLS_HANDSHAKE):  # no head follows: the peer waits for the other half of it
+            raise HTTPError(400, NO_TLS_HERE)
         deadline = running_time() + self._timeout
         searched = 0  # bytes that have been searched: a head may arrive byte by byte
         while True:

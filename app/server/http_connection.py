@@ -28,6 +28,7 @@ from ..http.body import read_body, too_slow_error
 from ..http.chunked import BadBody, ChunkedBody
 from ..http.client_address import host_of, peer_name, peer_with_ipv4
 from ..http.head import Head, HTTPError, origin_form
+from ..http.misplaced_tls import NO_TLS_HERE, note_misplaced_tls
 from ..http.outer_address import PEER
 from ..http.reader import RequestReader
 from ..http.repeated_head import HeadParser
@@ -405,6 +406,8 @@ class HTTPConnection(WSGIHandler):
     def _refuse(self, error: HTTPError, head: bytes | None) -> None:
         """Send an error response, and let the peer read it before the connection is closed."""
         access_log.note_refusal(self._peer, error)
+        if error.reason is NO_TLS_HERE:
+            note_misplaced_tls(self._peer)
         response = error_response(error)
         whole = encode_response(response, keep_alive=False, connection_headers=error.headers)
         if head is not None and head.startswith(b"HEAD "):

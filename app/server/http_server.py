@@ -12,7 +12,7 @@ from gevent.pywsgi import WSGIServer
 from gevent.ssl import SSLContext, SSLSocket
 
 from ..http.client_address import host_of, peer_name, peer_with_ipv4
-from ..http.response import encode_response, text_response
+from ..http.misplaced_tls import PLAIN_REFUSED, TLS_HANDSHAKE, note_missing_tls
 from ..net.direct_socket import RECV_SIZE
 from ..net.direct_tls import direct
 from ..runtime.running_clock import TimeLimit
@@ -23,12 +23,9 @@ from .opened_connection import OpenedConnection, log_end
 
 log = logging.getLogger(__name__)
 
-HANDSHAKE = b"\x16"
-"""The first byte of a TLS handshake."""
 HELLO_SIZE = 4096
 ACME_HELLO = b"\x0aacme-tls/1"
 """Part of the first message of an ACME server that validates a name: the only protocol that it offers (RFC 8737)."""
-PLAIN_REFUSED = encode_response(text_response(400, "this port requires TLS: use https:// or wss://"), keep_alive=False)
 
 
 class HTTPServer(WSGIServer):
@@ -117,7 +114,7 @@ class HTTPServer(WSGIServer):
         try:
             # One limit for the whole handshake: the timeout of a socket restarts with each byte that the peer sends.
             with TimeLimit(limit, TimeoutError(f"timeout after {limit:g} s")):
-                encrypted = self._handshake(client_socket)
+                encrypted = self._handshake(client_socket, address)
         except OSError as error:
             peer = peer_with_ipv4(address)
             log.debug("%s: TLS handshake failed: %s", peer[0] if isinstance(peer, tuple) else peer, error)
@@ -132,12 +129,15 @@ class HTTPServer(WSGIServer):
         finally:
             encrypted.close()
 
-    def _handshake(self, client_socket: Any) -> SSLSocket | None:
+    def _handshake(self, client_socket: Any, address: Any) -> SSLSocket | None:
         """Return the TLS connection; None if it must not be served. Raises OSError if the handshake fails."""
         assert self._context is not None
         hello = client_socket.recv(HELLO_SIZE, MSG_PEEK)
-        if hello[:1] != HANDSHAKE:
-            client_socket.sendall(PLAIN_REFUSED if hello else b"")
+        if not hello:
+            return None
+        if hello[:1] != TLS_HANDSHAKE:
+            note_missing_tls(peer_name(host_of(peer_with_ipv4(address))))
+            client_socket.sendall(PLAIN_REFUSED)
             return None
         if self._challenge_context is not None and ACME_HELLO in hello:
             _do_handshake(self._challenge_context, client_socket).close()
