@@ -10,7 +10,7 @@ from gevent.ssl import SSLSocket
 
 from ..http.body import read_body
 from ..http.client_address import TrustedProxies
-from ..http.head import Head
+from ..http.head import Head, HTTPError
 from ..http.opening_request import Opening, opening_of
 from ..http.reader import RequestReader
 from ..http.response import (
@@ -22,6 +22,7 @@ from ..http.response import (
     encode_response_head,
     length_header,
 )
+from ..http.stripped_handshake import explain_refusal
 from ..net.direct_socket import DirectSocket
 from ..websocket import handshake
 from ..websocket.compression import HEADER, Compression, agree
@@ -115,7 +116,10 @@ class DirectExchange(Exchange):
         self._open(websocket.serve, websocket.extensions, websocket.subprotocol)
 
     def _open(self, serve: Callable[..., None], extensions: str = "", subprotocol: str = "") -> None:
-        accepted = handshake.accept(self.method, self.version, self.headers, extensions, subprotocol)
+        try:
+            accepted = handshake.accept(self.method, self.version, self.headers, extensions, subprotocol)
+        except HTTPError as error:
+            raise explain_refusal(error, self.headers) from None
         self.status = 101
         self._direct.sendall(accepted)
         self.opened = serve

@@ -14,6 +14,7 @@ from ..http.head import HTTPError
 from ..http.opening_request import NO_HEADERS, Opening
 from ..http.outer_address import PEER, forwarded_address
 from ..http.response import CLOSE_CONNECTION, TEXT_TYPE, HTTPResponse, encode_head, length_header, status_line
+from ..http.stripped_handshake import explain_refusal
 from ..http.upgrade import open_websocket, socket_of
 from ..http.wsgi_body import TimedBody
 from . import fd_passing
@@ -109,7 +110,11 @@ class WSGIExchange(Exchange):
 
     def upgrade(self, serve: ServeWebSocket) -> None:
         """Open a WebSocket and call `serve` with it. Raises HTTPError if the request is not a WebSocket handshake."""
-        serve(*open_websocket(self._environ))
+        try:
+            opened = open_websocket(self._environ)
+        except HTTPError as error:
+            raise explain_refusal(error, self.headers) from None
+        serve(*opened)
 
     def received(self) -> bytes:
         """Return the head of the request and the data received after it, for another process."""

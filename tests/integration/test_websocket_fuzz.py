@@ -51,7 +51,7 @@ AT_ONCE = 24
 """Cases that are played at the same time."""
 EVERY = 0.05
 """Seconds between two messages for the neighbour."""
-REFUSAL = re.compile(r"\S+ \S+ INFO (WebSocket handshake at .+ refused|client \S+ \(user .*(refused|closed))")
+REFUSAL = re.compile(r"\S+ \S+ INFO (WebSocket handshake (at .+ )?refused|client \S+ \(user .*(refused|closed))")
 """A line of the log that says why a client was refused."""
 MAX_REFUSALS = 100
 """Lines of the log for all cases together: what a line says repeatedly is logged once in ten seconds."""
