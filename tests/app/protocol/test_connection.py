@@ -13,7 +13,15 @@ from gevent.event import Event
 from gentrifugo.app.http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from gentrifugo.app.model.errors import CLOSE_SHUTDOWN
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.protocol.connection import ClientConnection, version_of
+from gentrifugo.app.protocol.connection import (
+    FRAME_IS_JSON,
+    FRAME_IS_PROTOBUF,
+    ClientConnection,
+    format_mismatch,
+    version_of,
+)
+from gentrifugo.app.protocol.v2.messages import Command, ConnectRequest
+from gentrifugo.app.protocol.v2.protobuf_code import encoder_of, with_length
 from gentrifugo.app.protocol.v2.protobuf_format import PROTOBUF
 from gentrifugo.app.protocol.v2.token_making import connection_token
 from gentrifugo.app.protocol.v2.tokens import TokenVerifier
@@ -21,6 +29,13 @@ from tests.credentials import connect_params
 from tests.fakes import FakeTransport
 from tests.greenlets import eventually, settle
 from tests.local_client_v2 import KEY
+
+_encode = encoder_of(Command)
+
+
+def encode_command(command: Command) -> bytes:
+    return with_length(_encode(command))
+
 
 Connect = Callable[..., tuple[ClientConnection, FakeTransport]]
 
@@ -95,6 +110,57 @@ def test_client_that_requests_protobuf_gets_protobuf(connect: Connect) -> None:
     connection, transport = connect(RequestedProtocol("protobuf"))
     connection.handle(PROTOBUF.ping)  # an answer to a ping that was not sent
     assert transport.closes == [(3501, "bad request")]
+
+
+JSON_CONNECT = b'{"id":1,"connect":{"token":"secret.token"}}'
+PROTOBUF_CONNECT = encode_command(Command(id=1, connect=ConnectRequest(token="secret.token" * 20)))
+INVALID_V1 = (3000, {"reason": "invalid message", "reconnect": False})
+INVALID_V2 = (3501, "bad request")
+
+
+@pytest.mark.parametrize(
+    ("requested", "options", "message", "close", "why"),
+    [
+        ("protobuf", {}, JSON_CONNECT, INVALID_V2, FRAME_IS_JSON),
+        ("protobuf", {}, JSON_CONNECT + b"\n" + JSON_CONNECT * 10, INVALID_V2, FRAME_IS_JSON),
+        ("protobuf", {}, b'{"method":"connect","params":{}}', INVALID_V2, FRAME_IS_JSON),
+        ("", {}, PROTOBUF_CONNECT, INVALID_V1, FRAME_IS_PROTOBUF),
+        ("", {"secret": ""}, PROTOBUF_CONNECT, INVALID_V2, FRAME_IS_PROTOBUF),
+        ("json", {}, PROTOBUF_CONNECT, INVALID_V2, FRAME_IS_PROTOBUF),
+    ],
+)
+def test_frame_in_another_format_than_the_address_asks_for_is_logged(
+    connect: Connect,
+    caplog: pytest.LogCaptureFixture,
+    requested: str,
+    options: dict[str, str],
+    message: bytes,
+    close: tuple[int, object],
+    why: str,
+) -> None:
+    caplog.set_level("INFO")
+    connection, transport = connect(RequestedProtocol(requested), **options)
+    connection.handle(message)
+    assert transport.closes == [close]
+    (line,) = caplog.messages
+    assert line.endswith(f"(user '', address unknown): connection refused: bad request: {why}")
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize("requested", ["", "json", "protobuf"])
+@pytest.mark.parametrize("message", [b"hello", b"", b"\xff", b"\x00", b"{", b'{ "id": ', b"[]"])
+def test_frame_in_neither_format_is_not_taken_for_the_other_one(
+    connect: Connect, caplog: pytest.LogCaptureFixture, requested: str, message: bytes
+) -> None:
+    caplog.set_level("INFO")
+    connect(RequestedProtocol(requested))[0].handle(message)
+    assert "the frame is" not in caplog.text
+
+
+def test_frame_in_protobuf_of_any_size_is_not_taken_for_json() -> None:
+    for size in range(300):
+        command = Command(id=1, connect=ConnectRequest(token="x" * size))
+        assert not format_mismatch(PROTOBUF, encode_command(command))
 
 
 @pytest.mark.parametrize(
