@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from ...http.head import HTTPError
@@ -9,7 +10,10 @@ from ...http.response import HTTPResponse, error_response, json_response
 from ...model import signing
 from ...node.breakdowns import SEVERAL, UNKNOWN_METHOD, ApiMethod
 from ...node.node import Node
+from ...runtime.log_throttle import ThrottledLog
 from .api import API_COMMANDS, V1_PROTOCOL, Api, BadRequest
+
+log = logging.getLogger(__name__)
 
 NO_SIGN = 'missing signature (X-API-Sign header or form field "sign") or API key (X-API-Key header)'
 
@@ -22,6 +26,7 @@ class HTTPApi:
     def __init__(self, node: Node, api: Api) -> None:
         self._node = node
         self._api = api
+        self._log = ThrottledLog(log, logging.WARNING)
 
     def answer(self, sign: str, body: bytes) -> HTTPResponse:
         """Check the signature `sign` of the request `body` and carry out its commands. Errors become responses."""
@@ -48,14 +53,19 @@ class HTTPApi:
         self._node.metrics.breakdowns.note_api_error(V1_PROTOCOL, UNKNOWN_METHOD, f"HTTP {error.status}")
         return error
 
+    def _note_unauthorized(self, error: HTTPError) -> HTTPError:
+        """Count and log a request without a valid signature: libraries for backends show only the status."""
+        self._log.log(error.reason, "refused a request to /api/: %s", error.reason)
+        return self._note(error)
+
     def require_sign(self, sign: str) -> None:
         """Raise HTTPError for a request without a required signature, before its body is read."""
         config = self._node.config
         if not config.insecure_api:
             if not sign:
-                raise self._note(HTTPError(400, NO_SIGN))
+                raise self._note_unauthorized(HTTPError(400, NO_SIGN))
             if not config.secret:
-                raise self._note(HTTPError(400, "cannot check signatures: option secret is not set"))
+                raise self._note_unauthorized(HTTPError(400, "cannot check signatures: option secret is not set"))
 
     def _check(self, sign: str, body: bytes) -> None:
         config = self._node.config
@@ -63,4 +73,6 @@ class HTTPApi:
         if not body:
             raise self._note(HTTPError(400, "empty request body"))
         if not config.insecure_api and not signing.matches(signing.api_sign(config.secret, body), sign):
-            raise self._note(HTTPError(401, "invalid signature: it does not match the request body and the secret"))
+            raise self._note_unauthorized(
+                HTTPError(401, "invalid signature: it does not match the request body and the secret")
+            )

@@ -56,6 +56,28 @@ def test_a_request_without_its_signature_is_refused(api: HTTPApi, given: str, st
     assert api.answer(given, CHANNELS) == text_response(status, reason)
 
 
+def test_wrong_or_missing_signature_is_logged(api: HTTPApi, caplog: pytest.LogCaptureFixture) -> None:
+    for given in ("wrong", "0" * 64, "", ""):
+        api.answer(given, CHANNELS)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", f"refused a request to /api/: {MISMATCH}"),
+        (
+            "WARNING",
+            'refused a request to /api/: missing signature (X-API-Sign header or form field "sign") '
+            "or API key (X-API-Key header)",
+        ),
+    ]
+
+
+def test_request_that_cannot_be_checked_without_a_secret_is_logged(
+    start_api: Callable[..., HTTPApi], caplog: pytest.LogCaptureFixture
+) -> None:
+    api = start_api(secret="", insecure=True)
+    caplog.clear()
+    api.answer("given", CHANNELS)
+    assert caplog.messages == ["refused a request to /api/: cannot check signatures: option secret is not set"]
+
+
 def test_signed_request_is_refused_without_a_secret(start_api: Callable[..., HTTPApi]) -> None:
     response = start_api(secret="", insecure=True).answer(sign(CHANNELS.decode(), secret=""), CHANNELS)
     assert (response.status, response.body) == (400, b"cannot check signatures: option secret is not set\n")
