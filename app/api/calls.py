@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ...engines.base import HistoryFilter
+from ..config.endpoints import API_PATH_WITHOUT_SLASH
 from ..model.errors import INVALID_MESSAGE, NO_CHANNEL, Refused
 from ..model.events import StreamPosition
 from ..model.json_codec import InvalidJSON, decode
@@ -45,13 +46,16 @@ class MethodCalls:
         }
         self._publish_decoder = decoders[PUBLISH_METHOD.name]
         self._batches = Batches(node, self.run)
-        self._lists = CommandLists(self.run, decoders)
+        self._lists = CommandLists(self.run, decoders, self._note_nameless)
         self.by_name: Mapping[str, Callable[[bytes], Reply]] = {
             **{name: partial(self._call, name, decoder) for name, decoder in decoders.items()},
             BATCH.name: self._batch,
             PUBLISH_METHOD.name: self._publish,
         }
         """The function for each method, by name: it is called with the body of a request, and may raise InvalidJSON."""
+
+    def _note_nameless(self) -> None:
+        self._node.refusals.note_nameless(f"{self._node.config.http_prefix}{API_PATH_WITHOUT_SLASH}")
 
     def process_lines(self, body: bytes) -> bytes:
         """Carry out a request with one command per line (command_list.py). Raises InvalidJSON."""

@@ -48,14 +48,19 @@ _command = msgspec.json.Decoder(ListedCommand)
 
 
 class CommandLists:
-    """Carries out requests with one command per line; `run` carries out a command, `decoders` decode its parameters."""
+    """Carries out requests with one command per line; `run` carries out a command, `decoders` decode its parameters.
+
+    `note_nameless` is called for a command without a method.
+    """
 
     def __init__(
         self,
         run: Callable[[str, Params], bytes | CodedError],
         decoders: Mapping[str, msgspec.json.Decoder[Any]],
+        note_nameless: Callable[[], None],
     ) -> None:
         self._run = run
+        self._note_nameless = note_nameless
         self._decoders = {**decoders, "disconnect": msgspec.json.Decoder(ListedDisconnect)}
 
     def process(self, body: bytes, max_size: int) -> bytes:
@@ -76,6 +81,8 @@ class CommandLists:
         name = (command.method or "").lower()
         decoder = self._decoders.get(name)
         if decoder is None:
+            if not name:
+                self._note_nameless()
             return ERROR_NOT_FOUND
         params = b"" if isinstance(command.params, UnsetType) else bytes(command.params)
         try:

@@ -123,6 +123,15 @@ class Refusals:
         kind = _DETAILS.sub("", reason)
         return self._clients[kind if kind in self._clients or len(self._clients) < MAX_LOGGED_REASONS else ""]
 
+    def note_nameless(self, api: str) -> None:
+        """Log that a command of a backend at the path `api` has no method, because its body is that of another path."""
+        self._backends.log(
+            "without a method",
+            "refused a command of a backend: a command without a method at %s; the path of publish is %s/publish",
+            api,
+            api,
+        )
+
     def note_backend(self, method: str, refused: Refused) -> None:
         """Log what is wrong with a command of a backend."""
         if refused.detail:

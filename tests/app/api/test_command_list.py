@@ -29,6 +29,26 @@ def test_every_line_has_a_reply(calls: MethodCalls, client: LocalClient) -> None
     assert len(client.received()) == 2
 
 
+def test_command_without_a_method_is_logged_once_with_the_path_of_publish(
+    calls: MethodCalls, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    not_found = {"error": {"code": 104, "message": "not found"}}
+    commands: list[dict[str, object]] = [{"channel": "news", "data": 1}, {"channel": "news", "data": "secret"}]
+    assert replies(calls, *commands, {"method": "dance"}) == [not_found, not_found, not_found]
+    assert caplog.messages == [
+        "refused a command of a backend: a command without a method at /api; the path of publish is /api/publish"
+    ]
+
+
+def test_path_of_publish_in_the_log_has_the_prefix_of_the_server(
+    start_node: Callable[..., Node], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    replies(MethodCalls(start_node(http_prefix="/realtime")), {"channel": "news", "data": 1})
+    assert caplog.messages[-1].endswith("at /realtime/api; the path of publish is /realtime/api/publish")
+
+
 @pytest.mark.parametrize("params", [{}, {"params": None}, {"params": {}}, {"params": []}])
 def test_parameters_may_be_missing(calls: MethodCalls, params: dict[str, object]) -> None:
     """In PHP an empty object and an empty list are the same, and encoded as a list."""
