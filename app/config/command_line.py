@@ -167,20 +167,25 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     settings = parser.get_source_to_settings_dict().get("environment_variables", {})
     given.environment = {action.dest: value for action, value in settings.values()}
     given.replace_aliases(options)
-    if any(argument.startswith("-") for argument in leftover):
-        given.problems += argument_problems(leftover, options)
-    else:  # words that come after a flag
-        given.words += leftover
-    for flag, value in separate_values(argv, settable):
-        given.problems.append(f"{flag}: a value needs an equals sign: {flag}={value}")
-        if value in given.words:
-            given.words.remove(value)
+    note_leftover(given, leftover, argv, options)
     given.warnings += unknown_variables(variables, options)
     if from_kubernetes:
         given.warnings.append(
             f"ignoring the variables that Kubernetes sets for services: {', '.join(sorted(from_kubernetes))}"
         )
     return given
+
+
+def note_leftover(given: GivenOptions, leftover: Sequence[str], argv: Sequence[str], options: Sequence[Option]) -> None:
+    """Add to `given` the words that come after a flag, and the problems of arguments that cannot be read."""
+    if any(argument.startswith("-") for argument in leftover):
+        given.problems += argument_problems(leftover, options)
+    else:
+        given.words += leftover
+    for flag, value in separate_values(argv, options):
+        given.problems.append(f"{flag}: a value needs an equals sign: {flag}={value}")
+        if value in given.words:
+            given.words.remove(value)
 
 
 def normalize_arguments(argv: Sequence[str], options: Sequence[Option]) -> list[str]:

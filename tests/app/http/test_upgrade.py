@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import pytest
 
 from gentrifugo.app.http.head import HTTPError
 from gentrifugo.app.http.upgrade import WAITING, is_open, open_websocket, socket_of
+from tests.waiting import seconds
 
 UPGRADE = {"REQUEST_METHOD": "GET", "HTTP_UPGRADE": "WebSocket", "HTTP_CONNECTION": "keep-alive, Upgrade"}
 
@@ -50,8 +52,10 @@ def test_peer_of_another_library_that_always_sends_does_not_block_other_greenlet
     handler = SimpleNamespace(socket=object(), rfile=SimpleNamespace(read1=bytes))
     _, recv = open_websocket({**UPGRADE, "wsgi.websocket": SimpleNamespace(handler=handler)})
     others = gevent.spawn(lambda: None)
-    while not others.ready():
+    deadline = time.monotonic() + seconds(10)
+    while not others.ready() and time.monotonic() < deadline:
         recv(3)
+    assert others.ready()
 
 
 @pytest.mark.parametrize("is_upgrade", [False, True], ids=["a body", "told to upgrade"])
