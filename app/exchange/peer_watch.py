@@ -15,26 +15,25 @@ READ = 1
 
 
 class PeerWatch:
-    """Watches one connection. Calls `on_data` in the event loop when the client has sent data or has disconnected.
+    """Watches one connection. Data of the client stays unread in the socket."""
 
-    The data stays unread in the socket. `on_data` must not block.
-    """
+    __slots__ = ("is_disconnected", "_direct", "_socket", "_watcher")
 
-    __slots__ = ("is_disconnected", "_direct", "_on_data", "_socket", "_watcher")
-
-    def __init__(self, socket: Any, direct: DirectSocket, on_data: Callable[[], None]) -> None:
+    def __init__(self, socket: Any, direct: DirectSocket) -> None:
         self.is_disconnected = False
         """Whether the client has closed the connection, or its sending direction."""
         self._direct = direct
-        self._on_data = on_data
         self._socket = socket
         self._watcher: Any = None
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch the connection inside the `with` block."""
+    def watching(self, on_data: Callable[[], None]) -> Iterator[None]:
+        """Watch the connection inside the `with` block.
+
+        `on_data` is called in the event loop when the client has sent data or has disconnected. It must not block.
+        """
         self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), READ)
-        self._watcher.start(self._on_readable)
+        self._watcher.start(self._handle_readable, on_data)
         try:
             yield
         finally:
@@ -52,8 +51,8 @@ class PeerWatch:
         self.is_disconnected = self.is_disconnected or not data
         return True
 
-    def _on_readable(self) -> None:
+    def _handle_readable(self, on_data: Callable[[], None]) -> None:
         if self.check():
             # The unread data, for example the next request, would make the socket readable again and again.
             self._watcher.stop()
-            self._on_data()
+            on_data()

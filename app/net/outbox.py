@@ -42,6 +42,10 @@ def no_descriptor() -> int:
     return -1
 
 
+def ignore_call(*_: object) -> None:
+    """Ignore the call of a queue whose connection has ended."""
+
+
 class Queue(ABC):
     """The frames that wait for one connection: the part of an outbox that the hub and the flusher use.
 
@@ -71,6 +75,10 @@ class Queue(ABC):
         """Call `on_overflow` once; the flusher calls this when more bytes wait than the limit allows."""
         self.limit = NO_LIMIT  # so that this is called once
         self._on_overflow()
+
+    def release(self) -> None:
+        """Call no callback any more: they refer to the connection, so only the garbage collector could free both."""
+        self._on_overflow = ignore_call
 
     @abstractmethod
     def drop_waiting(self) -> None:
@@ -122,6 +130,11 @@ class Outbox(Queue):
         del self.frames[1:]
         self.size = sum(map(len, self.frames))
 
+    def release(self) -> None:
+        """Call no callback any more, when the connection has ended."""
+        super().release()
+        self._on_error = ignore_call
+
     def drain(self, timeout: float) -> bool:
         """Wait until all frames are written, at most `timeout` seconds; returns whether they are."""
         deadline = time.monotonic() + timeout
@@ -139,6 +152,7 @@ class Outbox(Queue):
         """Discard the frames that wait, and release the socket and its writer greenlet. A second call does nothing."""
         self._socket = None
         self.fileno = no_descriptor
+        self.release()
         self._empty()
         writer = self._writer
         self._forget_writer()
@@ -207,8 +221,9 @@ class Outbox(Queue):
     def fail(self, reason: str) -> None:
         """Close the outbox because the socket cannot be written, and call `on_error` with the reason."""
         if self._socket is not None:
+            on_error = self._on_error
             self.close()
-            self._on_error(reason)
+            on_error(reason)
 
     def _start_writer(self) -> None:
         self._flusher.unsent.add(self)

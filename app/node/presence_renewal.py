@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import Protocol
+from typing import Protocol, cast
 
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -23,6 +23,21 @@ class SubscribingClient(Connection, Protocol):
 
     closed: bool
     default_info: bytes
+
+
+class FormerClient:
+    """The data that subscriptions keep of a client whose connection is closed.
+
+    The client itself refers to its subscriptions, so only the garbage collector could free the two.
+    """
+
+    __slots__ = ("default_info", "uid", "user")
+    closed = True
+
+    def __init__(self, client: SubscribingClient) -> None:
+        self.default_info = client.default_info
+        self.uid = client.uid
+        self.user = client.user
 
 
 class PresenceRenewal(ABC):
@@ -62,6 +77,10 @@ class PresenceRenewal(ABC):
         """Stop renewing the presence of the client."""
         if self._presence_timer is not None:
             self._presence_timer.cancel()
+
+    def _forget_client(self) -> None:
+        """Refer to the closed client no longer, when no subscription is left. The lock must be held."""
+        self._client = cast(SubscribingClient, FormerClient(self._client))  # what it lacks concerns subscribed channels
 
     def _renew_presence(self) -> None:
         self._presence_timer = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..net.flusher import Flusher
-from ..net.outbox import Queue
+from ..net.outbox import Queue, ignore_call
 
 
 class MessageQueue(Queue):
@@ -38,6 +38,11 @@ class MessageQueue(Queue):
         self._taken_messages = self._taken_size = 0
         if not self.size:
             self._flusher.unsent.discard(self)
+
+    def release(self) -> None:
+        """Call no callback any more, when the session has ended."""
+        super().release()
+        self._on_ready = ignore_call
 
     def drop_waiting(self) -> None:
         """Discard the waiting messages, except those that are being written."""

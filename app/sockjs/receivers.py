@@ -35,7 +35,7 @@ class WaitingRequest(ABC):
         self._write_timeout = write_timeout
         self._is_heartbeat_due = False
         self._woken = Event()
-        self._watch = PeerWatch(exchange.socket, exchange.direct, self._woken.set)
+        self._watch = PeerWatch(exchange.socket, exchange.direct)
 
     @abstractmethod
     def serve(self, session: Session) -> None:
@@ -118,7 +118,7 @@ class Poll(WaitingRequest):
         """Answer with the next frame of the session. Raises OSError if the client has disconnected."""
         frame = self._next_frame(session)
         if frame is None:
-            with self._watch.watching():
+            with self._watch.watching(self._woken.set):
                 while frame is None and not self.is_disconnected:
                     self._wait()
                     frame = self._next_frame(session)
@@ -153,7 +153,7 @@ class StreamingRequest(WaitingRequest):
         """Stream frames of the session until a limit or its end. Raises OSError if the client has disconnected."""
         with self._limit_writes(session):
             self._start()
-        with self._watch.watching():
+        with self._watch.watching(self._woken.set):
             while not self.is_disconnected:
                 if self._rest:
                     self._write_rest(session)

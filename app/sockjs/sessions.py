@@ -117,3 +117,4 @@ class Sessions:
         if session.receiver is not None:
             session.receiver.abandon()
         session.interrupt()
+        session.outbox.release()

@@ -82,20 +82,21 @@ class StreamTransport:
         self._owner: TransportOwner | None = None
         self._socket = socket
         self._woken = Event()
-        self._watch = PeerWatch(socket, direct, self._notice_data)
+        self._watch = PeerWatch(socket, direct)
 
     def serve(self, owner: TransportOwner) -> None:
         """Keep the stream open until one side ends it, then release everything except the socket."""
         self._owner = owner
         is_complete = False
         try:
-            with self._watch.watching():
+            with self._watch.watching(self._notice_data):
                 self._woken.wait()
             is_complete = self._is_closing and not self._watch.is_disconnected and self.outbox.drain(CLOSE_TIMEOUT)
         finally:
             owner.close()
             self.outbox.close()
             self._finish(is_complete)
+            self._owner = None  # it refers to this object: only the garbage collector could free the two
 
     def _finish(self, is_complete: bool) -> None:
         """End the body, or the connection if the client has disconnected or does not read."""

@@ -180,6 +180,7 @@ class WebSocket:
         finally:
             owner.close()
             self.finish()
+            self._owner = None  # it refers to this object: only the garbage collector could free the two
 
     @property
     def is_closing(self) -> bool:

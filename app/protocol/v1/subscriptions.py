@@ -164,6 +164,7 @@ class SubscriptionsV1(PresenceRenewal):
         with self._lock:
             for channel in list(self.channels):
                 self._remove(channel, receives_leave=False)
+            self._forget_client()
 
     def _remove(self, channel: str, receives_leave: bool) -> None:
         if channel not in self.channels:

@@ -121,7 +121,7 @@ class ClientV2(BaseClient):
         self.frame: Callable[[bytes], bytes] = (format_.is_binary and transport.binary_frame) or transport.frame
         self.positions = EventPositions(self.frame) if has_ids else None
         self.encoding = encoding(format_, self.frame, has_joins=False, is_positioned=False)
-        self.subscriptions = SubscriptionsV2(node, self, self._end_expired)
+        self.subscriptions = SubscriptionsV2(node, self)
         self._handling = False
         self._has_own_pings = has_own_pings
         self._is_connected = False
@@ -251,7 +251,8 @@ class ClientV2(BaseClient):
         """End a subscription in which publications may be missing, so that the client resubscribes and recovers."""
         self._end_by_kind(channel, UNSUBSCRIBED_INSUFFICIENT_STATE, INSUFFICIENT_STATE)
 
-    def _end_expired(self, channel: str) -> None:
+    def end_expired(self, channel: str) -> None:
+        """Renew an expired subscription, or end it and notify the client. May block."""
         if not renewing.renew_subscription(self, channel):
             self._end_by_kind(channel, UNSUBSCRIBED_EXPIRED, SUBSCRIPTION_EXPIRED)
 
@@ -280,6 +281,7 @@ class ClientV2(BaseClient):
     def _release(self) -> None:
         if self._pings is not None:
             self._pings.stop()
+            self._pings = None  # its callbacks refer to the client
         self.subscriptions.end()
 
     # -- connect, and expiry

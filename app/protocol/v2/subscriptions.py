@@ -56,6 +56,9 @@ class FormattingClient(SubscribingClient, Protocol):
     positions: EventPositions | None
     """What the client has reached, if its messages have ids; None otherwise."""
 
+    def end_expired(self, channel: str) -> None:
+        """Renew an expired subscription, or end it. May block."""
+
 
 @dataclass(slots=True)
 class Subscription:
@@ -104,19 +107,15 @@ class GrantedSubscription:
 
 
 class SubscriptionsV2(PresenceRenewal):
-    """The subscriptions of one client. Methods that use the engine may block, and can be called from any greenlet.
+    """The subscriptions of one client. Methods that use the engine may block, and can be called from any greenlet."""
 
-    `on_expired` is called in a new greenlet with the channel of an expired subscription.
-    """
-
-    __slots__ = ("channels", "_live_from", "_on_expired")
+    __slots__ = ("channels", "_live_from")
 
     _client: FormattingClient
 
-    def __init__(self, node: Node, client: FormattingClient, on_expired: Callable[[str], None]) -> None:
+    def __init__(self, node: Node, client: FormattingClient) -> None:
         super().__init__(node, client)
         self.channels: dict[str, Subscription] = {}
-        self._on_expired = on_expired
         # The position of each channel that is on hold until the reply to its subscription has been sent.
         self._live_from: dict[str, StreamPosition] = {}
 
@@ -329,7 +328,7 @@ class SubscriptionsV2(PresenceRenewal):
         left = self.channels[channel].expires_at - time.time()
         if left > 0:
             return left + self._grace_period(channel)
-        gevent.spawn(self._on_expired, channel)
+        gevent.spawn(self._client.end_expired, channel)
         return None
 
     def _grace_period(self, channel: str) -> float:
@@ -351,6 +350,7 @@ class SubscriptionsV2(PresenceRenewal):
         with self._lock:
             for channel in list(self.channels):
                 self._remove(channel)
+            self._forget_client()
 
     def _remove(self, channel: str) -> bool:
         if channel not in self.channels:
