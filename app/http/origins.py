@@ -68,6 +68,15 @@ class RefusalLog:
         message = "refusing requests from pages of origin %r, %s; Host header of the request: %r (logged once)"
         self._logs[why].log(shown, message, shown, why, host[:MAX_LOGGED_HEADER])
 
+    def note_unnamed(self, host: str) -> None:
+        """Log that requests to `host` are refused because they do not say which page has made them."""
+        message = (
+            "refusing requests with neither Origin nor Referer, which pages of any site may have caused: origins are "
+            "checked because a hook or a backend decides who connects, or because of option allowed_origins; "
+            "Host header of the request: %r (logged once)"
+        )
+        self._logs[message].log("", message, host[:MAX_LOGGED_HEADER])
+
 
 class Origins:
     """The origins listed in `allowed`, and the server's own host, which is always allowed.
@@ -109,8 +118,12 @@ class Origins:
         # Browsers set this header themselves, even if the page hides its URL with a referrer policy.
         site = headers.get("sec-fetch-site", SITE_NONE)
         if site != SITE_OWN and not (site == SITE_NONE and may_be_unnamed):
-            self._refusals.note("unknown", "because a request has neither Origin nor Referer", headers.get("host", ""))
-            raise HTTPError(403, "missing header Origin or Referer, which option allowed_origins requires")
+            self._refusals.note_unnamed(headers.get("host", ""))
+            raise HTTPError(
+                403,
+                "missing header Origin or Referer: pages of any site may have caused this request, and the server "
+                "checks origins (option allowed_origins)",
+            )
 
     def _lists(self, origin: str) -> bool:
         normal = _normal(origin)

@@ -136,6 +136,18 @@ def test_request_without_origin_is_checked_by_sec_fetch_site() -> None:
         assert names_no_allowed_page(may_be_unnamed) is not may_be_unnamed
 
 
+def test_refusal_of_a_request_without_origin_is_logged_once_as_such(caplog: pytest.LogCaptureFixture) -> None:
+    origins = OriginPolicy().origins("auto", may_use_cookies=True)
+    for host in ("here.example", "there.example"):
+        with pytest.raises(HTTPError, match="missing header Origin or Referer"):
+            origins.check_request({"host": host}, may_be_unnamed=False)
+    (line,) = caplog.messages
+    assert line.startswith("refusing requests with neither Origin nor Referer, which pages of any site may have caused")
+    assert "because a hook or a backend decides who connects, or because of option allowed_origins" in line
+    assert "'here.example'" in line
+    assert "unknown" not in line
+
+
 def test_star_allows_all_origins_and_requests_without_origin() -> None:
     for headers in ({}, {"origin": "https://evil.example"}, {"sec_fetch_site": "cross-site"}):
         assert names_no_allowed_page(may_be_unnamed=False, **headers)
