@@ -15,7 +15,7 @@ from ..app.config.endpoints import SOCKET_PATH
 from ..app.http.body import too_large_error
 from ..app.http.head import HTTPError
 from ..app.http.origins import MAX_LOGGED_HEADER, is_own
-from ..app.http.outer_address import PEER, peer_of
+from ..app.http.outer_address import client_of, peer_of
 from ..app.http.response import HTTPResponse, json_response, text_response
 from ..app.http.upgrade import open_websocket
 from ..app.service import Service
@@ -138,7 +138,11 @@ def _read_operator() -> str:
     service = current_service()
     name = service.config.admin_trusted_header
     value = request.headers.get(name, "").strip() if name else ""
-    if not value or not service.proxies.trusts(peer_of(request.environ)):
+    if not value:
+        return ""
+    peer = peer_of(request.environ)
+    if not service.proxies.trusts(peer):
+        service.proxies.note_ignored(name, peer)
         return ""
     if "," in value:
         raise HTTPError(400, f"the header {name} has several values: the proxy must replace what clients send")
@@ -178,11 +182,8 @@ def _socket(service: Service, sockets: AdminSockets) -> Response:
 
 def _client_address() -> str:
     """Return the address of the client, which a trusted proxy may have reported; empty for a Unix socket."""
-    address = request.remote_addr or ""
-    if PEER in request.environ:  # the HTTP connection has evaluated the headers already
-        return address
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return current_service().proxies.address(address, headers)
+    return client_of(request.environ, headers, current_service().proxies)
 
 
 class Upgraded(Response):

@@ -12,7 +12,7 @@ from ..http.body import too_large_error, too_slow_error
 from ..http.client_address import TrustedProxies
 from ..http.head import HTTPError
 from ..http.opening_request import NO_HEADERS, Opening
-from ..http.outer_address import PEER, forwarded_address
+from ..http.outer_address import client_of, forwarded_address, peer_of
 from ..http.response import CLOSE_CONNECTION, TEXT_TYPE, HTTPResponse, encode_head, length_header, status_line
 from ..http.stripped_handshake import explain_refusal
 from ..http.upgrade import open_websocket, socket_of
@@ -126,9 +126,9 @@ class WSGIExchange(Exchange):
     def opening(self, proxies: TrustedProxies, is_whole: bool) -> Opening:
         """Return the request in the form that hooks receive; trusted `proxies` determine the address of the client."""
         environ = self._environ
-        peer = environ.get(PEER, environ.get("REMOTE_ADDR", ""))
-        scheme = forwarded_address(peer, self.headers, proxies).scheme or environ.get("wsgi.url_scheme", "http")
-        address = proxies.address(environ.get("REMOTE_ADDR", ""), self.headers)
+        forwarded = forwarded_address(peer_of(environ), self.headers, proxies)
+        scheme = forwarded.scheme or environ.get("wsgi.url_scheme", "http")
+        address = client_of(environ, self.headers, proxies)
         if is_whole:
             return Opening(self.method, self._target(), self.headers, address, scheme)
         return Opening(self.method, self._quoted_path(), NO_HEADERS, address, scheme)

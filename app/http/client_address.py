@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 from ..config.options import LOCAL, split_list
+from ..runtime.log_throttle import ONCE, ThrottledLog
+
+log = logging.getLogger(__name__)
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAPPED_IPV4 = "::ffff:"
 """What a socket for IPv4 and IPv6 puts before the addresses of IPv4 clients, as in `::ffff:192.0.2.1`."""
+MAX_LOGGED_PROXIES = 20
+"""Maximum number of addresses whose headers are logged as ignored; any client can send these headers."""
 
 
 class TrustedProxies:
@@ -22,6 +28,7 @@ class TrustedProxies:
         items = split_list(listing)
         self._trusts_local = LOCAL in items
         self._networks = [ipaddress.ip_network(item, strict=False) for item in items if item != LOCAL]
+        self._ignored = ThrottledLog(log, logging.INFO, interval=ONCE, max_keys=MAX_LOGGED_PROXIES)
 
     def address(self, peer: str, headers: Mapping[str, str]) -> str:
         """Return the client's address; `peer` is the socket's, empty for a Unix socket. Header names are in lower case.
@@ -34,6 +41,7 @@ class TrustedProxies:
         if "x-forwarded-for" not in headers and "x-real-ip" not in headers:  # the peer need not be parsed
             return peer
         if not self.trusts(peer):
+            self.note_ignored("X-Forwarded-For" if "x-forwarded-for" in headers else "X-Real-IP", peer)
             return peer
         items = (item.strip() for item in headers.get("x-forwarded-for", "").split(","))
         hops = [ipv4_if_mapped(item) for item in items if item]
@@ -47,6 +55,21 @@ class TrustedProxies:
                 return hop
             peer = hop
         return peer
+
+    def note_ignored(self, header: str, peer: str) -> None:
+        """Log that a header is ignored, because its `peer` is not a trusted proxy: once for each peer, up to a limit.
+
+        Otherwise an operator only sees that all clients behind a proxy have its address.
+        """
+        peer = ipv4_if_mapped(peer)
+        self._ignored.log(
+            peer,
+            "ignoring the header %s of requests from %s, which is not in option trusted_proxies: if it is your proxy, "
+            "add %s to this option; otherwise all clients behind it have its address (logged once)",
+            header,
+            peer_name(peer),
+            peer or LOCAL,
+        )
 
     def trusts(self, peer: str) -> bool:
         """Return whether the program at this address is a trusted proxy; an empty address is that of a Unix socket."""

@@ -38,7 +38,10 @@ def forwarded_address(peer: str, headers: Mapping[str, str], proxies: TrustedPro
     The last of several values counts, which the nearest proxy has set. Invalid values are ignored.
     Header names are in lower case; `peer` is the socket's address, empty for a Unix socket.
     """
-    if not any(map(headers.get, _FORWARDED_HEADERS)) or not proxies.trusts(peer):
+    if not any(map(headers.get, _FORWARDED_HEADERS)):
+        return NOT_FORWARDED
+    if not proxies.trusts(peer):
+        proxies.note_ignored(next(name for name in _FORWARDED_HEADERS if headers.get(name)).title(), peer)
         return NOT_FORWARDED
     scheme = _last(headers.get("x-forwarded-proto", "")).lower()
     host = _last(headers.get("x-forwarded-host", ""))
@@ -75,6 +78,16 @@ def peer_of(environ: Mapping[str, Any]) -> str:
     """Return the address of the socket's peer in a WSGI environ; empty for a Unix socket."""
     fixed: Mapping[str, Any] = environ.get(_PROXY_FIX) or {}
     return str(environ.get(PEER, fixed.get("REMOTE_ADDR", environ.get("REMOTE_ADDR")) or ""))
+
+
+def client_of(environ: Mapping[str, Any], headers: Mapping[str, str], proxies: TrustedProxies) -> str:
+    """Return the address of the client in a WSGI environ; empty for a Unix socket. Header names are in lower case.
+
+    REMOTE_ADDR is used unchanged if our own HTTP connection or ProxyFix has already evaluated the headers.
+    """
+    address = str(environ.get("REMOTE_ADDR") or "")
+    is_evaluated = PEER in environ or address != peer_of(environ)
+    return address if is_evaluated else proxies.address(address, headers)
 
 
 def _set_by_proxy_fix(key: str, environ: Mapping[str, Any], inner: Mapping[str, Any]) -> str:

@@ -151,6 +151,7 @@ class TestHeader:
         server = start_server(**OPTIONS, admin_trusted_header=HEADER, trusted_proxies=trusted)
         assert session(server, password="", X_Auth_Request_Email="eve").status_code == 400
         assert session(server, password=PASSWORD, X_Auth_Request_Email="eve").status_code == 200
+        assert server.log.count(f"ignoring the header {HEADER} of requests from 127.0.0.1, which is not in option") == 1
 
     def test_header_is_ignored_without_the_option(self, server: Server) -> None:
         assert session(server, password="", X_Auth_Request_Email="eve").status_code == 400

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gentrifugo.app.http.client_address import TrustedProxies
-from gentrifugo.app.http.outer_address import NOT_FORWARDED, Forwarded, forwarded_address, outer_root
+from gentrifugo.app.http.outer_address import NOT_FORWARDED, Forwarded, client_of, forwarded_address, outer_root
 
 PROXY, STRANGER = "10.0.0.1", "192.0.2.7"
 PROXIES = TrustedProxies("10.0.0.0/8, unix")
@@ -21,6 +21,36 @@ def test_headers_of_a_trusted_proxy_are_used(peer: str) -> None:
 @pytest.mark.parametrize("peer", [STRANGER, "nonsense", "::1"])
 def test_headers_of_other_peers_are_ignored(peer: str) -> None:
     assert forwarded_address(peer, ALL, PROXIES) == NOT_FORWARDED
+
+
+def test_ignored_headers_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    forwarded_address(STRANGER, {"x-forwarded-proto": "https"}, TrustedProxies("10.0.0.0/8"))
+    (line,) = caplog.messages
+    assert line.startswith(f"ignoring the header X-Forwarded-Proto of requests from {STRANGER},")
+
+
+def proxy_fix_environ(client: str) -> dict[str, object]:
+    return {"REMOTE_ADDR": client, "werkzeug.proxy_fix.orig": {"REMOTE_ADDR": PROXY}}
+
+
+@pytest.mark.parametrize(
+    ("environ", "client"),
+    [
+        ({"REMOTE_ADDR": PROXY}, STRANGER),
+        ({"REMOTE_ADDR": ""}, STRANGER),
+        ({"REMOTE_ADDR": "::1"}, "::1"),
+        ({"REMOTE_ADDR": "198.51.100.9", "gentrifugo.peer": PROXY}, "198.51.100.9"),
+        (proxy_fix_environ("198.51.100.9"), "198.51.100.9"),
+        (proxy_fix_environ(PROXY), STRANGER),  # it has left the address to others
+    ],
+)
+def test_headers_are_evaluated_once_for_the_client_of_an_environ(
+    caplog: pytest.LogCaptureFixture, environ: dict[str, object], client: str
+) -> None:
+    caplog.set_level("INFO")
+    assert client_of(environ, {"x-forwarded-for": STRANGER}, TrustedProxies("10.0.0.0/8, unix")) == client
+    assert len(caplog.messages) == (client == "::1")  # the address of a client is not logged as that of a proxy
 
 
 @pytest.mark.parametrize(
