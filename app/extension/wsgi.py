@@ -17,14 +17,14 @@ from werkzeug.wrappers import Response
 
 from .. import logs
 from ..config.config import Config
-from ..config.endpoints import CLIENT, WEBSOCKET_PATH, own_ports
+from ..config.endpoints import API, CLIENT, WEBSOCKET_PATH, own_ports
 from ..config.loading import LoadedConfig, from_mapping, load
 from ..http.misplaced_handshake import is_handshake, note_misplaced_handshake
 from ..http.response import TEXT_TYPE, text_response
 from ..server.connection_receiver import ConnectionReceiver
 from ..service import Service
 from ..views.mounted import mounted_server
-from .missing_paths import NOT_FOUND_TEXT, find_hint
+from .missing_paths import find_hint, is_api_call, not_found_text
 from .mount import mount, mount_all
 
 log = logging.getLogger(__name__)
@@ -96,21 +96,32 @@ def _load_config(config: str | Path | Mapping[str, Any] | Config | None) -> Load
 
 def _error_response(error: HTTPException) -> Response:
     """Convert HTTP errors of Werkzeug, such as 404 and 413, to plain text responses."""
-    hint = _hint() if error.code in (404, 405) or isinstance(error, WebsocketMismatch) else ""
+    hint = _hint(error.code) if error.code in (404, 405) or isinstance(error, WebsocketMismatch) else ""
     if hint:
         error = NotFound()  # also where the web interface has files, for which only GET is allowed
     response = error.get_response()
     assert isinstance(response, Response)
-    reason = hint or (NOT_FOUND_TEXT if error.code == 404 else error.description or error.name)
+    reason = hint or error.description or error.name
     refused = text_response(error.code or 500, reason)
     response.data, response.content_type = refused.body, TEXT_TYPE
     return response
 
 
-def _hint() -> str:
+def _hint(status: int | None) -> str:
+    """Return the text of a response with status 404 instead of `status`; empty if that remains."""
     mounted = mounted_server(current_app)
     assert mounted is not None
     config = mounted.service.config
     if CLIENT in mounted.endpoints and is_handshake(request.method, request.headers.get("Upgrade", "")):
         return note_misplaced_handshake(request.path, f"{config.http_prefix}{WEBSOCKET_PATH}")
-    return find_hint(config, mounted.endpoints, request.method, request.path)
+    hint = find_hint(config, mounted.endpoints, request.method, request.path)
+    if not hint and (status == 404 or (status == 405 and _is_api_call(mounted.endpoints))):
+        return not_found_text(config.http_prefix)
+    return hint
+
+
+def _is_api_call(endpoints: Collection[str]) -> bool:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return API in endpoints and is_api_call(
+        request.method, request.path, headers, request.environ.get("QUERY_STRING", "")
+    )

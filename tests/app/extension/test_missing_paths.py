@@ -2,12 +2,67 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from gentrifugo.app.extension.missing_paths import NOT_FOUND_TEXT
+from gentrifugo import Gentrifugo
+from gentrifugo.app.extension.missing_paths import not_found_text
 from gentrifugo.app.extension.wsgi import flask_app, port_app
 from gentrifugo.app.service import Service
 from tests.app.conftest import config
+from tests.flask_sites import site
+
+NOT_FOUND_TEXT = not_found_text("")
+API_CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("/", {"json": {"method": "publish"}}),
+    ("/", {"data": "{}", "headers": {"X-API-Key": "key"}}),
+    ("/", {"data": "{}", "headers": {"Authorization": "apikey key"}}),
+    ("/v1", {"data": "{}", "headers": {"X-API-Sign": "sign"}}),
+    ("/?api_key=key", {"data": "{}"}),
+    ("/v1/api", {"data": "{}"}),
+    ("/v1/api/publish", {}),
+    ("/api/publish/", {}),
+]
+"""Calls of the API at paths that it does not have."""
+
+
+@pytest.mark.parametrize(("path", "sent"), API_CALLS)
+@pytest.mark.parametrize("options", [{}, {"web": True, "admin": True}, {"web": True, "http_prefix": "/realtime"}])
+def test_call_at_another_path_gets_a_refusal_that_names_the_api(
+    options: dict[str, object], path: str, sent: dict[str, Any]
+) -> None:
+    refused = flask_app(config(**options)).test_client().post(path, **sent)
+    prefix = options.get("http_prefix", "")
+    assert refused.status_code == 404
+    assert "Allow" not in refused.headers
+    assert refused.text == (
+        f"not found; the endpoints are {prefix}/connection, {prefix}/connection/websocket and {prefix}/api/\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/wp-login.php"), ("PUT", "/"), ("POST", "/"), ("GET", "/x/api")]
+)
+def test_other_requests_of_a_web_interface_get_the_usual_refusal(method: str, path: str) -> None:
+    refused = flask_app(config(web=True)).test_client().open(path, method=method)
+    assert refused.status_code == (404 if method == "GET" else 405)
+    assert ("/api/" in refused.text) is (method == "GET")
+
+
+def test_refusal_at_a_port_without_the_api_does_not_name_it() -> None:
+    refused = port_app(Service(config(web=True)), ["admin"]).test_client().post("/", json={})
+    assert (refused.status_code, "API" in refused.text) == (405, False)
+
+
+@pytest.mark.parametrize(("path", "sent"), API_CALLS)
+def test_an_application_answers_its_own_paths_and_missing_ones_itself(path: str, sent: dict[str, Any]) -> None:
+    app = site(secret="secret", web=True)
+    app.add_url_rule("/", "home", lambda: "home")
+    Gentrifugo(app)
+    refused = app.test_client().post(path, **sent)
+    assert refused.status_code in (404, 405)
+    assert "/api/" not in refused.text
 
 
 @pytest.mark.parametrize("options", [{}, {"web": True, "admin": True}, {"http_prefix": "/realtime"}])
