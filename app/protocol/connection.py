@@ -23,15 +23,18 @@ from ..runtime.timers import Timer
 from .v1.client import ClientV1
 from .v2.client import ClientV2
 from .v2.errors import CLOSE_BAD_REQUEST, disconnect_of
-from .v2.format import Format, InvalidFrame
+from .v2.format import Format
 from .v2.json_format import JSON
+from .v2.other_format import MismatchTexts, format_mismatch
 from .v2.protobuf_format import PROTOBUF
 from .v2.tokens import TokenVerifier
 
 log = logging.getLogger(__name__)
 
-FRAME_IS_JSON = "the frame is JSON, but the address asks for Protobuf (format=protobuf)"
-FRAME_IS_PROTOBUF = "the frame is Protobuf, but the address does not ask for it (format=protobuf)"
+FRAME_MISMATCH = MismatchTexts(
+    json="the frame is JSON, but the address asks for Protobuf (format=protobuf)",
+    protobuf="the frame is Protobuf, but the address does not ask for it (format=protobuf)",
+)
 _FORMATS: dict[str, Format] = {format_.name: format_ for format_ in (JSON, PROTOBUF)}
 
 
@@ -73,22 +76,6 @@ def version_of(message: bytes) -> int:
     if command.method:
         return 1
     return 2 if command.connect or bytes(command.id)[:1].isdigit() else 0
-
-
-def format_mismatch(format_: Format | None, message: bytes) -> str:
-    """Return what is wrong if the first message has another format than the connection; empty if it has not.
-
-    `format_` is that of the connection; None for version 1 of the protocol, which is JSON too.
-    """
-    if format_ is PROTOBUF:
-        return FRAME_IS_JSON if message.startswith(b"{") and version_of(message) else ""
-    if message.startswith((b'{"', b'[{"')):
-        return ""
-    try:
-        command = next(PROTOBUF.decode_commands(message))
-    except InvalidFrame:
-        return ""
-    return FRAME_IS_PROTOBUF if command.method == "connect" else ""
 
 
 class ClientConnection:
@@ -163,7 +150,7 @@ class ClientConnection:
             self._client = ClientV2(
                 node, tokens, transport, format_, self._opening, self._request, own_pings, stale_timer=timer
             )
-        mismatch = format_mismatch(format_, message)
+        mismatch = format_mismatch(format_, message, FRAME_MISMATCH)
         if mismatch:  # the client closes the connection, because it cannot decode the message
             node.refusals.note_closed(self._client, f"{CLOSE_BAD_REQUEST.reason}: {mismatch}")
         return self._client

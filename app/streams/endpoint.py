@@ -23,12 +23,13 @@ from ..net.transport import Transport
 from ..node.node import Node
 from ..node.session_relay import SilentNode, UnknownNode
 from ..protocol.v2.client import ClientV2
-from ..protocol.v2.errors import CLOSE_TOO_MANY_REQUESTS
+from ..protocol.v2.errors import CLOSE_BAD_REQUEST, CLOSE_TOO_MANY_REQUESTS
 from ..protocol.v2.event_positions import LastEvent
 from ..protocol.v2.format import Format, InvalidFrame
 from ..protocol.v2.json_format import JSON
 from ..protocol.v2.messages import Disconnect, Push, Reply
 from ..protocol.v2.one_way import ONE_WAY
+from ..protocol.v2.other_format import MismatchTexts, format_mismatch
 from ..protocol.v2.protobuf_format import PROTOBUF
 from ..protocol.v2.tokens import TokenVerifier
 from ..websocket.compression import Compression, Deflate
@@ -48,6 +49,11 @@ FIRST_COMMANDS = "cf_connect"
 LAST_EVENT_ID = "last_event_id"
 """The parameter for pages that cannot send the header Last-Event-ID, which is the newer of both."""
 PROTOBUF_TYPE = "application/octet-stream"
+BODY_MISMATCH = MismatchTexts(
+    json=f"the body is JSON, but its Content-Type is that of Protobuf ({PROTOBUF_TYPE})",
+    protobuf=f"the body is Protobuf, but its Content-Type is not {PROTOBUF_TYPE}",
+)
+EVENTS_MISMATCH = MismatchTexts(json="", protobuf="the body is Protobuf, but Server-Sent Events are JSON")
 
 
 class StreamParts(Protocol):
@@ -258,6 +264,7 @@ class Streams:
         inbox = Inbox(client, INBOX_LIMIT, partial(client.disconnect_later, CLOSE_TOO_MANY_REQUESTS))
         inbox.append(first)
         if not format_.is_one_way:
+            self._note_mismatch(client, format_, transport, first)
             node.cluster.sessions.open(client.session, inbox.append)
         self.open_connections += 1
         try:
@@ -265,6 +272,12 @@ class Streams:
         finally:
             self.open_connections -= 1
             node.cluster.sessions.close(client.session)
+
+    def _note_mismatch(self, client: ClientV2, format_: Format, transport: str, first: bytes) -> None:
+        """Log a first frame in another format than the stream; the client closes it, because it cannot decode it."""
+        mismatch = format_mismatch(format_, first, EVENTS_MISMATCH if transport == EVENTS.transport else BODY_MISMATCH)
+        if mismatch:
+            self._parts.node.refusals.note_closed(client, f"{CLOSE_BAD_REQUEST.reason}: {mismatch}")
 
     def _client(
         self, transport: Transport, format_: Format, opening: Opening | None, request: str, **ids: Any
