@@ -165,6 +165,7 @@ class HTTPConnection(WSGIHandler):
     def _serve_one(self) -> bool:
         """Serve one request. Returns whether another one may follow on this connection."""
         raw: bytes | None = None
+        head: Head | None = None
         try:
             raw = self._read_head()
             if raw is None:
@@ -177,11 +178,11 @@ class HTTPConnection(WSGIHandler):
             if serve is not None:
                 return serve(head)
         except HTTPError as error:
-            self._refuse(error, raw)
+            self._refuse(error, raw, head)
         except TimeoutError:
-            self._refuse(too_slow_error(), raw)
+            self._refuse(too_slow_error(), raw, head)
         except BadBody as error:
-            self._refuse(HTTPError(400, str(error)), raw)
+            self._refuse(HTTPError(400, str(error)), raw, head)
         else:
             self.rfile.unread_head(raw)
             return self._serve_wsgi()
@@ -395,7 +396,8 @@ class HTTPConnection(WSGIHandler):
     def log_request(self) -> None:
         """Log a request that pywsgi has served, at level DEBUG."""
         if access_log.is_enabled():
-            access_log.note_line(self.format_request())
+            head, status, size = access_log.served_request(self)
+            self._log_access(head, *((101, 0) if self._upgraded else (status, size)))
 
     def log_error(self, msg: str, *args: Any) -> None:
         """Log an error message of pywsgi at level DEBUG."""
@@ -403,14 +405,14 @@ class HTTPConnection(WSGIHandler):
 
     # -- ends
 
-    def _refuse(self, error: HTTPError, head: bytes | None) -> None:
+    def _refuse(self, error: HTTPError, raw: bytes | None, head: Head | None) -> None:
         """Send an error response, and let the peer read it before the connection is closed."""
-        access_log.note_refusal(self._peer, error)
         if error.reason is NO_TLS_HERE:
             note_misplaced_tls(self._peer)
         response = error_response(error)
+        self._log_access(head, error.status, len(response.body), error.reason)
         whole = encode_response(response, keep_alive=False, connection_headers=error.headers)
-        if head is not None and head.startswith(b"HEAD "):
+        if raw is not None and raw.startswith(b"HEAD "):
             whole = whole.removesuffix(response.body)
         self._direct.sendall(whole)
         self._linger()
@@ -420,12 +422,12 @@ class HTTPConnection(WSGIHandler):
             self._direct.send_close_notify()  # before the end of writing, after which TLS can send nothing
         linger(self.socket)
 
-    def _log_access(self, head: Head, status: int, size: int) -> str:
+    def _log_access(self, head: Head | None, status: int, size: int, reason: str = "") -> str:
         """Log a request at level DEBUG; returns its ID in the log, empty if it is not logged."""
         if not access_log.is_enabled():
             return ""
-        took = time.time() - self.time_start
-        return access_log.note_request(self._client(head.headers), head, status, size, took)
+        peer, took = (self._peer, 0.0) if head is None else (self._client(head.headers), time.time() - self.time_start)
+        return access_log.note_request(peer, head, status, size, took, reason)
 
     def _close(self) -> None:
         sock = self.__dict__.pop("socket", None)

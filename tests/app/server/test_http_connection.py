@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -714,20 +715,26 @@ def test_peers_are_logged_only_with_the_option(server: Server, caplog: pytest.Lo
     assert [record.getMessage() for record in caplog.records] == []
 
 
-def test_the_access_log_has_a_line_for_every_request(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_access_log_has_a_line_of_one_format_for_every_request(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.DEBUG, "gentrifugo.access"):
         peer = server.connect()
         peer.send(post() + NOTHING + HANDSHAKE.replace(b"13", b"12"))
-        assert [peer.response().status for _ in range(3)] == [200, 404, 426]
-    lines = [record.getMessage() for record in caplog.records if record.name == "gentrifugo.access"]
-    assert [
-        any(text in line for line in lines) for text in ('"POST /api/" 200', "GET /nothing", "refused with 426")
-    ] == [
-        True,
-        True,
-        True,
+        sizes = [len(peer.response().body) for _ in range(3)]
+        other = server.connect()
+        other.send(b"nonsense\r\n\r\n")
+        sizes.append(len(other.response().body))
+    records = [record for record in caplog.records if record.name == "gentrifugo.access"]
+    lines = [re.sub(r"[0-9.]+ ms", "T ms", record.getMessage()) for record in records]
+    assert lines == [
+        f'127.0.0.1 "POST /api/" 200 {sizes[0]} T ms',
+        f'127.0.0.1 "GET /nothing" 404 {sizes[1]} T ms',
+        f'127.0.0.1 "GET /connection/websocket" 426 {sizes[2]} T ms: unsupported WebSocket version: expected 13',
+        f'127.0.0.1 "- -" 400 {sizes[3]} T ms: malformed request line',
     ]
-    assert len(lines) == 3
+    for record in records:
+        assert {"peer", "method", "target", "status", "size", "took_ms", "request"} <= record.__dict__.keys()
 
 
 def test_the_access_log_shows_no_secrets(server: Server, caplog: pytest.LogCaptureFixture) -> None:
@@ -742,6 +749,32 @@ def test_the_access_log_shows_no_secrets(server: Server, caplog: pytest.LogCaptu
     assert text.count("api_key=…") == 2
     assert text.count("cf_connect=…") == 1
     assert "SECRET" not in text
+
+
+def test_the_access_log_has_the_status_and_size_of_responses_of_an_application(
+    start_server: Callable[..., Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/websocket":
+            environ["gentrifugo.handler"].upgrade()
+            return []
+        start_response("201 Created", [("X-Name", "value")])
+        return [] if environ["PATH_INFO"] == "/empty" else [b"abc", b"defg"]
+
+    server = start_server(application)
+    with caplog.at_level(logging.DEBUG, "gentrifugo.access"):
+        for path in (b"/full", b"/empty", b"/websocket"):
+            peer = server.connect()
+            peer.send(HANDSHAKE.replace(b"/connection/websocket", path))
+            peer.sock.shutdown(SHUT_WR)
+            while peer.sock.recv(65536):
+                pass
+    lines = [record.getMessage() for record in caplog.records if record.name == "gentrifugo.access"]
+    assert [re.sub(r" [0-9.]+ ms$", "", line) for line in lines] == [
+        '127.0.0.1 "GET /full" 201 7',
+        '127.0.0.1 "GET /empty" 201 0',
+        '127.0.0.1 "GET /websocket" 101 0',
+    ]
 
 
 def dual_stack_listener() -> socket:
@@ -761,8 +794,9 @@ def dual_stack_listener() -> socket:
         (b"/api/", JSON, "127.0.0.1"),
         (b"/nothing", JSON, "127.0.0.1"),
         (b"/api/", JSON + b"X-Forwarded-For: 192.0.2.7\r\n", "192.0.2.7"),
+        (b"/nothing", JSON + b"X-Forwarded-For: 192.0.2.7\r\n", "192.0.2.7"),
     ],
-    ids=["direct", "WSGI", "proxy"],
+    ids=["direct", "WSGI", "proxy", "proxy and WSGI"],
 )
 def test_ipv4_client_of_a_dual_stack_socket_is_logged_with_its_ipv4_address(
     start_server: Callable[..., Server], caplog: pytest.LogCaptureFixture, path: bytes, headers: bytes, client: str
