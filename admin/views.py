@@ -6,10 +6,11 @@ Each is served only if an option enables it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from flask import Blueprint, Flask, Response, current_app, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from ..app.config.endpoints import SOCKET_PATH
 from ..app.http.body import too_large_error
@@ -20,7 +21,7 @@ from ..app.http.response import HTTPResponse, json_response, text_response
 from ..app.http.upgrade import open_websocket
 from ..app.service import Service
 from ..app.views.several_workers import refusal
-from ..app.views.views import current_service, ready, refuse, respond
+from ..app.views.views import OTHER_METHODS, current_service, ready, refuse, respond
 from ..engines.health import ServerHealth, describe_unreachable
 from . import centrifugo_metrics, debug, metrics, web
 from .access import INSECURE_TOKEN, Access
@@ -28,6 +29,7 @@ from .session import begin_session, end_session, session_token
 from .socket import AdminSockets
 
 AUTH_PATH = "/auth/"
+SESSION_PATH = f"{AUTH_PATH}session"
 METRICS_PATH = "/metrics"
 HEALTH_PATH = "/health"
 
@@ -62,9 +64,15 @@ def socket_blueprint(access: Access) -> Blueprint:
     """Create the blueprint of the login and the admin socket."""
     blueprint = Blueprint("gentrifugo_admin", __name__)
     sockets = AdminSockets(access)
-    blueprint.add_url_rule(AUTH_PATH, "auth", _own_origin_only(lambda: _log_in(access)), methods=["GET", "POST"])
-    session = _own_origin_only(lambda: _session(access))
-    blueprint.add_url_rule(f"{AUTH_PATH}session", "session", session, methods=["GET", "POST", "DELETE"])
+    logins = {
+        AUTH_PATH: ("auth", _own_origin_only(lambda: _log_in(access))),
+        SESSION_PATH: ("session", _own_origin_only(lambda: _session(access))),
+    }
+    for path, (name, view) in logins.items():
+        # With all methods, which the views check: the web interface has files at all paths, and allows others there.
+        methods = ("POST", *OTHER_METHODS)
+        blueprint.add_url_rule(path, name, view, methods=methods, provide_automatic_options=False)
+    blueprint.before_app_request(lambda: _refuse_made_up_method({path: view for path, (_, view) in logins.items()}))
     serve = _own_origin_only(ready(lambda service: _socket(service, sockets)))
     # Werkzeug would not route requests without an upgrade to a WebSocket rule; they need an answer with the reason.
     blueprint.add_url_rule(SOCKET_PATH, "socket", serve, websocket=True)
@@ -116,6 +124,14 @@ def _own_origin_only(view: Callable[[], Response]) -> Callable[[], Response]:
     return checked
 
 
+def _refuse_made_up_method(views: Mapping[str, Callable[[], Response]]) -> Response | None:
+    """Refuse a request with an HTTP method that Flask does not route to the `views`, which are given by path."""
+    if not isinstance(request.routing_exception, MethodNotAllowed):
+        return None
+    prefix = current_service().config.http_prefix
+    return next((view() for path, view in views.items() if request.path == f"{prefix}{path}"), None)
+
+
 def _log_in(access: Access) -> Response:
     if request.method != "POST":
         raise HTTPError(405, "method not allowed: log in with POST and the form field password", {"Allow": "POST"})
@@ -156,6 +172,10 @@ def _session(access: Access) -> Response:
     """
     if request.method in ("GET", "HEAD"):
         return _not_stored({"needs_password": access.needs_password(_read_operator())})
+    if request.method not in ("POST", "DELETE"):
+        raise HTTPError(
+            405, "method not allowed: a session requires GET, POST or DELETE", {"Allow": "GET, HEAD, POST, DELETE"}
+        )
     if request.headers.get("Origin") is None:
         raise HTTPError(403, "only pages of the server can have a session; programs log in at /auth/")
     service = current_service()

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 import requests
 
+from gentrifugo import Gentrifugo
 from tests.admin_client import FORM, OPTIONS, PASSWORD, AdminClient, log_in, token_of
 from tests.api_client import Answer, ApiClient
+from tests.flask_sites import site
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import free_port
 from tests.servers import Server, running
+from tests.waiting import seconds
 from tests.websocket_client import Closed, HandshakeRefused, WebSocketClient
 
 ALL_PATHS = ["/auth/", "/socket", "/", "/main.js", "/metrics", "/health", "/debug/pprof/", "/debug/pprof/memory"]
@@ -45,6 +48,25 @@ class TestLogIn:
 
     def test_login_requires_method_post(self, server: Server) -> None:
         assert get(server, "/auth/?password=" + PASSWORD.replace(" ", "%20")).status == 405
+
+    @pytest.mark.parametrize("method", ["OPTIONS", "PUT", "PATCH", "TRACE", "BREW"])
+    @pytest.mark.parametrize(("path", "allowed"), [("/auth/", "POST"), ("/auth/session", "GET, HEAD, POST, DELETE")])
+    def test_other_methods_are_refused_with_the_allowed_ones(
+        self, server: Server, method: str, path: str, allowed: str
+    ) -> None:
+        refused = requests.request(method, f"{server.url}{path}", timeout=seconds(10))
+        assert (refused.status_code, refused.headers["Allow"]) == (405, allowed)
+        assert refused.text.startswith("method not allowed: ")
+
+    @pytest.mark.parametrize("method", ["OPTIONS", "PUT", "BREW"])
+    def test_other_methods_of_an_application_remain_its_own(self, method: str) -> None:
+        app = site(GENTRIFUGO_WEB=True, GENTRIFUGO_HTTP_PREFIX="/rt")
+        app.add_url_rule("/auth/", "auth", lambda: "own", methods=["GET"])
+        Gentrifugo(app)
+        answer = app.test_client().open("/auth/", method=method)
+        assert answer.status_code == (200 if method == "OPTIONS" else 405)
+        assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+        assert app.test_client().open("/rt/auth/", method=method).headers["Allow"] == "POST"
 
 
 class TestSocket:

@@ -57,7 +57,7 @@ def test_refusal_at_a_port_without_the_api_does_not_name_it() -> None:
 
 @pytest.mark.parametrize(("path", "sent"), API_CALLS)
 def test_an_application_answers_its_own_paths_and_missing_ones_itself(path: str, sent: dict[str, Any]) -> None:
-    app = site(secret="secret", web=True)
+    app = site(GENTRIFUGO_WEB=True)
     app.add_url_rule("/", "home", lambda: "home")
     Gentrifugo(app)
     refused = app.test_client().post(path, **sent)
