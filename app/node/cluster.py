@@ -19,7 +19,7 @@ from ...engines.health import ServerHealth
 from ..config.config import Config
 from ..model.errors import Refused
 from ..model.json_codec import InvalidJSON
-from ..runtime.log_throttle import ThrottledLog
+from ..runtime.log_throttle import ThrottledLog, kind_of
 from ..runtime.running_clock import running_time
 from . import control
 from .channel_samples import ChannelSamples
@@ -56,6 +56,8 @@ from .watched import EncodePublication, WatchedFeed
 
 log = logging.getLogger(__name__)
 
+MAX_SKIPPED_KINDS = 10
+"""Maximum number of kinds of invalid control messages that are logged in ten seconds."""
 MAX_MISSED_PINGS = 3
 """A node without pings for this many `node_ping_interval`s is removed from the registry."""
 
@@ -92,7 +94,7 @@ class Cluster:
         self._hub = hub
         self._metrics = metrics
         self._failures = failures
-        self._skipped = ThrottledLog(log, logging.WARNING)
+        self._skipped = ThrottledLog(log, logging.WARNING, max_keys=MAX_SKIPPED_KINDS)
         self._snapshot: dict[str, int] = {}
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self.watched = WatchedFeed(encode, metrics.counters, self._send_watched, self._ping_peers_soon)
@@ -218,7 +220,7 @@ class Cluster:
         try:
             envelope = control.decode(data)
         except InvalidJSON as error:
-            self._skipped.log("control", "skipping invalid control message: %s", error)
+            self._skipped.log(kind_of(str(error)), "skipping invalid control message: %s", error)
             return
         if envelope.node == self.uid:
             return

@@ -30,7 +30,7 @@ from ..model.errors import (
     Refused,
 )
 from ..model.events import user_id
-from ..runtime.log_throttle import ThrottledLog
+from ..runtime.log_throttle import ThrottledLog, kind_of, place_of
 from ..runtime.running_clock import TimeLimit
 from .breakdowns import Breakdowns, HookKind
 from .refusals import Refusals
@@ -45,6 +45,8 @@ RPC, MESSAGE = "rpc", "message"
 
 CONCURRENT_NOTIFICATIONS = 1000
 """Maximum number of events whose hooks are called at the same time; further events wait."""
+MAX_LOGGED_FAILURES = 100
+"""Maximum number of failures that are logged in ten seconds, if they differ in hook or cause."""
 MAX_WAITING_NOTIFICATIONS = 100_000
 """Maximum number of events that wait, about 300 MB. With a backend that hangs they would fill the memory otherwise."""
 FUNCTION, HOOK_URL, PROXY = "function", "hook_url", "proxy"
@@ -177,7 +179,7 @@ class Hooks:
         self._waiting: deque[Context] = deque()
         self._pool = Pool(CONCURRENT_NOTIFICATIONS)
         self._notifying = 0
-        self._failures = ThrottledLog(log)
+        self._failures = ThrottledLog(log, max_keys=MAX_LOGGED_FAILURES)
         self.is_sealed = False
         """Whether the node has started, and no more hooks are accepted."""
 
@@ -266,7 +268,7 @@ class Hooks:
             yield
         except (TypeError, ValueError, RecursionError) as error:
             message = "hooks for %s have set invalid values: %s"
-            self._failures.log(context.event, message, context.event, error)
+            self._failures.log(f"{context.event} {kind_of(str(error))}", message, context.event, error)
             raise Refused(INTERNAL_ERROR.advise(RETRY)) from None
 
     # -- notify: it has happened
@@ -356,13 +358,13 @@ class Hooks:
         if isinstance(error, ENDING) or _is_timeout_of_view(error, context):
             raise error
         if isinstance(error, _HookTimeout):
-            self._failures.log(what, "%s: timeout after %g s (option hook_timeout)", what, added.limit())
+            self._failures.log(f"{what} timeout", "%s: timeout after %g s (option hook_timeout)", what, added.limit())
         elif isinstance(error, Undelivered):
-            self._failures.log(what, "%s failed: %s", what, error)
+            self._failures.log(f"{what} {kind_of(str(error))}", "%s failed: %s", what, error)
         elif isinstance(error, (Refuse, RPCError, DisconnectClient)):
-            self._failures.log(what, "%s: the hook refused, but this event cannot be refused", what)
+            self._failures.log(f"{what} refused", "%s: the hook refused, but this event cannot be refused", what)
         else:
-            self._failures.log(f"{what} {type(error).__name__}", "%s failed", what, error=error)
+            self._failures.log(f"{what} {place_of(error)}", "%s failed", what, error=error)
 
 
 def rpc_event(method: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import defaultdict
 from functools import partial
 from typing import Protocol
 
 from ..http.opening_request import Opening
 from ..model.errors import Refused
-from ..runtime.log_throttle import ThrottledLog
+from ..runtime.log_throttle import ThrottledLog, kind_of
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +21,6 @@ MAX_LOGGED_REASONS = 100
 """Maximum number of reasons that are distinguished."""
 MAX_LOGGED_TEXT = 200
 """Maximum characters of a text from a peer in a log line."""
-_DETAILS = re.compile(r"[\"'`(0-9].*", re.DOTALL)
-"""The rest of a reason, from the first text of a peer on, or from the first number."""
 
 
 class RefusedClient(Protocol):
@@ -120,7 +117,7 @@ class Refusals:
             log.debug(message, *arguments, extra=ids)
 
     def _throttle(self, reason: str) -> ThrottledLog:
-        kind = _DETAILS.sub("", reason)
+        kind = kind_of(reason)
         return self._clients[kind if kind in self._clients or len(self._clients) < MAX_LOGGED_REASONS else ""]
 
     def note_nameless(self, api: str) -> None:

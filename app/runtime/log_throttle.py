@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 
@@ -11,6 +12,30 @@ LOG_INTERVAL = 10.0
 """Default seconds between two messages with the same key."""
 ONCE = math.inf
 """The interval of a throttle that logs only one message with each key."""
+
+_VARYING = re.compile(
+    r"""'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | `[^`]*` | \([^)]*\) | <[^>]*> # quoted text, and remarks
+    | (?<!\bstatus\ )\b[0-9][^\ ,:;]* # numbers and addresses, but not the status of a response
+    | ["'`(<].* # the rest of a text that has been truncated""",
+    re.DOTALL | re.VERBOSE,
+)
+
+
+def kind_of(reason: str) -> str:
+    """Return a reason without the parts that vary, so that it can be the key of messages of the same kind.
+
+    These are quoted text, which may come from a peer, remarks in parentheses, and numbers.
+    """
+    return _VARYING.sub("", reason)
+
+
+def place_of(error: BaseException) -> str:
+    """Return the type of an exception and the line that raised it, as the key of messages about the same mistake."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = "" if place is None else f" {place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
+    return f"{type(error).__name__}{where}"
 
 
 class ThrottledLog:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import gevent
 
-from ..runtime.log_throttle import ThrottledLog
+from ..runtime.log_throttle import ThrottledLog, place_of
 from ..runtime.running_clock import running_time
 from ..runtime.timers import Timer, Timers
 from .options import SockJSOptions
@@ -93,7 +93,7 @@ class Sessions:
 
     def _log_failure(self, error: Exception) -> None:
         """Log an unexpected exception for one session. The sweep continues with the next one."""
-        self._failures.log(type(error).__name__, "internal error in the sweep of SockJS sessions", error=error)
+        self._failures.log(place_of(error), "internal error in the sweep of SockJS sessions", error=error)
 
     def _check_session(self, key: str, session: Session, options: SockJSOptions, now: float) -> None:
         if session.receiver is not None and session.close_frame_if_closed is None:

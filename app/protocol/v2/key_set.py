@@ -17,7 +17,7 @@ from gevent.lock import BoundedSemaphore
 from urllib3.exceptions import HTTPError
 
 from ...http.outgoing import MAX_RESPONSE_SIZE, http_client
-from ...runtime.log_throttle import ThrottledLog
+from ...runtime.log_throttle import ThrottledLog, kind_of
 from .token_keys import Key, KeysUnavailable, key_of_jwk
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class KeySet:
             self._keys = self._request_keys()
         except (HTTPError, ValueError) as error:
             self._failure = str(error)
-            self._log.log("failure", "token_jwks_public_endpoint: cannot fetch keys: %s", self._failure)
+            self._log.log(kind_of(self._failure), "token_jwks_public_endpoint: cannot fetch keys: %s", self._failure)
         else:
             self._failure = ""
             self._fetched_at = self._clock()

@@ -52,6 +52,14 @@ def test_invalid_control_message_is_skipped(node: Node, caplog: pytest.LogCaptur
     assert "skipping invalid control message" in caplog.text
 
 
+def test_different_kinds_of_invalid_control_messages_are_all_logged(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    for message in (b"garbage", b'{"version":99,"node":"n","message":{"type":"Ping"}}', b"", b"garbage"):
+        node.handle_control(message)
+    assert len(caplog.messages) == 3
+
+
 def test_many_unreadable_messages_cause_one_log_line(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(100):
         node.handle_control(b"garbage %d" % number)

@@ -398,6 +398,25 @@ def test_the_longest_time_of_hooks_is_the_sum_of_their_limits(hooks: Hooks) -> N
     assert hooks.max_timeout(CONNECT, PUBLISH) == TIMEOUT + 3
 
 
+def test_different_failures_of_a_hook_do_not_hide_each_other(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
+    errors: list[BaseException] = [
+        Undelivered("the backend answered with status 500"),
+        Undelivered("the backend answered with status 404"),
+        Undelivered("request failed: timeout"),
+        ValueError("broken"),
+        KeyError("broken"),
+    ]
+    left = iter(errors * 2)
+
+    def hook(context: Context) -> None:
+        raise next(left)
+
+    hooks.add(CONNECT, hook)
+    for _ in range(2 * len(errors)):
+        refused_with(hooks)
+    assert len(caplog.messages) == len(errors)
+
+
 def test_failures_that_differ_only_in_detail_are_logged_once(hooks: Hooks, caplog: pytest.LogCaptureFixture) -> None:
     numbers = iter(range(100))
 

@@ -206,6 +206,19 @@ def test_subscription_token_of_another_user_is_logged(node: Node, log: pytest.Lo
     assert "connection closed: invalid token: invalid token for 'open:a': token is for another user" in log.text
 
 
+def test_different_mistakes_with_tokens_of_one_address_are_all_logged(
+    node: Node, log: pytest.LogCaptureFixture
+) -> None:
+    for user, channel in [("bob", "open:a"), ("alice", "open:b"), ("bob", "open:a"), ("alice", "open:b")]:
+        client = LocalClientV2.connected(node)
+        client.send({"id": 9, "subscribe": {"channel": "open:a", "token": subscription_token(KEY, user, channel)}})
+    for token in ("", "0" * 64, "", "0" * 64):
+        old = LocalClient(node)
+        old.send({"uid": "1", "method": "connect", "params": {"user": "alice", "timestamp": "1", "token": token}})
+    texts = ("is for another user", "is for another channel", "missing token", "made with another secret")
+    assert [sum(text in line for line in log.messages) for text in texts] == [1, 1, 1, 1]
+
+
 def test_refused_connection_of_version_1_is_logged(node: Node, log: pytest.LogCaptureFixture) -> None:
     client = LocalClient(node)
     client.send({"uid": "1", "method": "connect", "params": {"user": "alice", "timestamp": "1", "token": ""}})

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from gentrifugo.app.runtime.log_throttle import LOG_INTERVAL, ONCE, ThrottledLog
+from gentrifugo.app.runtime.log_throttle import LOG_INTERVAL, ONCE, ThrottledLog, kind_of, place_of
 from tests.fakes import FakeClock
 
 log = logging.getLogger(__name__)
@@ -122,3 +122,55 @@ def test_a_percent_sign_in_an_argument_is_only_text(clock: FakeClock, caplog: py
     clock.advance(LOG_INTERVAL)
     throttled.log("a", "refused: %s", "100%s")
     assert caplog.messages == ["refused: 100%s", "refused: 100%s (1 more suppressed since the last one)"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("namespace 'a' is not configured", 'namespace "it\'s" is not configured'),
+        (f"namespace {'a' + chr(92) + chr(39)!r} is", "namespace 'b' is"),
+        ("got `str` - at `$.exp`", "got `int` - at `$.nbf`"),
+        ("timeout (3 s)", "timeout (5 s)"),
+        ("no reply within 3 s", "no reply within 12.5 s"),
+        ("failed in <Object at 0x7f01>", "failed in <Object at 0x7f02>"),
+        ("failed at 0x7f01: refused", "failed at 10.0.0.1: refused"),
+        ("namespace 'a", "namespace 'b and the rest"),
+    ],
+)
+def test_reasons_of_one_kind_differ_only_in_texts_and_numbers(first: str, second: str) -> None:
+    assert kind_of(first) == kind_of(second) != ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("invalid token for 'a': token is for another user", "invalid token for 'a': token is for another channel"),
+        ("the backend answered with status 500", "the backend answered with status 404"),
+        ("field data is not JSON", "field info is not JSON"),
+        ("field b64data is not JSON", "field b64info is not JSON"),
+        ("timeout", "connection refused"),
+    ],
+)
+def test_different_mistakes_are_of_different_kinds(first: str, second: str) -> None:
+    assert kind_of(first) != kind_of(second)
+
+
+def test_texts_of_peers_are_no_part_of_the_kind() -> None:
+    assert len({kind_of(f"unknown method {text!r}") for text in ("a", "b'c", 'd"e', "f'g\"h", "i\\'j", "(", "<")}) == 1
+
+
+def raised(error: Exception, again: bool = False) -> Exception:
+    try:
+        if again:
+            raise error
+        raise error
+    except Exception as caught:
+        return caught
+
+
+def test_exceptions_are_alike_if_one_line_has_raised_them_with_one_type() -> None:
+    places = [place_of(raised(ValueError(text))) for text in ("a", "b")]
+    assert places[0] == places[1]
+    assert place_of(raised(KeyError())) != places[0]
+    assert place_of(raised(ValueError(), again=True)) != places[0]
+    assert place_of(ValueError()) == "ValueError"
