@@ -29,7 +29,7 @@ from ..protocol.v2.format import Format, InvalidFrame
 from ..protocol.v2.json_format import JSON
 from ..protocol.v2.messages import Disconnect, Push, Reply
 from ..protocol.v2.one_way import ONE_WAY
-from ..protocol.v2.other_format import MismatchTexts, format_mismatch
+from ..protocol.v2.other_format import MismatchTexts, emulation_mismatch, format_mismatch
 from ..protocol.v2.protobuf_format import PROTOBUF
 from ..protocol.v2.tokens import TokenVerifier
 from ..websocket.compression import Compression, Deflate
@@ -162,7 +162,8 @@ class Streams:
         try:
             request = format_.decode_emulation(body)
         except InvalidFrame as error:
-            raise HTTPError(400, f"invalid body, expected a request with session, node and data: {error}") from None
+            why = emulation_mismatch(format_, body, BODY_MISMATCH) or error
+            raise HTTPError(400, f"invalid body, expected a request with session, node and data: {why}") from None
         try:
             self._parts.node.cluster.sessions.send(request.node, request.session, bytes(request.data))
         except UnknownNode:

@@ -39,6 +39,17 @@ def format_mismatch(format_: Format | None, message: bytes, texts: MismatchTexts
     return texts.protobuf if command.method == "connect" else ""
 
 
+def emulation_mismatch(format_: Format, body: bytes, texts: MismatchTexts) -> str:
+    """Return what is wrong if an invalid emulation request has another format than `format_`; empty if it has not."""
+    if format_ is PROTOBUF:
+        return texts.json if _begins_with_object(body) else ""
+    try:
+        request = PROTOBUF.decode_emulation(body)
+    except InvalidFrame:
+        return ""
+    return texts.protobuf if request.node and request.session else ""
+
+
 def _begins_with_object(message: bytes) -> bool:
     try:
         return bool(_members.decode(message.partition(b"\n")[0]))

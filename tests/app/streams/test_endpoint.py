@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from gevent.pywsgi import WSGIServer
 from gevent.socket import create_connection
+from msgspec import Raw
 
 from gentrifugo.app.config.endpoints import ENDPOINTS
 from gentrifugo.app.extension.wsgi import port_app
-from gentrifugo.app.protocol.v2.messages import Command, ConnectRequest
+from gentrifugo.app.protocol.v2.messages import Command, ConnectRequest, EmulationRequest
 from gentrifugo.app.protocol.v2.protobuf_code import encoder_of, with_length
 from gentrifugo.app.server.http_connection import HTTPConnection
 from gentrifugo.app.service import Service
@@ -126,3 +127,26 @@ def test_invalid_body_in_the_format_of_the_content_type_is_not_taken_for_another
     caplog.set_level("INFO", "gentrifugo")
     assert b"bad request" in server.post(path, body, content_type=content_type)
     assert "the body is" not in caplog.text
+
+
+EMULATION = {"session": "secret", "node": "node", "data": "{}"}
+_request = EmulationRequest(session="secret", node="node", data=Raw(b"{}"))
+PROTOBUF_EMULATION = encoder_of(EmulationRequest)(_request)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "why"),
+    [
+        (EMULATION, PROTOBUF_TYPE, BODY_MISMATCH.json),
+        (PROTOBUF_EMULATION, "application/json", BODY_MISMATCH.protobuf),
+        (b"nonsense", "application/json", "JSON is malformed"),
+        (b"nonsense", PROTOBUF_TYPE, ""),
+    ],
+)
+def test_emulation_request_in_another_format_is_refused_with_the_reason(
+    server: Server, body: object, content_type: str, why: str
+) -> None:
+    response = server.post("/emulation", body, content_type=content_type).decode()
+    assert response.split()[1] == "400"
+    assert f"expected a request with session, node and data: {why}" in response
+    assert ("the body is" in response) is (body != b"nonsense")
