@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection
-from dataclasses import replace
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from ...model.errors import RETRY, Disconnect, Refused
 from ...model.json_codec import decode_if_json

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import gevent
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from ....engines.base import StreamRecovery
 from ...config.channel_options import ChannelOptions
@@ -88,8 +88,7 @@ class Subscription:
         return options.join_leave if self.grant.announces is None else self.grant.announces
 
 
-@dataclass(slots=True, frozen=True)
-class GrantedSubscription:
+class GrantedSubscription(Struct, frozen=True):
     """A subscription that has been allowed, before it is made."""
 
     channel: str
@@ -99,7 +98,7 @@ class GrantedSubscription:
     """JSON that is sent to other clients in this channel; empty for none."""
     expires_at: float = 0
     """Seconds since 1970; 0 for never."""
-    data: Raw = field(default_factory=lambda: NO_PAYLOAD)
+    data: Raw = NO_PAYLOAD
     """Application data that is sent to the client in the reply."""
     is_server_side: bool = False
     passes: TagsFilter | None = None
