@@ -5,6 +5,8 @@ Their texts contain the address and what to do, but never the API key or the sec
 
 from __future__ import annotations
 
+import re
+
 MAX_SHOWN = 200
 """Maximum characters of a response body in an error text."""
 
@@ -38,7 +40,7 @@ class StatusError(ClientError):
     """The HTTP status of the reply is not 200, or the body is not a reply of the API."""
 
     def __init__(self, url: str, status: int, text: str, retry_after: float = 0) -> None:
-        super().__init__(f"POST {url}: status {status}{_excerpt(text)}; {_STATUS_ADVICE.get(status, _OTHER_STATUS)}")
+        super().__init__(f"POST {url}: status {status}{_excerpt(text)}; {_status_advice(url, status)}")
         self.url = url
         self.status = status
         self.text = text
@@ -71,7 +73,12 @@ REFUSED = 503
 _TEMPORARY = frozenset({429, 502, REFUSED, 504})
 _TEMPORARY_TEXTS = frozenset({"internal server error"})
 
-_OTHER_STATUS = "check that this is the address of a Gentrifugo server, with its option http_prefix if it has one"
+_DOUBLED_API = re.compile(r"(?P<extra>/api(/publish)?)/api/\w*$")
+"""The end of an address that contains `/api` already before the client has added it."""
+_OTHER_STATUS = (
+    "check that this is the address of a Gentrifugo server, with its option http_prefix if it has one (in a Flask "
+    "application that is url_prefix, /realtime by default)"
+)
 _STATUS_ADVICE = {
     400: "correct the command; for the API of v1, also check that secret equals option secret of the server",
     401: "check that api_key equals option api_key of the server, and secret its option secret",
@@ -97,6 +104,14 @@ _TEXT_ADVICE = {
     "invalid message": _CODE_ADVICE[107],
     "not available": _CODE_ADVICE[108],
 }
+
+
+def _status_advice(url: str, status: int) -> str:
+    """Return what to do about a status, as the end of a sentence."""
+    if status == 404 and (doubled := _DOUBLED_API.search(url)):
+        # It is not removed by itself, because the http_prefix of a server may be /api.
+        return f"leave out {doubled['extra']} at the end of the client's url, unless it is the server's http_prefix"
+    return _STATUS_ADVICE.get(status, _OTHER_STATUS)
 
 
 def _excerpt(text: str) -> str:

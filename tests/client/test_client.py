@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,11 +15,12 @@ import pytest
 from gentrifugo import APIError, Client, ClientError, StatusError, TransportError, __version__
 from gentrifugo.client import commands, commands_v1
 from gentrifugo.client.results import BroadcastResult, DisconnectReason, Position, PublishResult
+from tests.client.conftest import OPTIONS
 from tests.client.flaky_server import flaky
 from tests.credentials import API_KEY, SECRET
 from tests.protocol_client import ProtocolClient
 from tests.protocol_client_v2 import ProtocolClientV2
-from tests.servers import Server
+from tests.servers import Server, running
 from tests.waiting import eventually, seconds
 
 
@@ -200,6 +202,23 @@ class TestErrors:
                 client.batch([commands.info()])
             with pytest.raises(StatusError, match="the body is not a reply"):
                 client.v1.batch([commands_v1.stats()])
+
+    @pytest.mark.parametrize("extra", ["/api", "/api/", "/api/publish"])
+    def test_an_address_that_contains_api_is_named_as_the_mistake(self, server: Server, extra: str) -> None:
+        advice = rf"leave out {extra.rstrip('/')} at the end of the client's url, unless it is the server's http_prefix"
+        with Client(server.url + extra, api_key=API_KEY, secret=SECRET) as client:
+            for call in (client.info, lambda: client.publish("news", 1), client.v1.stats):
+                with pytest.raises(StatusError, match=advice + "$"):
+                    call()
+                with pytest.raises(StatusError, match=advice + "$"):
+                    client.batch([commands.info()])
+
+    def test_an_http_prefix_may_be_api(self, tmp_path: Path) -> None:
+        with running({**OPTIONS, "http_prefix": "/api"}, tmp_path) as prefixed:
+            with Client(f"{prefixed.url}/api", api_key=API_KEY, secret=SECRET) as client:
+                assert (len(client.info().nodes), len(client.v1.stats().nodes)) == (1, 1)
+            with Client(prefixed.url, api_key=API_KEY) as client, pytest.raises(StatusError, match="http_prefix if it"):
+                client.info()
 
     def test_a_page_is_not_repeated_in_the_text_of_an_error(self, server: Server) -> None:
         with (
