@@ -39,6 +39,8 @@ PROCESS_OPTIONS = (
     "worker_timeout",
 )
 """Names of the options that are allowed with `--app`."""
+APP_FLAG = "--app"
+"""The flag that names an application."""
 FLASK_APP = "FLASK_APP"
 """The environment variable with which Flask's own command finds an application."""
 
@@ -58,6 +60,11 @@ def application_path(given: GivenOptions, environ: Mapping[str, str]) -> str:
     options = given.environment.keys() | given.flags.keys()
     is_alone = given.document.missing and given.document.path == DEFAULT_PATH and options <= {*PROCESS_OPTIONS, "debug"}
     return environ.get(FLASK_APP, "") if is_alone else ""
+
+
+def application_source(given: GivenOptions) -> str:
+    """Return where the path of the application comes from, for errors: the flag, or else the environment."""
+    return APP_FLAG if given.app else FLASK_APP
 
 
 def workers_of(given: GivenOptions) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -19,10 +21,11 @@ from ..config.invalid_values import describe_invalid
 from ..config.loading import LoadedConfig
 from ..config.options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError
 from ..config.own_flags import DEFAULT_PATH
-from ..config.site_options import PROCESS_OPTIONS, ApplicationError
+from ..config.site_options import APP_FLAG, PROCESS_OPTIONS, ApplicationError, application_source
 from ..service import Service
 from ..views.mounted import service_of
 from .configuration import late_key_warning
+from .site_module import SiteModule
 
 LOOPBACK = "127.0.0.1"
 """Default address with `--app`: an application under development must not be reachable from other machines."""
@@ -39,23 +42,27 @@ LOADING_FILES = (__file__, importlib.__file__, cli.__file__)
 """Files whose code is removed from tracebacks, because it only loads the code of the application."""
 
 
-def find(path: str) -> Flask:
+def find(path: str, source: str = APP_FLAG) -> Flask:
     """Import the application at `path`, which can have any form that `flask --app` accepts.
 
-    Raises ConfigError if there is none, and ApplicationError if its code fails.
+    `source` says in errors where the path comes from. Raises ConfigError if there is no application, and
+    ApplicationError if its code fails.
     """
     module_path, *names = PATH_AND_NAME.split(path, maxsplit=1)
     module_name = cli.prepare_import(module_path)
+    module = SiteModule(module_path, module_name, Path(sys.path[0]))  # where `prepare_import` has put the directory
     try:
         importlib.import_module(module_name)
         return cli.locate_app(module_name, names[0] if names else None)
     except ConfigError:
         raise
     except cli.NoAppException as error:
-        raise ConfigError([f"--app: {' '.join(error.message.split())}"]) from None
+        problem = f"{source}: {' '.join(error.message.split())}"
+        other = module.describe_other()
+        raise ConfigError([problem.removesuffix(".") + other if other else problem]) from None
     except Exception as error:
         if _is_missing(error, module_name):
-            raise ConfigError([f"--app: module {module_name!r} not found"]) from None
+            raise ConfigError([f"{source}: {module.describe_missing()}"]) from None
         raise ApplicationError(_traceback_of_application(error)) from None
 
 
@@ -82,11 +89,12 @@ def _traceback_of_application(error: Exception) -> str:
     return "".join(traceback.format_exception(type(error), error, _first_frame_of_application(error)))
 
 
-def service_in(application: Flask, path: str) -> Service:
-    """Return the service of an application. Raises ConfigError if it has none."""
+def service_in(application: Flask, path: str, source: str) -> Service:
+    """Return the service of an application at `path`, which comes from `source`. Raises ConfigError if it has none."""
     service = service_of(application)
     if service is None:
-        raise ConfigError([f"--app: {path} has no Gentrifugo server: add Gentrifugo(app) to it"])
+        otherwise = "" if source == APP_FLAG else f", or unset {source} to start a server without an application"
+        raise ConfigError([f"{source}: {path} has no Gentrifugo server: add Gentrifugo(app) to it{otherwise}"])
     return service
 
 
@@ -95,7 +103,7 @@ def load_site_config(application: Flask, given: GivenOptions, path: str) -> Load
 
     Raises ConfigError for other options in these sources, because the application sets them.
     """
-    service = service_in(application, path)
+    service = service_in(application, path, application_source(given))
     problems = [
         f"--{name}: not allowed with --app: set {APPLICATION_PREFIX}{name.upper()} in the config of the application"
         for name in given.flags

@@ -14,7 +14,7 @@ from flask import Flask
 from ..config.command_line import GivenOptions
 from ..config.config import Config
 from ..config.loading import LoadedConfig
-from ..config.site_options import is_debugger_requested
+from ..config.site_options import application_source, is_debugger_requested
 from ..extension import site
 from ..views.mounted import endpoints_of
 from .debugger import show_errors
@@ -31,7 +31,7 @@ def run(given: GivenOptions, path: str, reload: Callable[[Config], LoadedConfig]
 
     Raises ConfigError and ApplicationError.
     """
-    application = site.find(path)
+    application = site.find(path, application_source(given))
     loaded = site.load_site_config(application, given, path)
     if is_settings_process(os.environ):
         endpoints = sorted(endpoints_of(application))

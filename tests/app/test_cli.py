@@ -314,7 +314,9 @@ class TestTokensOfAnApplication:
 
     @pytest.mark.parametrize("words", [("gentoken", "--user=42"), ("checktoken", "a.b.c")])
     def test_mistakes_are_named_as_when_the_application_is_served(self, words: tuple[str, ...]) -> None:
-        assert refused(*words, "--app=nowhere:app") == ["--app: module 'nowhere' not found"]
+        assert refused(*words, "--app=nowhere:app") == [
+            f"--app: module 'nowhere' not found: there is no file {Path.cwd()}/nowhere.py"
+        ]
         unwanted = run(*words, "--app=tok:app", "--config=c.json", "--token-hmac-secret-key=k")
         assert "gentrifugo: --config: not allowed with --app" in unwanted.stderr
         assert "gentrifugo: --token_hmac_secret_key: not allowed with --app" in unwanted.stderr

@@ -214,8 +214,8 @@ def test_development_server_serves_the_site_and_logs_its_limits(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--app=nowhere"], "--app: module 'nowhere' not found"),
-        (["--app=nowhere:app"], "--app: module 'nowhere' not found"),
+        (["--app=nowhere"], "--app: module 'nowhere' not found: there is no file {directory}/nowhere.py"),
+        (["--app=nowhere:app"], "--app: module 'nowhere' not found: there is no file {directory}/nowhere.py"),
         (["--app=chat:nothing"], "--app: Failed to find attribute 'nothing' in 'chat'."),
         (
             ["--app=chat", "--workers=2"],
@@ -241,7 +241,7 @@ def test_command_reports_errors_of_the_application(tmp_path: Path, arguments: li
     for name in ("chat.py", "library.py"):
         (tmp_path / name).write_text((EXAMPLE / name).read_text())
     done = subprocess.run([PROGRAM, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=seconds(20))
-    assert (done.returncode, done.stderr) == (1, f"gentrifugo: {says}\n")
+    assert (done.returncode, done.stderr) == (1, f"gentrifugo: {says.format(directory=tmp_path)}\n")
 
 
 @pytest.mark.parametrize("command", ["checkconfig", "doctor"])

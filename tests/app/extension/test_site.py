@@ -83,6 +83,24 @@ class TestNotFound:
         with pytest.raises(ConfigError, match="--app: module 'missing_of_test"):
             find(name)
 
+    def test_missing_module_names_the_environment_variable_that_asks_for_it(self, write: Write) -> None:
+        with pytest.raises(ConfigError, match="FLASK_APP: module 'missing_of_test' not found"):
+            find("missing_of_test", "FLASK_APP")
+
+    def test_a_package_around_the_current_directory_is_named(self, write: Write, tmp_path: Path) -> None:
+        (tmp_path / "__init__.py").touch()
+        with pytest.raises(ConfigError, match=f"because {tmp_path} has an __init__.py, only this package is searched"):
+            find("missing_of_test:app")
+
+    @pytest.mark.parametrize("path", ["site:app", "site", "site.py", "site.web"])
+    def test_a_module_of_the_standard_library_is_named_instead_of_the_file(
+        self, write: Write, tmp_path: Path, path: str
+    ) -> None:
+        (tmp_path / "site.py").write_text(FACTORY.format(name="create_app"), encoding="utf-8")
+        hidden = rf"; 'site' is a module of the standard library, which was imported instead of {tmp_path}/site\.py"
+        with pytest.raises(ConfigError, match=hidden):
+            find(path)
+
 
 class TestErrorsOfApplications:
     def error(self, path: str) -> list[str]:
@@ -187,5 +205,7 @@ class TestSettings:
         ]
 
     def test_an_application_without_a_server_is_refused(self) -> None:
-        with pytest.raises(ConfigError, match=r"--app: site has no Gentrifugo server: add Gentrifugo\(app\) to it"):
+        with pytest.raises(ConfigError, match=r"^--app: site has no Gentrifugo server: add Gentrifugo\(app\) to it$"):
+            self.settings(Flask("plain"), "--app=site")
+        with pytest.raises(ConfigError, match=r"^FLASK_APP: site has no .*, or unset FLASK_APP to start a server"):
             self.settings(Flask("plain"))
