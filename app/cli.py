@@ -62,6 +62,8 @@ def word_problems(name: str, words: Sequence[str]) -> list[str]:
     command = SUBCOMMANDS.get(name)
     choices = command.choices if command else ()
     if command and command.argument:
+        if words and words[0].lower() == command.ignored_word:
+            words = words[1:]
         missing = [] if words else [f"{name}: expected {command.argument}"]
         return missing + [f"{word}: unexpected argument" for word in words[1:]]
     if not choices:
@@ -171,7 +173,7 @@ def checktoken(argv: list[str]) -> int:
     """Verify a token like the server, and print its claims."""
     from .process.token_commands import bare_token, claim_warnings, describe_token
 
-    token = bare_token(command_line.read(options_of(Config), argv, {}).words[1])
+    token = bare_token(command_line.read(options_of(Config), argv, {}).words[-1])
     description = describe_token(command_configuration(argv).config, token)
     for sentence in claim_warnings(token):
         print_error(f"warning: {sentence}")
@@ -239,6 +241,8 @@ class Subcommand:
     choices: tuple[str, ...] = ()
     argument: str = ""
     """The name of its argument in the help, if any text is allowed."""
+    ignored_word: str = ""
+    """A word, in lower case, that may be copied with the argument and stand before it."""
     flags: tuple[str, ...] = ()
     """The names of its flags that are not options."""
     takes_options: bool = False
@@ -294,6 +298,7 @@ SUBCOMMANDS = {
         "Verifies a connection token or subscription token as the server does, with the keys in the configuration, and "
         "prints its claims as JSON. The exit status is 1 if the server would refuse the token.",
         argument="TOKEN",
+        ignored_word="bearer",
         flags=("config", "app"),
         takes_options=True,
     ),

@@ -172,6 +172,12 @@ class TestTokens:
         assert (checked.returncode, json.loads(checked.stdout)["user"]) == (0, "")
         assert checked.stderr == ("gentrifugo: warning: claim sub is missing, so the user is anonymous\n")
 
+    @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+    def test_the_word_bearer_may_be_an_argument_before_the_token(self, scheme: str) -> None:
+        token = run("gentoken", "--user=42").stdout.strip()
+        checked = run("checktoken", scheme, token, "-c", "config.json")
+        assert (json.loads(checked.stdout)["user"], checked.stderr) == ("42", "")
+
     def test_a_token_of_a_subscription_is_made_and_checked(self) -> None:
         token = run("gentoken", "--user=42", "--channel=news").stdout.strip()
         claims = json.loads(run("checktoken", token).stdout)
@@ -246,7 +252,9 @@ class TestTokens:
             (["gentoken", "--user=1", "--expires=0"], "gentoken: expires is 0.0; expected more than 0 seconds"),
             (["gentoken", "--user=1", "--channel="], "gentoken: channel is ''; expected the name of a channel"),
             (["checktoken"], "checktoken: expected TOKEN"),
+            (["checktoken", "Bearer"], "checktoken: expected TOKEN"),
             (["checktoken", "a", "b"], "b: unexpected argument"),
+            (["checktoken", "Bearer", "a", "b"], "b: unexpected argument"),
             (["--user=1"], "--user: goes with gentoken only"),
         ],
     )
