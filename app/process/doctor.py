@@ -163,8 +163,7 @@ def _own_certificate(config: Config) -> Iterator[Finding]:
     try:
         server_context(config)
     except ConfigError as error:
-        remedy = "use a certificate and its private key, both in PEM"
-        yield from (Finding(PROBLEM, problem, remedy) for problem in error.problems)
+        yield from (Finding(PROBLEM, problem) for problem in error.problems)
     else:
         yield _certificate("ssl_cert", Path(config.ssl_cert), "renew it, then reload with SIGHUP")
 

@@ -9,6 +9,7 @@ from gevent.ssl import SSLContext
 
 from ..config.config import Config
 from ..config.options import ConfigError
+from . import pem_files
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Ciphers for TLS 1.2: only those with forward secrecy and authenticated encryption. TLS 1.3 has no others."""
@@ -24,15 +25,15 @@ def server_context(config: Config) -> SSLContext:
         for option, path in (("ssl_cert", config.ssl_cert), ("ssl_key", config.ssl_key))
         if (problem := _problem_of(path))
     ]
-    if problems:
+    if problems := problems or list(pem_files.wrong_contents(config.ssl_cert, config.ssl_key)):
         raise ConfigError(problems)
     context = bare_context()
     try:
         context.load_cert_chain(config.ssl_cert, config.ssl_key, password=_no_password)
     except ssl.SSLError as error:
-        raise ConfigError([f"ssl_cert, ssl_key: {_explain(error, config)}"]) from None
+        raise ConfigError([pem_files.refused_files(error, config.ssl_cert, config.ssl_key)]) from None
     except ValueError as error:
-        raise ConfigError([f"ssl_key: {error}"]) from None
+        raise ConfigError([f"ssl_key: {error} {config.ssl_key}"]) from None
     return context
 
 
@@ -48,19 +49,17 @@ def bare_context() -> SSLContext:
 
 def _problem_of(path: str) -> str:
     if not path:
-        return "required because ssl is on"
+        return "required because ssl is on; set it to the path of a file in PEM"
     try:
         with Path(path).open("rb"):
             return ""
+    except PermissionError as error:
+        return f"cannot read {path}: {error.strerror}; allow the user of the server to read it"
     except OSError as error:
         return f"cannot read {path}: {error.strerror}"
 
 
-def _explain(error: ssl.SSLError, config: Config) -> str:
-    if error.reason == "KEY_VALUES_MISMATCH":
-        return f"the key in {config.ssl_key} does not match the certificate in {config.ssl_cert}"
-    return f"{config.ssl_cert} and {config.ssl_key} are not a certificate and key in PEM ({error.reason or error})"
-
-
 def _no_password() -> str:
-    raise ValueError("encrypted keys are not supported; decrypt the key, and restrict access to the file")
+    raise ValueError(
+        "encrypted keys are not supported; restrict access to the file, and decrypt it with openssl pkey -in"
+    )

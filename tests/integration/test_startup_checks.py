@@ -24,7 +24,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a key of another certificate": (
         {"ssl": True, "ssl_cert": "own.pem", "ssl_key": "other-key.pem"},
-        "ssl_cert, ssl_key: the key in other-key.pem does not match the certificate in own.pem",
+        "ssl_cert, ssl_key: the key in other-key.pem does not match the certificate in own.pem; "
+        "use the key for which the certificate was issued",
     ),
     "several workers with the memory engine": ({"workers": 2}, "workers: more than one requires --engine=redis"),
     "a log file in a missing directory": (

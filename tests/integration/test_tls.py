@@ -164,7 +164,7 @@ def test_a_new_certificate_is_used_after_hup_and_connections_stay(tmp_path: Path
         old.cert.write_text("garbage")
         server.process.send_signal(signal.SIGHUP)
         eventually(lambda: "invalid configuration, keeping the current one" in server.log)
-        assert f"ssl_cert, ssl_key: {old.cert} and {old.key} are not a certificate and key in PEM" in server.log
+        assert f"ssl_cert: {old.cert} contains no certificate in PEM" in server.log
         assert post(server.port, ssl.create_default_context(cadata=_served(server.port)), PUBLISH % "x")[0] == 200
 
 
@@ -325,8 +325,11 @@ def test_unusable_certificate_is_named(tmp_path: Path, certificate: Certificate)
     assert "ssl_key: cannot read /nowhere/key.pem: No such file or directory" in refused(tmp_path, missing)
     mixed = {**certificate.options, "ssl_key": str(other.key)}
     assert f"the key in {other.key} does not match the certificate in {certificate.cert}" in refused(tmp_path, mixed)
-    assert "are not a certificate and key in PEM" in refused(
-        tmp_path, {**certificate.options, "ssl_cert": str(garbage)}
+    unreadable = {**certificate.options, "ssl_cert": str(garbage)}
+    assert f"ssl_cert: {garbage} contains no certificate in PEM" in refused(tmp_path, unreadable)
+    swapped = Certificate(certificate.key, certificate.cert).options
+    assert f"ssl_cert, ssl_key: {certificate.key} contains a private key, and {certificate.cert}" in refused(
+        tmp_path, swapped
     )
     assert "ssl_key: encrypted keys are not supported" in refused(tmp_path, locked.options)
 
