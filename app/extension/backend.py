@@ -17,12 +17,17 @@ from ..model.payload import json_of
 from ..node.commands import Commands, PresenceStats, PublishOptions, PublishRequest
 from ..node.user_commands import AddSubscription, SendMessage
 
+MAX_SHOWN_CHANNEL = 255
+"""Maximum characters of a channel in the text of an error."""
+
 
 class CommandError(Exception):
-    """A command was not carried out. The text is that of the protocol, such as `namespace not found`."""
+    """A command was not carried out. The text begins with that of the protocol, such as `namespace not found`."""
 
-    def __init__(self, text: str, code: int = 0) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, code: int = 0, detail: str = "") -> None:
+        super().__init__(f"{text}: {detail}" if detail else text)
+        self.text = text
+        """The text of the protocol alone."""
         self.code = code
         """The code of the error for a test client of protocol v2; 0 otherwise."""
 
@@ -97,12 +102,13 @@ class Backend(ABC):
         """Return the commands of a server, for use in a `with` block. Raises RuntimeError if there is no server."""
 
     @contextmanager
-    def _commands(self) -> Iterator[Commands]:
+    def _commands(self, channel: str = "") -> Iterator[Commands]:
+        """Open the commands for a command about `channel`. Raises CommandError, with the channel in its text."""
         with self._open_commands() as commands:
             try:
                 yield commands
             except Refused as refused:
-                raise CommandError(refused.error.text) from None
+                raise _command_error(refused, channel) from None
 
     def publish(
         self,
@@ -124,7 +130,7 @@ class Backend(ABC):
         """
         encoded = encode_value(data)
         options = _publish_options(tags, idempotency_key, skip_history)
-        with self._commands() as commands:
+        with self._commands(channel) as commands:
             return commands.publish(_require_channel(channel), encoded, client, uid=uid, options=options)
 
     def broadcast(
@@ -148,26 +154,22 @@ class Backend(ABC):
         options = _publish_options(tags, idempotency_key, skip_history)
         requests = [PublishRequest(_require_channel(channel), encoded, client, options=options) for channel in channels]
         positions: list[StreamPosition | None] = []
-        refused: Error | None = None
-        with self._commands() as commands:
+        with self._open_commands() as commands:
             outcomes = commands.publish_all(requests)
-        for outcome in outcomes:
+        for request, outcome in zip(requests, outcomes, strict=True):
             if isinstance(outcome, Error):
-                refused = refused or outcome
-            else:
-                positions.append(outcome)
-        if refused is not None:
-            raise CommandError(refused.text)
+                raise _command_error(commands.rules.refusal(outcome, request.channel), request.channel)
+            positions.append(outcome)
         return positions
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
         """Return the subscribers of a channel, by client ID."""
-        with self._commands() as commands:
+        with self._commands(channel) as commands:
             return {client: _client_info(info) for client, info in commands.presence(_require_channel(channel)).items()}
 
     def presence_stats(self, channel: str) -> PresenceStats:
         """Return the number of subscribers of a channel, and of their users."""
-        with self._commands() as commands:
+        with self._commands(channel) as commands:
             return commands.presence_stats(_require_channel(channel))
 
     def history(
@@ -185,13 +187,13 @@ class Backend(ABC):
         """
         newest_first = since is None if reverse is None else reverse
         wanted = HistoryFilter(_limit(limit), None if since is None else _position(since), newest_first)
-        with self._commands() as commands:
+        with self._commands(channel) as commands:
             stream = commands.stream(_require_channel(channel), wanted)
         return HistoryList(map(history_message, stream.publications), stream.top)
 
     def history_remove(self, channel: str) -> None:
         """Delete the messages of a channel's history. The next message has the next offset."""
-        with self._commands() as commands:
+        with self._commands(channel) as commands:
             commands.remove_history(_require_channel(channel))
 
     def channels(self) -> list[str]:
@@ -212,12 +214,12 @@ class Backend(ABC):
             data=b"" if data is None else encode_value(data),
             info=b"" if info is None else encode_value(info),
         )
-        with self._commands() as commands:
+        with self._commands(channel) as commands:
             commands.carry_out(command)
 
     def unsubscribe(self, user: str | int, channel: str = "") -> None:
         """Unsubscribe a user from a channel, or from all channels."""
-        with self._commands() as commands:
+        with self._commands(channel) as commands:
             commands.unsubscribe_user(_user(user), channel)
 
     def disconnect(self, user: str | int) -> None:
@@ -243,6 +245,12 @@ class Backend(ABC):
         with self._commands() as commands:
             stats: dict[str, Any] = msgspec.to_builtins(commands.stats())
         return stats
+
+
+def _command_error(refused: Refused, channel: str) -> CommandError:
+    """Return the exception for a refused command, with the channel and the reason if there is one."""
+    where = f"channel {channel[:MAX_SHOWN_CHANNEL]!r}: " if channel else ""
+    return CommandError(refused.error.text, detail=f"{where}{refused.detail}" if refused.detail else "")
 
 
 def _require_channel(channel: str) -> str:

@@ -15,16 +15,18 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from ..config.endpoints import CLIENT, ENDPOINTS
+from ..model.errors import Refused
 from ..node.commands import Commands
 from ..node.hooks import Hook, name_of
 from ..protocol.v2.token_making import connection_token, subscription_token
+from ..runtime.log_throttle import ONCE, ThrottledLog
 from ..server.connection_receiver import ConnectionReceiver
 from ..service import Service
 from ..views.credential_views import register_credential_views
 from ..views.mounted import UNDER_TEST, endpoints_of, service_of
 from .applications import Applications
 from .arguments import Arguments, Options, check_arguments, checked_app
-from .backend import Backend, HistoryMessage
+from .backend import MAX_SHOWN_CHANNEL, Backend, HistoryMessage
 from .backends import BACKENDS, Backends, backends_of
 from .configuration import FIRST_KEY, load
 from .connection_params import connection_params
@@ -40,6 +42,8 @@ log = logging.getLogger(__name__)
 
 EXTENSION = "gentrifugo"
 """The key of the extension object in `app.extensions`."""
+MAX_WARNED_NAMESPACES = 20
+"""Maximum number of unknown namespaces in channels of tokens that are logged."""
 
 
 class Gentrifugo(HookDecorators, Backend):
@@ -68,6 +72,7 @@ class Gentrifugo(HookDecorators, Backend):
         self._applications = Applications()
         self._hooks: list[tuple[str, Hook]] = []
         self._uses_redis_only = False
+        self._unknown_namespaces = ThrottledLog(log, logging.WARNING, interval=ONCE, max_keys=MAX_WARNED_NAMESPACES)
         if app is not None:
             self.init_app(app)
 
@@ -161,7 +166,10 @@ class Gentrifugo(HookDecorators, Backend):
         never. In templates it is `gentrifugo_token`. Raises TypeError and ValueError for invalid arguments, and
         ValueError without a key.
         """
-        return connection_token(self._token_key, user, info, channels, expires)
+        token = connection_token(self._token_key, user, info, channels, expires)
+        for channel in channels:
+            self._warn_of_unknown_namespace(channel)
+        return token
 
     def subscription_token(self, user: str | int, channel: str, info: Any = None, expires: float | None = None) -> str:
         """Return a token (JWT) for protocol v2, with which clients of `user` subscribe to a channel.
@@ -169,7 +177,18 @@ class Gentrifugo(HookDecorators, Backend):
         The arguments are those of `token`, but `info` is sent to other clients only in this channel. In templates it is
         `gentrifugo_subscription_token`. Raises TypeError and ValueError.
         """
-        return subscription_token(self._token_key, user, channel, info, expires)
+        token = subscription_token(self._token_key, user, channel, info, expires)
+        self._warn_of_unknown_namespace(channel)
+        return token
+
+    def _warn_of_unknown_namespace(self, channel: str) -> None:
+        """Log once that clients cannot subscribe with a token to a channel. Another server may know its namespace."""
+        rules = self._service_of(self._applications.current).node.rules
+        try:
+            rules.options(channel)
+        except Refused as refused:
+            text = "the server of this application will refuse a token that was created for channel %r: %s"
+            self._unknown_namespaces.log(rules.namespace(channel), text, channel[:MAX_SHOWN_CHANNEL], refused.detail)
 
     @property
     def _token_key(self) -> str:

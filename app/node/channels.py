@@ -5,19 +5,21 @@ Specification: docs/channels.md. All functions are pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
 from ...engines.base import HistoryOptions
 from ..config.channel_options import ChannelOptions
 from ..config.config import Config
-from ..model.errors import NAMESPACE_NOT_FOUND, NOT_AVAILABLE, Refused
+from ..model.errors import NAMESPACE_NOT_FOUND, NOT_AVAILABLE, Error, Refused
 
 MAX_CACHED = 10_000
 """Number of channels whose options are cached by name."""
 MAX_CACHED_LENGTH = 255
 """Characters of a name that is cached, so that the cache remains small."""
+MAX_NAMED = 10
+"""Number of namespaces that the reason of a refusal lists."""
 
 CachedOptions: TypeAlias = "tuple[ChannelOptions, HistoryOptions | None]"
 """The options of a channel, and of its history if it has one."""
@@ -61,6 +63,7 @@ class ChannelRules:
             name: (options, history_options(options)) for name, options in by_namespace.items()
         }
         self._by_channel = _OptionsByName(self._find)
+        self._known = _known_namespaces([space.name for space in config.namespaces])
 
     def namespace(self, channel: str) -> str:
         """Return the namespace: the name before the first boundary, without the private prefix; empty if none."""
@@ -82,8 +85,16 @@ class ChannelRules:
         found = self._by_namespace.get(self.namespace(channel))
         if found is None:
             namespace = self.namespace(channel)[:MAX_CACHED_LENGTH]
-            raise Refused(NAMESPACE_NOT_FOUND, f"namespace {namespace!r} is not in option namespaces")
+            raise Refused(NAMESPACE_NOT_FOUND, f"namespace {namespace!r} is not in option namespaces{self._known}")
         return found
+
+    def refusal(self, error: Error, channel: str) -> Refused:
+        """Return the exception for an error of a command in `channel`, with the reason if it is the name."""
+        try:
+            self.options(channel)
+        except Refused as refused:
+            return refused
+        return Refused(error)
 
     def options_place(self, channel: str) -> str:
         """Return where the options of a channel are set, for log lines."""
@@ -141,6 +152,13 @@ class ChannelRules:
         if not self.allows_user(channel, user):
             return "the name of the channel lists other users"
         return "the name of the channel contains the ID of another client"
+
+
+def _known_namespaces(names: Sequence[str]) -> str:
+    """Return which namespaces there are, as the end of a sentence; of many only the first ones."""
+    if not names:
+        return ", which is empty"
+    return f" ({', '.join(names[:MAX_NAMED])}{', …' if len(names) > MAX_NAMED else ''})"
 
 
 def history_options(options: ChannelOptions) -> HistoryOptions | None:

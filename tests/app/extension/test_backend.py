@@ -168,6 +168,45 @@ def test_refused_calls_raise_an_exception(backend: Backend, command: str, argume
 
 
 @pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("publish", ("what:1", 1)),
+        ("broadcast", (["chat:1", "what:1", "other:1"], 1)),
+        ("presence", ("what:1",)),
+        ("presence_stats", ("what:1",)),
+        ("history", ("what:1",)),
+        ("history_remove", ("what:1",)),
+        ("subscribe", ("42", "what:1")),
+        ("unsubscribe", ("42", "what:1")),
+    ],
+)
+def test_an_unknown_namespace_is_named_with_the_channel_and_those_that_exist(
+    backend: Backend, command: str, arguments: Any
+) -> None:
+    with pytest.raises(CommandError) as raised:
+        getattr(backend, command)(*arguments)
+    assert str(raised.value) == (
+        "namespace not found: channel 'what:1': namespace 'what' is not in option namespaces (chat)"
+    )
+    assert raised.value.text == "namespace not found"
+
+
+def test_options_that_a_channel_needs_are_named(backend: Backend) -> None:
+    with pytest.raises(CommandError) as raised:
+        backend.presence("news")
+    assert str(raised.value) == (
+        "not available: channel 'news': option presence is off for channels without a namespace"
+    )
+
+
+def test_a_long_channel_is_not_repeated_in_the_text_of_an_error(backend: Backend) -> None:
+    for channel in ("what:" + "x" * 10_000, "w" * 10_000 + ":x"):
+        with pytest.raises(CommandError) as raised:
+            backend.publish(channel, 1)
+        assert len(str(raised.value)) < 700
+
+
+@pytest.mark.parametrize(
     ("command", "arguments", "text"),
     [
         ("publish", ("", 1), "channel is empty"),
@@ -242,5 +281,7 @@ def test_an_engine_that_fails_is_an_exception(start_node: Callable[..., Node]) -
     backend = NodeBackend(start_node(engine, namespaces=(CHAT,)))
     engine.failing = {"publish", "presence", "channels"}
     for command in (lambda: backend.publish("chat:1", 1), lambda: backend.presence("chat:1"), backend.channels):
-        with pytest.raises(CommandError, match="internal server error"):
+        with pytest.raises(CommandError, match=r"^internal server error$"):
             command()
+    with pytest.raises(CommandError, match=r"^internal server error$"):
+        backend.broadcast(["chat:1"], 1)

@@ -51,3 +51,17 @@ def test_token_without_a_key_is_an_error() -> None:
     realtime = Gentrifugo(app)
     with app.app_context(), pytest.raises(ValueError, match="token_hmac_secret_key is not set"):
         realtime.token("42")
+
+
+def test_a_token_for_a_channel_of_an_unknown_namespace_is_made_with_one_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    realtime = Gentrifugo(site(GENTRIFUGO_NAMESPACES=[{"name": "chat"}]))
+    caplog.clear()
+    for number in range(3):
+        assert realtime.subscription_token("42", f"chta:{number}")
+        assert realtime.token("42", channels=["news", "chat:1", f"chta:{number}"])
+    assert caplog.messages == [
+        "the server of this application will refuse a token that was created for channel 'chta:0': namespace 'chta' is "
+        "not in option namespaces (chat)"
+    ]

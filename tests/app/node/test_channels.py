@@ -181,3 +181,18 @@ def test_the_options_of_any_number_of_channels_are_found(monkeypatch: pytest.Mon
         assert len(some._by_channel) <= 3
     with pytest.raises(Refused):
         some.options("unknown:news")
+
+
+@pytest.mark.parametrize(
+    ("names", "known"),
+    [
+        ([], ", which is empty"),
+        (["chat"], " (chat)"),
+        ([f"n{number:02}" for number in range(11)], " (n00, n01, n02, n03, n04, n05, n06, n07, n08, n09, …)"),
+    ],
+)
+def test_reason_for_an_unknown_namespace_lists_those_that_exist(names: list[str], known: str) -> None:
+    known_rules = ChannelRules(Config(namespaces=tuple(Namespace(name=name) for name in names)))
+    with pytest.raises(Refused) as refused:
+        known_rules.options("missing:news")
+    assert refused.value.detail == f"namespace 'missing' is not in option namespaces{known}"

@@ -122,7 +122,8 @@ def test_refused_command_of_version_2_is_logged_with_the_reason(
         (
             "subscribe",
             {"channel": "missing:a"},
-            "subscribe 'missing:a' refused with 'namespace not found': namespace 'missing' is not in option namespaces",
+            "subscribe 'missing:a' refused with 'namespace not found': namespace 'missing' is not in option namespaces "
+            "(open)",
         ),
         (
             "subscribe",

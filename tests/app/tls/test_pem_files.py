@@ -104,7 +104,7 @@ def test_a_certificate_and_its_key_may_be_in_one_file_or_two(files: Path, cert: 
         ("own.pem", "garbage.pem", "ssl_key: garbage.pem contains no private key in PEM"),
     ],
 )
-def test_what_a_file_contains_instead_is_named(files: Path, cert: str, key: str, problem: str) -> None:
+def test_the_wrong_content_of_a_file_is_named(files: Path, cert: str, key: str, problem: str) -> None:
     assert problems(files, cert, key) == [problem]
 
 
