@@ -13,6 +13,11 @@ BACKLOG = 4096
 """Connections that the kernel holds until the server accepts them; net.core.somaxconn limits this number."""
 RECOMMENDED_OPEN_FILES = 65536
 """Limit of open files that is high enough: the CPU is the limit for the number of connections then."""
+OPEN_FILES_REMEDY = (
+    f"only root can raise it: LimitNOFILE={RECOMMENDED_OPEN_FILES} in the systemd unit, nofile in "
+    f"/etc/security/limits.conf before a new login, or --ulimit nofile={RECOMMENDED_OPEN_FILES} of Docker"
+)
+"""How to raise the hard limit, which other users can only lower."""
 RESERVED_FILES = 64
 """A generous estimate of the open files and sockets that are not connections of clients."""
 SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
@@ -41,12 +46,8 @@ def open_files() -> Limit:
     if hard == resource.RLIM_INFINITY:
         return Limit(True, "limit of open files: none", "")
     text = f"limit of open files: {hard:,}, enough for about {max(hard - RESERVED_FILES, 0):,} connections"
-    remedy = (
-        ""
-        if hard >= RECOMMENDED_OPEN_FILES
-        else f"raise it with ulimit -Hn {RECOMMENDED_OPEN_FILES}, or LimitNOFILE in systemd"
-    )
-    return Limit(hard >= RECOMMENDED_OPEN_FILES, text, remedy)
+    is_enough = hard >= RECOMMENDED_OPEN_FILES
+    return Limit(is_enough, text, "" if is_enough else OPEN_FILES_REMEDY)
 
 
 def raise_open_files() -> None:
@@ -75,5 +76,5 @@ def backlog() -> Limit | None:
     except (OSError, ValueError):
         return None
     text = f"net.core.somaxconn: {min(allowed, BACKLOG):,} clients can connect at the same moment"
-    remedy = "" if allowed >= BACKLOG else f"raise it with sysctl -w net.core.somaxconn={BACKLOG}"
+    remedy = "" if allowed >= BACKLOG else f"raise it as root with sysctl -w net.core.somaxconn={BACKLOG}"
     return Limit(allowed >= BACKLOG, text, remedy)

@@ -89,7 +89,8 @@ def test_low_limit_of_open_files_is_reported(tmp_path: Path) -> None:
     assert status == 0
     assert about(lines, "limit of open files") == (
         "warning  limit of open files: 1,000, enough for about 936 connections; "
-        "raise it with ulimit -Hn 65536, or LimitNOFILE in systemd"
+        "only root can raise it: LimitNOFILE=65536 in the systemd unit, nofile in /etc/security/limits.conf before a "
+        "new login, or --ulimit nofile=65536 of Docker"
     )
 
 

@@ -75,7 +75,7 @@ def test_short_backlog_is_insufficient(somaxconn: Path) -> None:
     assert limit == Limit(
         False,
         "net.core.somaxconn: 128 clients can connect at the same moment",
-        "raise it with sysctl -w net.core.somaxconn=4096",
+        "raise it as root with sysctl -w net.core.somaxconn=4096",
     )
 
 
