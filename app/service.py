@@ -6,6 +6,7 @@ The HTTP server, the Flask views and the admin interface share it. This module o
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -168,6 +169,8 @@ class Service:
         self.operators: set[Operator] = set()
         """Open admin sockets."""
         self.started = False
+        self.process_id = 0
+        """The process that serves with the node. Its child processes have a copy of the node, which nobody reaches."""
         self._starting = BoundedSemaphore()
         self.compression = compression_of(config)
         self._shares_origin = shares_origin
@@ -255,6 +258,7 @@ class Service:
                         self._queue.start(self.api.process_queued)
                     self._accept_passed_connections()
                     self.started = True
+        self.process_id = os.getpid()
 
     def _accept_passed_connections(self) -> None:
         if self._passed_connections is None or self.session_directory is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -21,6 +22,10 @@ BACKENDS = "gentrifugo_backends"
 NEEDS_REDIS = (
     "the memory engine cannot reach a server in another process: use the HTTP API; "
     'set app.config["GENTRIFUGO_ENGINE"] = "redis" for calls from other processes'
+)
+NO_SERVER_HERE = (
+    f"{NOT_PATCHED} In a program beside the server, such as flask shell, use the HTTP API, or set "
+    'app.config["GENTRIFUGO_ENGINE"] = "redis".'
 )
 NOT_TESTING = 'the application {name!r} is not in test mode: set app.config["TESTING"] = True'
 
@@ -47,16 +52,18 @@ class Backends:
     def nearest(self) -> AbstractContextManager[Commands]:
         """Return the commands of the node of this process, which is started if necessary.
 
-        If gevent has not patched the process, they are sent through Redis. For an application under test, they are
-        those of the test server, unless a server has started. Raises RuntimeError if the engine is memory, and gevent
-        has not patched the process or several processes serve the application.
+        If gevent has not patched the process, or it is a child of the one with the node, they are sent through Redis.
+        For an application under test, they are those of the test server, unless a server has started. Raises
+        RuntimeError if the engine is memory, and the process is such a one or one of several that serve the site.
         """
         service = self._service
+        if service.started and service.process_id != os.getpid():
+            return nullcontext(self.outside().commands)
         if self._app.testing and not service.started:
             return self.test_server().running()
         if not (service.started or is_patched()):
             if service.is_single:
-                raise RuntimeError(NOT_PATCHED)
+                raise RuntimeError(NO_SERVER_HERE)
             return nullcontext(self.outside().commands)
         if not self._serves_alone:
             self._check_alone()

@@ -165,8 +165,14 @@ class TestUnpatched:
 
     def test_calls_in_an_unpatched_process_raise_an_error_with_a_remedy(self) -> None:
         rt = Gentrifugo(site())
-        with pytest.raises(RuntimeError, match=r"gevent has not patched this process\. Instead, run `gentrifugo --app"):
+        with pytest.raises(
+            RuntimeError, match=r"gevent has not patched this process\. Instead, run `gentrifugo --app"
+        ) as e:
             rt.publish("news", 1)
+        assert str(e.value).endswith(
+            "In a program beside the server, such as flask shell, use the HTTP API, or set "
+            'app.config["GENTRIFUGO_ENGINE"] = "redis".'
+        )
 
     def test_requests_are_refused_with_a_reason_and_the_site_works(self, caplog: pytest.LogCaptureFixture) -> None:
         app = site()
