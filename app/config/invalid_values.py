@@ -24,6 +24,7 @@ PATH_PARTS = re.compile(r"[^.\[\]]+")
 """The names and numbers in the path of a value, such as `namespaces[1].history_size`."""
 CREDENTIALS = re.compile(r".*@|\?.*", re.DOTALL)
 """The user name and the password in a URL, also in one with a mistake before them, and its query."""
+LISTS = frozenset(option.name for option in options_of(Config) if option.item_type)
 SECRETS = frozenset(option.name for option in options_of(Config) if option.facts.secret)
 
 
@@ -34,7 +35,7 @@ def describe_invalid(given: GivenOptions, wrong: Iterable[tuple[str, str]]) -> I
     """
     values = given.values
     for path, expected in wrong:
-        if isinstance(values.get(path), Mapping):
+        if isinstance(values.get(path), Mapping) and path not in LISTS:
             text = expected + NESTED
         elif path not in SECRETS and SHOWS_VALUE.match(expected):
             text = f"{expected.removesuffix('.')}; the value is {_text_of(_value_at(values, path))}."
@@ -56,7 +57,8 @@ def _text_of(value: Any) -> str:
     if isinstance(value, Mapping):
         return "an object"
     if not isinstance(value, str):
-        return f"a {type(value).__name__}"
+        name = type(value).__name__
+        return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
     text = CREDENTIALS.sub("…", value)
     shown = text if len(text) <= MAX_SHOWN_VALUE else f"{text[:MAX_SHOWN_VALUE]}…"
     return json.dumps(shown, ensure_ascii=False).encode(errors="backslashreplace").decode()

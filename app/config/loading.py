@@ -13,7 +13,7 @@ from .command_line import GivenOptions
 from .config import Config, default_name
 from .config_file import Document, creation_advice
 from .invalid_values import describe_invalid
-from .options import ConfigError, options_of, split_list
+from .options import APPLICATION_PREFIX, ConfigError, options_of, split_list
 from .redis_options import redis_settings
 from .warnings import config_warnings
 
@@ -165,5 +165,6 @@ def source_warnings(given: GivenOptions) -> Iterator[str]:
     document = given.document
     yield from (f"{document.path}: {text}" for text in document.warnings)
     yield from (f"{document.path}: {text}" for text in schema.unknown_options(Config, document.values))
-    yield from (f"app.config: {text}" for text in schema.unknown_options(Config, given.application))
+    unknown = schema.unknown_options(Config, given.application, prefix=APPLICATION_PREFIX)
+    yield from (f"app.config: {text}" for text in unknown)
     yield from given.warnings

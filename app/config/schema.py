@@ -116,7 +116,9 @@ class TextField(fields.String):
 class ObjectsField(fields.List[Any]):
     """A list of objects. marshmallow's own field would accept a single object as a list of its keys."""
 
-    default_error_messages = {"invalid": "Must be a list of objects, each with a name."}
+    default_error_messages = {
+        "invalid": 'Must be a list of objects, each with a name, such as [{{"name": "chat"}}].'
+    }  # of str.format
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, (list, tuple)):
@@ -180,17 +182,22 @@ def child_path(path: str, key: str | int) -> str:
     return f"{path}.{key}" if path else key
 
 
-def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Yield one warning for each unknown option, at the top level and in the items of lists."""
+def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "", prefix: str = "") -> Iterator[str]:
+    """Yield one warning for each unknown option, at the top level and in the items of lists.
+
+    With a `prefix`, options of the top level are written with it and in capitals.
+    """
     known = {name: option for option in options_of(declaring) for name in option.names}
     for key, value in values.items():
         name = str(key)
+        spelled = f"{prefix}{name.upper()}" if prefix else name
         if name not in known:
-            yield f"unknown option {child_path(path, name)}{suggestion(name, known)}"
+            names = map(str.upper, known) if prefix else known
+            yield f"unknown option {child_path(path, spelled)}{suggestion(name, names, prefix)}"
         elif known[name].item_type and isinstance(value, (list, tuple)):
             for index, item in enumerate(value):
                 if isinstance(item, Mapping):
-                    yield from unknown_options(known[name].item_type, item, f"{name}[{index}]")
+                    yield from unknown_options(known[name].item_type, item, f"{spelled}[{index}]")
 
 
 def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:

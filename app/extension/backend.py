@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -93,8 +94,9 @@ class Backend(ABC):
     """Commands for the server of an application. Each returns when the engine has accepted it, and reaches all nodes.
 
     All raise CommandError if the server rejects the command or the engine fails, and RuntimeError if the application
-    is ambiguous or no server can run in this process. A `user` is a string or a number, otherwise TypeError is raised.
-    An empty channel or user raises ValueError, but `unsubscribe` without a channel means all channels.
+    is ambiguous or no server can run in this process. A `channel` is a string, and a `user` a string or a number,
+    otherwise TypeError is raised. An empty channel or user raises ValueError, but `unsubscribe` without a channel means
+    all channels.
     """
 
     @abstractmethod
@@ -130,8 +132,8 @@ class Backend(ABC):
         """
         encoded = encode_value(data)
         options = _publish_options(tags, idempotency_key, skip_history)
-        with self._commands(channel) as commands:
-            return commands.publish(_require_channel(channel), encoded, client, uid=uid, options=options)
+        with self._commands(_require_channel(channel)) as commands:
+            return commands.publish(channel, encoded, client, uid=uid, options=options)
 
     def broadcast(
         self,
@@ -164,13 +166,13 @@ class Backend(ABC):
 
     def presence(self, channel: str) -> dict[str, ClientInfo]:
         """Return the subscribers of a channel, by client ID."""
-        with self._commands(channel) as commands:
-            return {client: _client_info(info) for client, info in commands.presence(_require_channel(channel)).items()}
+        with self._commands(_require_channel(channel)) as commands:
+            return {client: _client_info(info) for client, info in commands.presence(channel).items()}
 
     def presence_stats(self, channel: str) -> PresenceStats:
         """Return the number of subscribers of a channel, and of their users."""
-        with self._commands(channel) as commands:
-            return commands.presence_stats(_require_channel(channel))
+        with self._commands(_require_channel(channel)) as commands:
+            return commands.presence_stats(channel)
 
     def history(
         self,
@@ -187,14 +189,14 @@ class Backend(ABC):
         """
         newest_first = since is None if reverse is None else reverse
         wanted = HistoryFilter(_limit(limit), None if since is None else _position(since), newest_first)
-        with self._commands(channel) as commands:
-            stream = commands.stream(_require_channel(channel), wanted)
+        with self._commands(_require_channel(channel)) as commands:
+            stream = commands.stream(channel, wanted)
         return HistoryList(map(history_message, stream.publications), stream.top)
 
     def history_remove(self, channel: str) -> None:
         """Delete the messages of a channel's history. The next message has the next offset."""
-        with self._commands(channel) as commands:
-            commands.remove_history(_require_channel(channel))
+        with self._commands(_require_channel(channel)) as commands:
+            commands.remove_history(channel)
 
     def channels(self) -> list[str]:
         """Return the names of all channels that have a subscriber, on any node."""
@@ -253,7 +255,9 @@ def _command_error(refused: Refused, channel: str) -> CommandError:
     return CommandError(refused.error.text, detail=f"{where}{refused.detail}" if refused.detail else "")
 
 
-def _require_channel(channel: str) -> str:
+def _require_channel(channel: object) -> str:
+    if not isinstance(channel, str):
+        raise TypeError(f"channel is {reprlib.repr(channel)}; expected the name of a channel")
     if not channel:
         raise ValueError("channel is empty")
     return channel

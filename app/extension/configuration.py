@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher
 from typing import Any
 
 from flask import Flask
@@ -27,6 +28,8 @@ DERIVED_FOR = b"gentrifugo tokens"
 DERIVED_FOR_JWT = b"gentrifugo JSON Web Tokens"
 """The purpose of the derived key of JSON Web Tokens, so that it differs from both."""
 
+MIN_SIMILARITY = 0.8
+"""Similarity of the beginning of a name to GENTRIFUGO, from 0 to 1, from which on the name is meant for an option."""
 FIRST_KEY = "gentrifugo_secret_key"
 """The key in `app.extensions` of the SECRET_KEY that the application had when its server was initialized."""
 CHANGED_KEY = (
@@ -40,7 +43,12 @@ def load(app: Flask, arguments: Arguments) -> LoadedConfig:
 
     Options in app.config override the argument url_prefix, which overrides options in the argument config.
     """
+    if app.secret_key and not isinstance(app.secret_key, (str, bytes)):
+        raise ConfigError(
+            [f'app.config["SECRET_KEY"]: Must be a string or bytes, not {type(app.secret_key).__name__}.']
+        )
     given = _given_options(arguments)
+    given.warnings += _unused_names(app)
     options = _options_of(app)
     if arguments.url_prefix is not None:
         options.setdefault("http_prefix", arguments.url_prefix)
@@ -86,6 +94,25 @@ def _options_of(app: Flask) -> dict[str, Any]:
         for name, value in app.config.items()
         if name.startswith(APPLICATION_PREFIX)
     }
+
+
+def _unused_names(app: Flask) -> Iterator[str]:
+    """Yield one warning for each name in app.config that is probably meant for an option, but has another beginning.
+
+    This is the prefix of environment variables, a misspelt one or one in lower case.
+    """
+    known = {name.upper() for option in options_of(Config) for name in option.names}
+    own = APPLICATION_PREFIX.removesuffix("_")
+    if own in app.config:
+        yield (
+            f"app.config: {own}: not used; each option has a name of its own, such as {own}_ENGINE; a mapping is given "
+            "as Gentrifugo(app, config=…)"
+        )
+    for name in map(str, app.config):
+        prefix, _, option = name.upper().partition("_")
+        right = f"{own}_{option}"
+        if option in known and right not in app.config and SequenceMatcher(None, prefix, own).ratio() >= MIN_SIMILARITY:
+            yield f"app.config: {name}: not used; the name of this option is {right}"
 
 
 def _derive_secret(secret_key: str | bytes, purpose: bytes) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
 from ..node import hooks
-from ..node.hooks import Hook, rpc_event
+from ..node.hooks import Hook, name_of, rpc_event
 from .rpc_handlers import Handler, handler_hook
 
 F = TypeVar("F", bound=Hook)
@@ -19,11 +20,22 @@ def decorator_name(event: str) -> str:
     return event if event.startswith(f"{hooks.RPC} ") else f"on_{event}"
 
 
+def _check_parameters(event: str, hook: Hook) -> None:
+    try:
+        signature = inspect.signature(hook)
+    except (TypeError, ValueError):
+        return  # some callables that are written in C have no signature
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise TypeError(f"hook {name_of(hook)} ({decorator_name(event)}) must take one argument: the context") from None
+
+
 class HookDecorators(ABC):
     """Decorators for functions with one parameter, a `Context`. A hook refuses by returning False or raising Refuse.
 
-    Each raises RuntimeError if a server of the extension has started, and TypeError for an `async def` and for objects
-    that are not callable.
+    Each raises RuntimeError if a server of the extension has started, and TypeError for an `async def`, for objects
+    that are not callable and for functions that cannot be called with a context alone.
     """
 
     def on_connect(self, hook: F) -> F:
@@ -91,6 +103,7 @@ class HookDecorators(ABC):
 
     def _register(self, event: str, hook: F) -> F:
         hooks.check_hook(event, hook)
+        _check_parameters(event, hook)
         self._add_hook(event, hook)
         return hook
 

@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 MAX_NESTING = 500
 """Maximum levels of nested arrays and objects. Decoders recurse, and Python limits recursion to 1000 calls."""
+ENCODABLE = "convert it to what JSON can express, such as dictionaries with texts as keys, lists, texts and numbers"
+"""What to do with a Python value that cannot be encoded, as the end of a sentence."""
 TOO_DEEP = f"JSON is nested too deeply: more than {MAX_NESTING} levels"
 
 
@@ -200,6 +202,8 @@ def encode_value(value: Any) -> bytes:
         encoded = msgspec.json.encode(value)
     except RecursionError:
         raise InvalidJSON(TOO_DEEP) from None
+    except TypeError as error:
+        raise TypeError(f"{error}; {ENCODABLE}") from None
     check_nesting(encoded)
     return encoded
 

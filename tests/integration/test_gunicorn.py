@@ -194,7 +194,7 @@ def test_our_worker_logs_each_mistake_of_an_application_in_one_line(tmp_path: Pa
     server = Gunicorn({}, tmp_path, GENTRIFUGO_WORKER, application="news:app")
     assert server.process.wait(seconds(20)) != 0
     assert '[ERROR] app.config: GENTRIFUGO_PORT: Must be an integer; the value is "abc".\n' in server.log
-    assert "[WARNING] app.config: unknown option engin; did you mean engine?\n" in server.log
+    assert "[WARNING] app.config: unknown option GENTRIFUGO_ENGIN; did you mean GENTRIFUGO_ENGINE?\n" in server.log
     assert "Traceback" not in server.log
 
 

@@ -98,6 +98,8 @@ def test_values_in_a_namespace_are_shown() -> None:
     assert problem.endswith('; the value is "soon".')
     assert problem_of(namespaces=["chat"]).endswith('by name; the value is "chat".')
     assert problem_of(namespaces=[["chat"]]).endswith("by name; the value is a list.")
+    assert problem_of(namespaces=[object()]).endswith("by name; the value is an object.")
+    assert problem_of(namespaces={"chat": {}}).endswith('such as [{"name": "chat"}]; the value is an object.')
     assert problem_of(namespaces=[{"name": "news", "presence": {"a": 1}}]).endswith("; the value is an object.")
 
 

@@ -78,6 +78,7 @@ def test_every_time_may_be_written_with_units(name: str) -> None:
 
 NOT_INTEGER = "Must be an integer."
 NOT_TIME = 'Must be a time in seconds, such as 90 or 0.5, or with units, such as "1m30s" or "500ms".'
+NOT_NAMESPACES = 'Must be a list of objects, each with a name, such as [{"name": "chat"}].'
 QUOTES = "Must be a string: put it in quotes."
 
 
@@ -140,8 +141,8 @@ QUOTES = "Must be a string: put it in quotes."
         ("http_prefix", "/centrifugo/", "Must be empty, or begin with a slash and not end with one."),
         ("user_channel_separator", "", "Must not be empty."),
         ("api_port", 70000, "Must be a port number, or empty."),
-        ("namespaces", {"name": "public"}, "Must be a list of objects, each with a name."),
-        ("namespaces", "public", "Must be a list of objects, each with a name."),
+        ("namespaces", {"name": "public"}, NOT_NAMESPACES),
+        ("namespaces", "public", NOT_NAMESPACES),
     ],
 )
 def test_error_for_an_invalid_value_names_the_option(option: str, value: Any, problem: str) -> None:

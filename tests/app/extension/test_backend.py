@@ -222,6 +222,22 @@ def test_invalid_arguments_raise_value_error(backend: Backend, command: str, arg
     assert backend.history("chat:1") == []
 
 
+@pytest.mark.parametrize("channel", [None, 5, ["chat:1"], {"text": "hello"}], ids=repr)
+def test_a_channel_must_be_a_string(backend: Backend, channel: Any) -> None:
+    for call in (
+        lambda: backend.publish(channel, 1),
+        lambda: backend.broadcast(["chat:1", channel], 1),
+        lambda: backend.presence(channel),
+        lambda: backend.presence_stats(channel),
+        lambda: backend.history(channel),
+        lambda: backend.history_remove(channel),
+        lambda: backend.subscribe("42", channel),
+    ):
+        with pytest.raises(TypeError, match=r"channel is .*; expected the name of a channel"):
+            call()
+    assert backend.history("chat:1") == []
+
+
 @pytest.mark.parametrize("user", [42, "42"], ids=repr)
 def test_a_user_may_be_a_number_as_in_hooks(backend: Backend, node: Node, user: str | int) -> None:
     client = LocalClient.connected(node, "42")

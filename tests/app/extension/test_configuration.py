@@ -166,4 +166,37 @@ class TestMistakes:
 
     def test_an_unknown_option_of_the_application_is_named_too(self, caplog: pytest.LogCaptureFixture) -> None:
         configured(GENTRIFUGO_PING_INTERVALL=1)
-        assert "app.config: unknown option ping_intervall; did you mean ping_interval?" in caplog.text
+        assert (
+            "app.config: unknown option GENTRIFUGO_PING_INTERVALL; did you mean GENTRIFUGO_PING_INTERVAL?"
+            in caplog.text
+        )
+
+    def test_an_unknown_option_of_a_namespace_is_named_with_its_place(self, caplog: pytest.LogCaptureFixture) -> None:
+        configured(GENTRIFUGO_NAMESPACES=[{"name": "chat", "presense": True}])
+        assert "app.config: unknown option GENTRIFUGO_NAMESPACES[0].presense; did you mean presence?" in caplog.text
+
+    @pytest.mark.parametrize("name", ["CENTRIFUGO_ENGINE", "GENTIFUGO_ENGINE", "gentrifugo_engine"])
+    def test_an_option_with_another_prefix_is_named_with_the_right_one(
+        self, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        configured(None, **{name: "memory"})
+        assert f"app.config: {name}: not used; the name of this option is GENTRIFUGO_ENGINE" in caplog.messages
+        caplog.clear()
+        configured(None, **{name: "memory", "GENTRIFUGO_ENGINE": "memory"})
+        assert "not used" not in caplog.text
+
+    @pytest.mark.parametrize("name", ["CENTRIFUGO_URL", "SQLALCHEMY_ENGINE", "REDIS_URL", "ENGINE", "DEBUG"])
+    def test_nothing_is_said_about_names_of_other_extensions(self, name: str, caplog: pytest.LogCaptureFixture) -> None:
+        configured(None, **{name: "1"})
+        assert name not in caplog.text
+
+    def test_a_mapping_of_options_in_the_config_of_the_application_is_pointed_out(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        configured(GENTRIFUGO={"engine": "memory"})
+        warning = "app.config: GENTRIFUGO: not used; each option has a name of its own, such as GENTRIFUGO_ENGINE"
+        assert f"{warning}; a mapping is given as Gentrifugo(app, config=…)" in caplog.messages
+
+    def test_a_secret_key_of_a_wrong_type_is_an_error(self) -> None:
+        with pytest.raises(ConfigError, match=r'app.config\["SECRET_KEY"\]: Must be a string or bytes, not int'):
+            configured(SECRET_KEY=12345)

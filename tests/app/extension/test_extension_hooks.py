@@ -332,12 +332,16 @@ class TestRegistration:
     def test_registering_an_object_that_is_not_a_hook_is_refused(self) -> None:
         async def hook(context: Context) -> None: ...
 
+        def connected() -> None: ...
+
         rt = Gentrifugo()
         with pytest.raises(TypeError, match=r"hook .*hook for connect is a coroutine"):
             rt.on_connect(hook)
         with pytest.raises(TypeError, match=r"a hook for publish must be a function, not str"):
             rt.on_publish("hook")  # type: ignore[type-var]
-        rt.init_app(site())  # neither was registered
+        with pytest.raises(TypeError, match=r"hook .*connected \(on_connect\) must take one argument: the context"):
+            rt.on_connect(connected)  # type: ignore[type-var]
+        rt.init_app(site())  # none was registered
 
 
 class TestSigningChannels:

@@ -16,7 +16,7 @@ from tests.waiting import seconds
 
 MISTAKES = {"SECRET_KEY": "a-key-of-a-test-that-is-long", "GENTRIFUGO_PORT": "abc", "GENTRIFUGO_ENGIN": "redis"}
 PORT = 'app.config: GENTRIFUGO_PORT: Must be an integer; the value is "abc"'
-ENGINE = "warning: app.config: unknown option engin; did you mean engine?"
+ENGINE = "warning: app.config: unknown option GENTRIFUGO_ENGIN; did you mean GENTRIFUGO_ENGINE?"
 
 
 @pytest.mark.parametrize(

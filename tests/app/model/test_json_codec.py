@@ -267,3 +267,12 @@ def test_values_that_cannot_be_decoded_are_refused(text: bytes, reason: str) -> 
 
 def test_half_of_a_surrogate_pair_in_a_value_is_replaced() -> None:
     assert decode_values(msgspec.json.Decoder(list[str]), b'["\\ud800"]') == ["\ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(object(), "objects of type object"), ({(1, 2): 3}, "dicts with str-like or number-like keys")],
+)
+def test_a_value_that_json_cannot_express_is_named_with_a_remedy(value: object, reason: str) -> None:
+    with pytest.raises(TypeError, match=f"{reason}.*; convert it to what JSON can express, such as dictionaries"):
+        encode_value(value)
