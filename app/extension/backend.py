@@ -132,6 +132,7 @@ class Backend(ABC):
         """
         encoded = encode_value(data)
         options = _publish_options(tags, idempotency_key, skip_history)
+        _require_texts(client=client, uid=uid)
         with self._commands(_require_channel(channel)) as commands:
             return commands.publish(channel, encoded, client, uid=uid, options=options)
 
@@ -153,6 +154,9 @@ class Backend(ABC):
         encoded = encode_value(data)
         if isinstance(channels, str):
             raise TypeError("channels: expected a list of names, not a string; use publish for a single channel")
+        if isinstance(channels, Mapping) or not isinstance(channels, Iterable):
+            raise TypeError(f"channels is {reprlib.repr(channels)}; expected a list of names")
+        _require_texts(client=client)
         options = _publish_options(tags, idempotency_key, skip_history)
         requests = [PublishRequest(_require_channel(channel), encoded, client, options=options) for channel in channels]
         positions: list[StreamPosition | None] = []
@@ -209,6 +213,7 @@ class Backend(ABC):
         `data` is sent to the client with the subscription, and `info` to the other subscribers of the channel. Has no
         effect on clients of protocol v1. Raises TypeError for values that cannot be encoded as JSON.
         """
+        _require_texts(client=client)
         command = AddSubscription(
             user=_user(user),
             client=client,
@@ -221,6 +226,7 @@ class Backend(ABC):
 
     def unsubscribe(self, user: str | int, channel: str = "") -> None:
         """Unsubscribe a user from a channel, or from all channels."""
+        _require_texts(channel=channel)
         with self._commands(channel) as commands:
             commands.unsubscribe_user(_user(user), channel)
 
@@ -235,6 +241,7 @@ class Backend(ABC):
         If the user is None or empty, only `client` selects the connection. Clients of protocol v1 receive nothing.
         Raises TypeError for data that cannot be encoded as JSON, and ValueError if both user and client are missing.
         """
+        _require_texts(client=client)
         if user in (None, "") and not client:
             raise ValueError("user and client are empty")
         selected = "" if user is None else user_id(user)
@@ -269,7 +276,17 @@ def _user(user: object) -> str:
     return user_id(user)
 
 
+def _require_texts(**texts: object) -> None:
+    """Raise TypeError, with its name, for an argument that is not a string."""
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise TypeError(f"{name} is {reprlib.repr(text)}; expected a string, which is empty if there is none")
+
+
 def _publish_options(tags: Mapping[str, str] | None, idempotency_key: str, skip_history: bool) -> PublishOptions:
+    _require_texts(idempotency_key=idempotency_key)
+    if not isinstance(tags, Mapping | None):
+        raise TypeError(f"tags is {tags!r}; expected a dictionary of strings")
     texts = dict(tags or {})
     if not all(isinstance(text, str) for pair in texts.items() for text in pair):
         raise TypeError(f"tags is {tags!r}; expected a dictionary of strings")
@@ -279,12 +296,16 @@ def _publish_options(tags: Mapping[str, str] | None, idempotency_key: str, skip_
 def _limit(limit: int | None) -> int:
     if limit is None:
         return ALL
+    if not isinstance(limit, int):
+        raise TypeError(f"limit is {limit!r}; expected a number of messages, or None for all")
     if limit < 0:
         raise ValueError(f"limit is {limit}; expected 0 or more, or None for all messages")
     return limit
 
 
 def _position(position: StreamPosition | tuple[int, str]) -> StreamPosition:
+    if not isinstance(position, (tuple, list)) or [type(part) for part in position] != [int, str]:
+        raise TypeError(f"since is {position!r}; expected a position: a tuple of offset and epoch")
     offset, epoch = position
     if offset < 0:
         raise ValueError(f"offset of the position is {offset}; expected 0 or more")

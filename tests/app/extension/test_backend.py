@@ -238,6 +238,31 @@ def test_a_channel_must_be_a_string(backend: Backend, channel: Any) -> None:
     assert backend.history("chat:1") == []
 
 
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda backend: backend.publish("chat:1", 1, {"a": 1}), "client is {'a': 1}; expected a string"),
+        (lambda backend: backend.publish("chat:1", 1, uid=5), "uid is 5; expected a string"),
+        (lambda backend: backend.publish("chat:1", 1, idempotency_key=5), "idempotency_key is 5; expected a string"),
+        (lambda backend: backend.publish("chat:1", 1, tags=["a"]), "tags is ['a']; expected a dictionary of strings"),
+        (lambda backend: backend.broadcast(None, 1), "channels is None; expected a list of names"),
+        (lambda backend: backend.broadcast({"chat:1": 1}, 1), "channels is {'chat:1': 1}; expected a list of names"),
+        (lambda backend: backend.broadcast(["chat:1"], 1, client=None), "client is None; expected a string"),
+        (lambda backend: backend.unsubscribe("42", None), "channel is None; expected a string"),
+        (lambda backend: backend.subscribe("42", "chat:1", client=5), "client is 5; expected a string"),
+        (lambda backend: backend.send("42", 1, client=5), "client is 5; expected a string"),
+        (lambda backend: backend.history("chat:1", "5"), "limit is '5'; expected a number of messages"),
+        (lambda backend: backend.history("chat:1", since=5), "since is 5; expected a position"),
+        (lambda backend: backend.history("chat:1", since=("1", "e")), "since is ('1', 'e'); expected a position"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_named(backend: Backend, call: Callable[[Any], object], text: str) -> None:
+    with pytest.raises(TypeError) as raised:
+        call(backend)
+    assert text in str(raised.value)
+    assert backend.history("chat:1") == []
+
+
 @pytest.mark.parametrize("user", [42, "42"], ids=repr)
 def test_a_user_may_be_a_number_as_in_hooks(backend: Backend, node: Node, user: str | int) -> None:
     client = LocalClient.connected(node, "42")
