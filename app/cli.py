@@ -6,6 +6,7 @@ Every error ends the command with status 1, and prints one sentence for each pro
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from .._version import __version__
 from .config import command_line, completion, help_text
 from .config.config import Config
+from .config.config_file import PARSERS
 from .config.genconfig import generate
 from .config.loading import LoadedConfig, load, reload
 from .config.options import ConfigError, options_of
@@ -23,6 +25,9 @@ from .config.schema import suggestion
 from .config.site_options import application_path
 from .process.standard_error import print_error, report
 from .process.supervised import is_worker
+
+APPLICATION_WORD = re.compile(r"[\w./-]+\.py|[\w.]+(\.py)?:\w+(\(.*\))?")
+"""A word that looks like the application of a module: a file of Python, or a module with a name in it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +52,7 @@ def run(argv: list[str]) -> int:
         return show_command_help(words[0])
     problems = [*given.problems]
     if not problems and name not in SUBCOMMANDS:
-        hint = suggestion(name, SUBCOMMANDS) or '; "gentrifugo --help" lists the commands'
+        hint = hint_for_word(name) or suggestion(name, SUBCOMMANDS) or '; "gentrifugo --help" lists the commands'
         problems.append(f"{name}: unknown command{hint}")
     problems += word_problems(name, words)
     if name != "gentoken":
@@ -65,12 +70,29 @@ def word_problems(name: str, words: Sequence[str]) -> list[str]:
         if words and words[0].lower() == command.ignored_word:
             words = words[1:]
         missing = [] if words else [f"{name}: expected {command.argument}"]
-        return missing + [f"{word}: unexpected argument" for word in words[1:]]
+        return missing + [unexpected(name, word) for word in words[1:]]
     if not choices:
-        return [f"{word}: unexpected argument" for word in words]
+        return [unexpected(name, word) for word in words]
     if not words or words[0] not in choices:
         return [f"{name}: expected one of: {', '.join(choices)}"]
-    return [f"{word}: unexpected argument" for word in words[1:]]
+    return [unexpected(name, word) for word in words[1:]]
+
+
+def unexpected(name: str, word: str) -> str:
+    """Return the error text for a word after the name of a command that takes none."""
+    hint = hint_for_word(word)
+    if name == "gentoken" and not hint:
+        hint = "; the user is given with the flag --user, and a channel with --channel"
+    return f"{word}: unexpected argument{hint}"
+
+
+def hint_for_word(word: str) -> str:
+    """Return a hint, as the end of a sentence, if a word is probably the value of a flag; empty otherwise."""
+    if Path(word).suffix in PARSERS:
+        return f"; a configuration file is given as --config={word}"
+    if APPLICATION_WORD.fullmatch(word):
+        return f"; an application is given as --app={word}"
+    return ""
 
 
 def serve(argv: list[str]) -> int:

@@ -86,6 +86,25 @@ class TestStart:
         assert refused("completion", "fish") == ["completion: expected one of: bash, zsh"]
         assert refused("completion", "zsh", "now") == ["now: unexpected argument"]
 
+    @pytest.mark.parametrize(
+        ("arguments", "problem"),
+        [
+            (["my.json"], "my.json: unknown command; a configuration file is given as --config=my.json"),
+            (
+                ["genconfig", "my.toml"],
+                "my.toml: unexpected argument; a configuration file is given as --config=my.toml",
+            ),
+            (["news:app"], "news:app: unknown command; an application is given as --app=news:app"),
+            (["serve", "news.py"], "news.py: unexpected argument; an application is given as --app=news.py"),
+            (
+                ["gentoken", "42"],
+                "42: unexpected argument; the user is given with the flag --user, and a channel with --channel",
+            ),
+        ],
+    )
+    def test_a_word_that_is_the_value_of_a_flag_is_pointed_out(self, arguments: list[str], problem: str) -> None:
+        assert refused(*arguments) == [problem]
+
     def test_modules_to_patch_are_not_imported_before_monkey_patching(self) -> None:
         code = (
             "import sys, gentrifugo.app.cli; print(sorted({'gevent', 'logging', 'ssl', 'threading'} & {*sys.modules}))"
