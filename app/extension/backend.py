@@ -15,7 +15,7 @@ from ..model.errors import Error, Refused
 from ..model.events import Publication, RawClientInfo, StreamPosition, user_id
 from ..model.json_codec import decode_embedded, encode_value
 from ..model.payload import json_of
-from ..node.commands import Commands, PresenceStats, PublishOptions, PublishRequest
+from ..node.commands import PLAIN_PUBLISH, Commands, PresenceStats, PublishOptions, PublishRequest
 from ..node.user_commands import AddSubscription, SendMessage
 
 MAX_SHOWN_CHANNEL = 255
@@ -132,7 +132,8 @@ class Backend(ABC):
         """
         encoded = encode_value(data)
         options = _publish_options(tags, idempotency_key, skip_history)
-        _require_texts(client=client, uid=uid)
+        if not (isinstance(client, str) and isinstance(uid, str)):
+            _require_texts(client=client, uid=uid)
         with self._commands(_require_channel(channel)) as commands:
             return commands.publish(channel, encoded, client, uid=uid, options=options)
 
@@ -284,11 +285,12 @@ def _require_texts(**texts: object) -> None:
 
 
 def _publish_options(tags: Mapping[str, str] | None, idempotency_key: str, skip_history: bool) -> PublishOptions:
-    _require_texts(idempotency_key=idempotency_key)
-    if not isinstance(tags, Mapping | None):
-        raise TypeError(f"tags is {tags!r}; expected a dictionary of strings")
-    texts = dict(tags or {})
-    if not all(isinstance(text, str) for pair in texts.items() for text in pair):
+    if not isinstance(idempotency_key, str):
+        _require_texts(idempotency_key=idempotency_key)
+    if tags is None and not idempotency_key and not skip_history:
+        return PLAIN_PUBLISH
+    texts = dict(tags or {}) if tags is None or isinstance(tags, Mapping) else None
+    if texts is None or not all(isinstance(text, str) for pair in texts.items() for text in pair):
         raise TypeError(f"tags is {tags!r}; expected a dictionary of strings")
     return PublishOptions(texts or None, skip_history, PublishConditions(idempotency_key) if idempotency_key else None)
 

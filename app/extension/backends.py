@@ -67,7 +67,8 @@ class Backends:
             return nullcontext(self.outside().commands)
         if not self._serves_alone:
             self._check_alone()
-        service.start()
+        if not service.started:
+            service.start()
         return nullcontext(service.node)
 
     def _check_alone(self) -> None:
