@@ -29,11 +29,15 @@ HEADERS = {
 }
 
 
+WEB_BLUEPRINT = "gentrifugo_web"
+"""The name of the blueprint of the interface, which its endpoints begin with."""
+
+
 def web_blueprint(web_path: str) -> Blueprint:
     """Create the blueprint of the files of the interface at `/`. A custom interface sets its own policy."""
     directory = Path(web_path).resolve() if web_path else WEB_FILES
     headers = HEADERS if web_path else {**HEADERS, "Content-Security-Policy": POLICY}
-    pages = Blueprint("gentrifugo_web", __name__)
+    pages = Blueprint(WEB_BLUEPRINT, __name__)
 
     def serve(name: str = INDEX_FILE) -> Response:
         response = send_from_directory(directory, name)

@@ -26,7 +26,7 @@ from .config.site_options import application_path
 from .process.standard_error import print_error, report
 from .process.supervised import is_worker
 
-APPLICATION_WORD = re.compile(r"[\w./-]+\.py|[\w.]+(\.py)?:\w+(\(.*\))?")
+APPLICATION_WORD = re.compile(r"[\w./-]+\.py|[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.*\))?")
 """A word that looks like the application of a module: a file of Python, or a module with a name in it."""
 
 
@@ -80,10 +80,9 @@ def word_problems(name: str, words: Sequence[str]) -> list[str]:
 
 def unexpected(name: str, word: str) -> str:
     """Return the error text for a word after the name of a command that takes none."""
-    hint = hint_for_word(word)
-    if name == "gentoken" and not hint:
-        hint = "; the user is given with the flag --user, and a channel with --channel"
-    return f"{word}: unexpected argument{hint}"
+    if name == "gentoken":
+        return f"{word}: unexpected argument; the user is given with the flag --user, and a channel with --channel"
+    return f"{word}: unexpected argument{hint_for_word(word)}"
 
 
 def hint_for_word(word: str) -> str:

@@ -22,7 +22,7 @@ def decorator_name(event: str) -> str:
 
 def _check_parameters(event: str, hook: Hook) -> None:
     try:
-        signature = inspect.signature(hook)
+        signature = inspect.signature(hook, follow_wrapped=False)  # of a decorator's function, which is called
     except (TypeError, ValueError):
         return  # some callables that are written in C have no signature
     try:

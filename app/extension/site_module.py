@@ -40,7 +40,8 @@ class SiteModule:
         top = self.name.partition(".")[0]
         found = sys.modules.get(top)
         file, folder = self.root / f"{top}.py", self.root / top
-        if found is None or _places(found) & {file, folder, folder / "__init__.py"}:
+        own_places = {place.resolve() for place in (file, folder, folder / "__init__.py")}
+        if found is None or _places(found) & own_places:
             return ""
         is_standard = top in sys.stdlib_module_names
         other = "a module of the standard library" if is_standard else f"an installed module, {found.__file__}"

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing.exceptions import WebsocketMismatch
 from werkzeug.wrappers import Response
 
+from ...admin.web import WEB_BLUEPRINT
 from .. import logs
 from ..config.config import Config
 from ..config.endpoints import API, CLIENT, WEBSOCKET_PATH, own_ports
@@ -121,6 +122,15 @@ def _hint(status: int | None) -> str:
 
 
 def _is_api_call(endpoints: Collection[str]) -> bool:
+    """Return whether the request looks like a call of the API, and only the web interface has a page at its path."""
+    adapter = current_app.create_url_adapter(request)
+    assert adapter is not None
+    try:
+        endpoint, _ = adapter.match(method="GET")
+    except HTTPException:
+        return False
+    if not endpoint.startswith(f"{WEB_BLUEPRINT}."):
+        return False
     headers = {name.lower(): value for name, value in request.headers.items()}
     return API in endpoints and is_api_call(
         request.method, request.path, headers, request.environ.get("QUERY_STRING", "")

@@ -66,7 +66,9 @@ def outer_root(environ: Mapping[str, Any], proxies: TrustedProxies) -> str:
     fixed: Mapping[str, Any] = environ.get(_PROXY_FIX) or {}
     inner = {**environ, **fixed}
     headers = {name: environ.get(f"HTTP_{name.upper().replace('-', '_')}", "") for name in _FORWARDED_HEADERS}
-    said = forwarded_address(peer_of(environ), headers, proxies)
+    peer = peer_of(environ)
+    is_fixed_only = bool(fixed) and not proxies.trusts(peer)  # nothing is ignored then: ProxyFix has used the headers
+    said = NOT_FORWARDED if is_fixed_only else forwarded_address(peer, headers, proxies)
     scheme = _set_by_proxy_fix("wsgi.url_scheme", environ, inner) or said.scheme or environ["wsgi.url_scheme"]
     host = _set_by_proxy_fix("HTTP_HOST", environ, inner) or said.host or _host(environ, scheme)
     mounted = environ.get("SCRIPT_NAME", "").rstrip("/")

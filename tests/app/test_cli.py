@@ -96,10 +96,15 @@ class TestStart:
             ),
             (["news:app"], "news:app: unknown command; an application is given as --app=news:app"),
             (["serve", "news.py"], "news.py: unexpected argument; an application is given as --app=news.py"),
-            (
-                ["gentoken", "42"],
-                "42: unexpected argument; the user is given with the flag --user, and a channel with --channel",
+            *(
+                (
+                    ["gentoken", word],
+                    f"{word}: unexpected argument; "
+                    "the user is given with the flag --user, and a channel with --channel",
+                )
+                for word in ("42", "chat:index")
             ),
+            (["localhost:8000"], 'localhost:8000: unknown command; "gentrifugo --help" lists the commands'),
         ],
     )
     def test_a_word_that_is_the_value_of_a_flag_is_pointed_out(self, arguments: list[str], problem: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -342,6 +343,16 @@ class TestRegistration:
         with pytest.raises(TypeError, match=r"hook .*connected \(on_connect\) must take one argument: the context"):
             rt.on_connect(connected)  # type: ignore[type-var]
         rt.init_app(site())  # none was registered
+
+    def test_hook_behind_a_decorator_that_adds_arguments_is_accepted(self) -> None:
+        def connected(context: Context, session: str) -> None: ...
+
+        @functools.wraps(connected)
+        def with_session(context: Context) -> None:
+            connected(context, "session")
+
+        rt = Gentrifugo()
+        assert rt.on_connect(with_session) is with_session
 
 
 class TestSigningChannels:

@@ -50,6 +50,14 @@ def test_other_requests_of_a_web_interface_get_the_usual_refusal(method: str, pa
     assert ("/api/" in refused.text) is (method == "GET")
 
 
+@pytest.mark.parametrize("web", [True, False])
+@pytest.mark.parametrize("path", ["/health", "/metrics"])
+def test_wrong_method_of_another_page_of_the_server_is_said_to_be_one(web: bool, path: str) -> None:
+    client = flask_app(config(web=web, health=True, prometheus=True)).test_client()
+    refused = client.post(path, json={}, headers={"X-API-Key": "key"})
+    assert (refused.status_code, "GET" in refused.headers["Allow"]) == (405, True)
+
+
 def test_refusal_at_a_port_without_the_api_does_not_name_it() -> None:
     refused = port_app(Service(config(web=True)), ["admin"]).test_client().post("/", json={})
     assert (refused.status_code, "API" in refused.text) == (405, False)

@@ -72,6 +72,15 @@ class TestOther:
             "command in the directory of the file"
         )
 
+    def test_nothing_is_said_about_a_link_to_a_module(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (directory / "release").mkdir()
+        (directory / "release" / "linked_of_test.py").touch()
+        (directory / "linked_of_test.py").symlink_to("release/linked_of_test.py")
+        monkeypatch.syspath_prepend(str(directory))
+        __import__("linked_of_test")
+        assert SiteModule("linked_of_test", "linked_of_test", directory).describe_other() == ""
+        del sys.modules["linked_of_test"]
+
     def test_nothing_is_said_about_modules_that_are_meant(
         self, directory: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
