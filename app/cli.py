@@ -192,11 +192,12 @@ def gentoken(argv: list[str]) -> int:
 
 def checktoken(argv: list[str]) -> int:
     """Verify a token like the server, and print its claims."""
-    from .process.token_commands import bare_token, claim_warnings, describe_token
+    from .process.token_commands import bare_token, claim_warnings, copy_warnings, describe_token
 
-    token = bare_token(command_line.read(options_of(Config), argv, {}).words[-1])
+    _, *words = command_line.read(options_of(Config), argv, {}).words
+    token = bare_token(words[-1])
     description = describe_token(command_configuration(argv).config, token)
-    for sentence in claim_warnings(token):
+    for sentence in (*copy_warnings(words), *claim_warnings(token)):
         print_error(f"warning: {sentence}")
     print_line(description)
     return 0

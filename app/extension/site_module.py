@@ -38,7 +38,7 @@ class SiteModule:
     def describe_other(self) -> str:
         """Return, as the end of a sentence, which other module has the same name; empty if none is known."""
         top = self.name.partition(".")[0]
-        found = sys.modules.get(top)
+        found = sys.modules.get(top) if self.given else None
         file, folder = self.root / f"{top}.py", self.root / top
         own_places = {place.resolve() for place in (file, folder, folder / "__init__.py")}
         if found is None or _places(found) & own_places:

@@ -76,7 +76,8 @@ def split_token(token: str) -> SignedToken:
         decoded = _known_header(header) if len(header) <= MAX_KNOWN_HEADER else _decode_header(header)
         parts = _from_base64(payload), _from_base64(signature)
     except (InvalidJSON, ValueError):
-        raise InvalidToken("not a JWT in compact form") from None
+        hint = "; leave out the word Bearer before the token" if token[:7].lower() == "bearer " else ""
+        raise InvalidToken(f"not a JWT in compact form{hint}") from None
     if bytes(decoded.crit):
         raise InvalidToken("the header requires unsupported extensions (crit)")
     return SignedToken(decoded.alg, decoded.kid, header + b"." + payload, *parts)

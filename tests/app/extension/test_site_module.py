@@ -72,6 +72,9 @@ class TestOther:
             "command in the directory of the file"
         )
 
+    def test_nothing_is_said_if_no_module_is_given(self, directory: Path) -> None:
+        assert SiteModule("", "site", directory).describe_other() == ""
+
     def test_nothing_is_said_about_a_link_to_a_module(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (directory / "release").mkdir()
         (directory / "release" / "linked_of_test.py").touch()

@@ -51,6 +51,7 @@ class TestCopiedText:
             "bearer  {}\r\n",
             '"Bearer {}"',
             'Bearer "{}"',
+            "Authorization: Bearer {}",
         ],
     )
     def test_only_the_token_counts(self, text: str) -> None:

@@ -53,6 +53,10 @@ class TestAlgorithms:
     def test_configured_keys_verify_tokens(self, algorithm: str) -> None:
         assert verifier(EVERY_KEY).connection(token(ANN, algorithm)).user == "ann"
 
+    def test_the_word_bearer_before_a_token_is_named(self) -> None:
+        with pytest.raises(InvalidToken, match="compact form; leave out the word Bearer"):
+            verifier(EVERY_KEY).connection(f"Bearer {token(ANN, 'HS256')}")
+
     @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512"])
     def test_curve_of_a_key_determines_its_algorithm(self, algorithm: str) -> None:
         checked = verifier(Config(token_ecdsa_public_key=pem(EC_KEYS[algorithm])))
