@@ -19,8 +19,10 @@ class Settings:
     def __init__(self, url: str, api_key: str | None, secret: str | None, timeout: float, retries: int) -> None:
         if api_key is None and secret is None:
             raise ValueError("api_key or secret is required: the value of the server's option with the same name")
-        if timeout <= 0 or retries < 0:
-            raise ValueError("timeout must be more than 0 seconds, and retries must not be negative")
+        if not isinstance(timeout, (int, float)) or not isinstance(retries, int) or timeout <= 0 or retries < 0:
+            raise ValueError(
+                "timeout must be a number of more than 0 seconds, and retries must be an integer that is not negative"
+            )
         address = api_address(url)
         self.address = without_credentials(address)
         self.timeout = timeout

@@ -11,7 +11,7 @@ import msgspec
 
 from .command import Command
 from .errors import APIError
-from .wire import JSON_TYPE, Request, child, convert, json_of, unexpected_response, without_credentials
+from .wire import JSON_TYPE, Request, child, convert, json_of, require_text, unexpected_response, without_credentials
 
 T = TypeVar("T")
 
@@ -27,6 +27,7 @@ class SignedAPI:
     """Builds requests to the API of v1 at an address, and decodes their results."""
 
     def __init__(self, address: httpx.URL, secret: str) -> None:
+        require_text("secret", secret)
         if not secret:
             raise ValueError("secret is empty")
         self._url = child(address, "")

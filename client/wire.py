@@ -35,7 +35,7 @@ def api_address(url: str) -> httpx.URL:
     """
     try:
         address = httpx.URL(url)
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, TypeError):
         address = httpx.URL("")
     if address.scheme not in ("http", "https") or not address.host:
         raise ValueError("url: expected an address such as https://realtime.example.com")
@@ -54,8 +54,15 @@ def without_credentials(url: httpx.URL) -> str:
     return str(url.copy_with(userinfo=b""))
 
 
+def require_text(name: str, key: object) -> None:
+    """Raise ValueError, without the key in the text, if a key is not a string."""
+    if not isinstance(key, str):
+        raise ValueError(f"{name}: expected a string, not {type(key).__name__}")
+
+
 def header_value(name: str, key: str) -> bytes:
     """Encode a key for a header. Raises ValueError, without the key in the text, if a header cannot contain it."""
+    require_text(name, key)
     if not key or key != key.strip() or any(ord(character) < 32 or ord(character) == 127 for character in key):
         raise ValueError(f"{name} is empty, begins or ends with white space, or contains a control character")
     return key.encode()

@@ -261,12 +261,24 @@ class TestSettings:
 
     def test_impossible_arguments_are_refused(self) -> None:
         for arguments in ({"timeout": 0.0}, {"timeout": 1.0, "retries": -1}):
-            with pytest.raises(ValueError, match=r"timeout must be .* retries must not"):
+            with pytest.raises(ValueError, match=r"timeout must be .* retries must be"):
                 Client("http://localhost", api_key="key", **arguments)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="api_key or secret is required"):
             Client("http://localhost")
         with pytest.raises(ValueError, match="secret is empty"):
             Client("http://localhost", secret="")
+
+    def test_arguments_of_a_wrong_type_are_refused(self) -> None:
+        for url in (None, 8000, b"http://localhost"):
+            with pytest.raises(ValueError, match="url: expected an address such as"):
+                Client(url, api_key="key")  # type: ignore[arg-type]
+        for name in ("api_key", "secret"):
+            with pytest.raises(ValueError, match=f"{name}: expected a string, not bytes") as raised:
+                Client("http://localhost", **{name: b"words"})  # type: ignore[arg-type]
+            assert "words" not in str(raised.value)
+        for arguments in ({"timeout": "5"}, {"timeout": None}, {"retries": 1.5}):
+            with pytest.raises(ValueError, match=r"timeout must be a number .* retries must be an integer"):
+                Client("http://localhost", api_key="key", **arguments)
 
     def test_error_without_a_key_names_the_required_key(self) -> None:
         with Client("http://localhost", secret="secret") as client:
