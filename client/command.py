@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import UNSET
 
+from .parameters import checked_parameter
+
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -39,9 +41,20 @@ class Command(Generic[T_co]):
         return self.repeat is Repeat.SAFE
 
 
-def given_parameters(**params: Any) -> dict[str, Any]:
-    """Return the parameters without those that are None, UNSET or an empty text, which count as not given."""
-    return {name: value for name, value in params.items() if value is not None and value is not UNSET and value != ""}
+def given_parameters(*required: str, **params: Any) -> dict[str, Any]:
+    """Return the parameters without those that are None, UNSET or an empty text, which count as not given.
+
+    Raises ValueError for a value that cannot be used, and for a `required` parameter that is not given or empty.
+    """
+    given = {
+        name: checked_parameter(name, value)
+        for name, value in params.items()
+        if value is not None and value is not UNSET and value != ""
+    }
+    for name in required:
+        if not given.get(name):
+            raise ValueError(f"{name} is empty")
+    return given
 
 
 def encode_json(value: Any) -> msgspec.Raw | msgspec.UnsetType:

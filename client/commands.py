@@ -1,7 +1,8 @@
 """The methods of the API with an API key, as functions that create commands.
 
 `Client` and `AsyncClient` have a method with the same parameters for each function. Pass the commands that the
-functions return to `batch`. docs/api-v4.md lists the defaults of parameters. User and client IDs are strings.
+functions return to `batch`. docs/api-v4.md lists the defaults of parameters. The ID of a user is a string or a number.
+All functions raise ValueError for an argument that cannot be used, and TypeError for data that JSON cannot hold.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from msgspec import UNSET
 
 from .command import Command, Repeat, encode_json, given_parameters
+from .parameters import checked_parameter
 from .results import (
     BroadcastResult,
     ChannelsResult,
@@ -44,6 +46,7 @@ def publish(
     key is sent, and the command is not sent again if the server may have received it.
     """
     params = given_parameters(
+        "channel",
         channel=channel,
         data=encode_json(data),
         b64data=b64data,
@@ -70,10 +73,11 @@ def broadcast(
 ) -> Command[BroadcastResult]:
     """Publish the same data into several channels. The other parameters have the same meaning as for `publish`.
 
-    The result has an outcome for each channel. Raises TypeError if `channels` is a single string.
+    The result has an outcome for each channel.
     """
     params = given_parameters(
-        channels=string_list("channels", channels),
+        "channels",
+        channels=channels,
         data=encode_json(data),
         b64data=b64data,
         skip_history=skip_history,
@@ -86,7 +90,7 @@ def broadcast(
 
 
 def subscribe(
-    user: str,
+    user: str | int,
     channel: str,
     *,
     client: str | None = None,
@@ -105,6 +109,7 @@ def subscribe(
     seconds; 0 means never.
     """
     params = given_parameters(
+        "channel",
         user=user,
         channel=channel,
         client=client,
@@ -121,14 +126,14 @@ def subscribe(
 
 
 def unsubscribe(
-    user: str, channel: str = "", *, client: str | None = None, session: str | None = None
+    user: str | int, channel: str = "", *, client: str | None = None, session: str | None = None
 ) -> Command[None]:
     """End the subscription of a user to a channel, or to all channels if it is empty."""
     return Command("unsubscribe", given_parameters(user=user, channel=channel, client=client, session=session))
 
 
 def disconnect(
-    user: str,
+    user: str | int,
     *,
     client: str | None = None,
     session: str | None = None,
@@ -139,13 +144,12 @@ def disconnect(
 
     `disconnect` is the close code and the reason that clients receive. Without it, clients do not reconnect.
     """
-    names = None if whitelist is None else string_list("whitelist", whitelist)
-    params = given_parameters(user=user, client=client, session=session, whitelist=names, disconnect=disconnect)
+    params = given_parameters(user=user, client=client, session=session, whitelist=whitelist, disconnect=disconnect)
     return Command("disconnect", params)
 
 
 def refresh(
-    user: str,
+    user: str | int,
     *,
     client: str | None = None,
     session: str | None = None,
@@ -165,12 +169,12 @@ def refresh(
 
 def presence(channel: str) -> Command[PresenceResult]:
     """List the clients in a channel."""
-    return Command("presence", given_parameters(channel=channel), PresenceResult)
+    return Command("presence", given_parameters("channel", channel=channel), PresenceResult)
 
 
 def presence_stats(channel: str) -> Command[PresenceStatsResult]:
     """Count the connections and users in a channel."""
-    return Command("presence_stats", given_parameters(channel=channel), PresenceStatsResult)
+    return Command("presence_stats", given_parameters("channel", channel=channel), PresenceStatsResult)
 
 
 def history(
@@ -182,13 +186,15 @@ def history(
     `since` limits it to publications before the position.
     """
     return Command(
-        "history", given_parameters(channel=channel, limit=limit, since=since, reverse=reverse), HistoryResult
+        "history",
+        given_parameters("channel", channel=channel, limit=limit, since=since, reverse=reverse),
+        HistoryResult,
     )
 
 
 def history_remove(channel: str) -> Command[None]:
     """Delete the history of a channel. The next publication has the next offset."""
-    return Command("history_remove", given_parameters(channel=channel))
+    return Command("history_remove", given_parameters("channel", channel=channel))
 
 
 def channels(pattern: str | None = None) -> Command[ChannelsResult]:
@@ -201,12 +207,5 @@ def info() -> Command[InfoResult]:
     return Command("info", {}, InfoResult)
 
 
-def string_list(name: str, texts: Sequence[str]) -> list[str]:
-    """Return a list of strings for the parameter `name`. Raises TypeError for a string, which is a sequence too."""
-    if isinstance(texts, str):
-        raise TypeError(f"{name}: expected a list of strings, not a string")
-    return list(texts)
-
-
 def _key(idempotency_key: str | None) -> dict[str, str]:
-    return {} if idempotency_key is None else {"idempotency_key": idempotency_key}
+    return {} if idempotency_key is None else {"idempotency_key": checked_parameter("idempotency_key", idempotency_key)}

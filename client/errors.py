@@ -80,7 +80,7 @@ _OTHER_STATUS = (
     "application that is url_prefix, /realtime by default)"
 )
 _STATUS_ADVICE = {
-    400: "correct the command; for the API of v1, also check that secret equals option secret of the server",
+    400: "correct the command",
     401: "check that api_key equals option api_key of the server, and secret its option secret",
     413: "send fewer commands at a time, or increase option api_request_max_size of the server",
     429: "send fewer requests",
@@ -111,6 +111,8 @@ def _status_advice(url: str, status: int) -> str:
     if status == 404 and (doubled := _DOUBLED_API.search(url)):
         # It is not removed by itself, because the http_prefix of a server may be /api.
         return f"leave out {doubled['extra']} at the end of the client's url, unless it is the server's http_prefix"
+    if status == 400 and url.endswith("/"):  # the address of the API of v1
+        return f"{_STATUS_ADVICE[400]}, and check that secret equals option secret of the server"
     return _STATUS_ADVICE.get(status, _OTHER_STATUS)
 
 

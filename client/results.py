@@ -5,15 +5,16 @@ The names and types of the fields are those of the API (docs/api-v4.md). Unknown
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 
 class Position(msgspec.Struct, frozen=True):
     """A position in the stream of a channel."""
 
-    offset: int = 0
+    offset: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     """The number of a publication: 1, 2, 3 and so on."""
     epoch: str = ""
     """Identifies the stream; it changes when publications may be lost."""
@@ -65,7 +66,7 @@ class SubscribeOverride(msgspec.Struct, frozen=True, omit_defaults=True):
 class DisconnectReason(msgspec.Struct, frozen=True, omit_defaults=True):
     """The close code and reason. Clients reconnect, except after codes 3500 to 3999 and 4500 to 4999."""
 
-    code: int | None = None
+    code: Annotated[int, Meta(ge=0, le=4999)] | None = None
     reason: str | None = None
 
 

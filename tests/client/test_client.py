@@ -174,6 +174,29 @@ class TestErrors:
                 assert raised.value.status == 401
                 assert "a wrong" not in f"{raised.value!r}{raised.value.__cause__!r}{client!r}"
 
+    def test_only_an_error_of_v1_mentions_its_secret(self, server: Server) -> None:
+        with (
+            flaky(server.url, (400, "no"), (400, "no"), (400, "no")) as other,
+            Client(other.url, api_key="key", secret="s") as client,
+        ):
+            for call in (client.info, lambda: client.batch([commands.info()])):
+                with pytest.raises(StatusError, match=r"status 400 \(no\); correct the command$"):
+                    call()
+            with pytest.raises(StatusError, match="correct the command, and check that secret equals option secret"):
+                client.v1.stats()
+
+    def test_an_argument_that_cannot_be_used_is_not_sent(self, server: Server) -> None:
+        with flaky(server.url) as other, Client(other.url, api_key="key", secret="s") as client:
+            for call in (
+                lambda: client.publish(["a"], 1),  # type: ignore[arg-type]
+                lambda: client.publish("", 1),
+                lambda: client.publish("chat:a", 1, tags={"a": 1}),  # type: ignore[dict-item]
+                lambda: client.v1.publish(5, 1),  # type: ignore[arg-type]
+            ):
+                with pytest.raises(ValueError, match=r"channel|tags"):
+                    call()
+            assert other.bodies == []
+
     def test_unreachable_server_is_a_transport_error(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from types import ModuleType
+from http import HTTPStatus
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import msgspec
@@ -160,8 +161,73 @@ def test_parameters_that_are_not_given_are_not_sent() -> None:
 
 @pytest.mark.parametrize("make", [commands.broadcast, commands_v1.broadcast])
 def test_one_text_in_place_of_a_list_is_refused(make: Callable[..., object]) -> None:
-    with pytest.raises(TypeError, match="channels: expected a list of strings"):
+    with pytest.raises(ValueError, match="channels: expected a list of strings"):
         make("news", 1)
+
+
+WRONG: dict[str, list[Any]] = {
+    "channel": [["a"], 5, b"a", "\ud800"],
+    "channels": [5, [5], ["a", ""], "a"],
+    "user": [True, 1.5, b"42", ["42"], "\ud800"],
+    "b64data": [b"AAEC"],
+    "b64info": [b"AAEC"],
+    "skip_history": [1, "true"],
+    "tags": [{"a": 1}, {1: "a"}, ["a"], "a"],
+    "idempotency_key": [5],
+    "delta": ["true"],
+    "version": ["3", 1.5, True, -1, 2**63],
+    "version_epoch": [1],
+    "client": [1],
+    "session": [1],
+    "expire_at": ["1764000000", 1764000000.5, -1],
+    "expired": [0],
+    "recover_since": [3, (3, "abcd"), Position("3"), Position(-1)],  # type: ignore[arg-type]
+    "override": [{"presence": True}, object()],
+    "whitelist": ["c2", [2]],
+    "disconnect": [4000, DisconnectReason(5000), DisconnectReason("go away")],  # type: ignore[arg-type]
+    "limit": ["10", True, -2, 2**31],
+    "since": [{"offset": "2"}],
+    "reverse": [1],
+    "pattern": [5],
+    "uid": [5],
+}
+"""Values that no method accepts for each parameter that is not any JSON."""
+MAKERS = [*makers(commands).values(), *makers(commands_v1).values()]
+
+
+@pytest.mark.parametrize("name", sorted(VALUES.keys() - {"data", "info"}))
+def test_a_value_that_cannot_be_used_is_refused_with_its_name(name: str) -> None:
+    for make in MAKERS:
+        parameters = inspect.signature(make).parameters
+        for value in WRONG[name] if name in parameters else ():
+            with pytest.raises(ValueError, match=rf"^{name}: expected .*, not "):
+                make(**{other: VALUES[other] for other in parameters} | {name: value})
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: f"{make.__module__}.{make.__name__}")
+def test_a_required_channel_must_not_be_empty(make: Callable[..., object]) -> None:
+    parameters = inspect.signature(make).parameters
+    for name, parameter in parameters.items():
+        if name in ("channel", "channels") and parameter.default is parameter.empty:
+            nothings: list[Any] = ["", None, []]
+            for nothing in nothings:
+                with pytest.raises(ValueError, match=f"^{name}"):
+                    make(**{other: VALUES[other] for other in parameters} | {name: nothing})
+
+
+def test_the_id_of_a_user_may_be_a_number() -> None:
+    assert commands.disconnect(42).params == commands_v1.disconnect(42).params == {"user": "42"}
+
+
+def test_numbers_may_be_members_of_an_enumeration() -> None:
+    assert commands.publish("news", 1, version=HTTPStatus.NOT_FOUND).params["version"] == 404
+    assert commands.disconnect(HTTPStatus.NOT_FOUND).params == {"user": "404"}
+
+
+def test_objects_may_be_mappings_and_lists_any_iterables() -> None:
+    assert commands.history("news", since={"offset": 2}).params["since"] == Position(2)  # type: ignore[arg-type]
+    assert commands.publish("news", 1, tags=MappingProxyType({"a": "b"})).params["tags"] == {"a": "b"}
+    assert commands.broadcast(("news", "sport"), 1).params["channels"] == ["news", "sport"]
 
 
 def test_data_that_is_not_encodable_as_json_is_refused_when_the_command_is_created() -> None:
