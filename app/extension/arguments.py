@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import flask
@@ -44,6 +44,10 @@ class Arguments:
             defaults.url_prefix if self.url_prefix is None else self.url_prefix,
             defaults.endpoints if self.endpoints is None else self.endpoints,
         )
+
+
+ARGUMENT_NAMES = frozenset(field.name for field in fields(Arguments))
+"""The names of the arguments, none of which is an option."""
 
 
 def check_arguments(config: Options | None, url_prefix: str | None, endpoints: Collection[str] | None) -> Arguments:

@@ -16,7 +16,7 @@ from ..config.config_file import Document
 from ..config.loading import LoadedConfig, load_given
 from ..config.options import APPLICATION_PREFIX, ConfigError, options_of
 from ..config.warnings import weak_key_warning
-from .arguments import URL_PREFIX, Arguments
+from .arguments import ARGUMENT_NAMES, URL_PREFIX, Arguments
 
 SOURCE = "the options of Gentrifugo(...)"
 """The name of the argument `config` in errors and warnings."""
@@ -82,24 +82,28 @@ def _given_options(arguments: Arguments) -> command_line.GivenOptions:
         if given.document.missing:  # only the command works without its file
             raise ConfigError([f"{given.document.path}: {given.document.problem}"])
     else:
-        given = command_line.GivenOptions(Document(SOURCE, arguments.config or {}))
+        options = arguments.config or {}
+        kept = {name: value for name, value in options.items() if name not in ARGUMENT_NAMES}
+        given = command_line.GivenOptions(Document(SOURCE, kept))
+        given.warnings += [f"{SOURCE}: {name}: not used; {_as_argument(name)}" for name in options if name not in kept]
     given.advice_without_key = ADVICE_WITHOUT_KEY
     return given
 
 
 def _options_of(app: Flask) -> dict[str, Any]:
-    """Return the options in app.config, by their names without the prefix."""
-    return {
+    """Return the options in app.config, by their names without the prefix. As in Flask, only capitals count."""
+    named = {
         name.removeprefix(APPLICATION_PREFIX).lower(): value
         for name, value in app.config.items()
-        if name.startswith(APPLICATION_PREFIX)
+        if name.startswith(APPLICATION_PREFIX) and name == name.upper()
     }
+    return {name: value for name, value in named.items() if name not in ARGUMENT_NAMES}
 
 
 def _unused_names(app: Flask) -> Iterator[str]:
-    """Yield one warning for each name in app.config that is probably meant for an option, but has another beginning.
+    """Yield one warning for each name in app.config that is probably meant for an option, but is not the name of one.
 
-    This is the prefix of environment variables, a misspelt one or one in lower case.
+    It has the prefix of environment variables, a misspelt one or small letters, or it is the name of an argument.
     """
     known = {name.upper() for option in options_of(Config) for name in option.names}
     own = APPLICATION_PREFIX.removesuffix("_")
@@ -111,8 +115,18 @@ def _unused_names(app: Flask) -> Iterator[str]:
     for name in map(str, app.config):
         prefix, _, option = name.upper().partition("_")
         right = f"{own}_{option}"
-        if option in known and right not in app.config and SequenceMatcher(None, prefix, own).ratio() >= MIN_SIMILARITY:
+        if prefix == own and option.lower() in ARGUMENT_NAMES:
+            yield f"app.config: {name}: not used; {_as_argument(option.lower())}"
+        elif name.startswith(APPLICATION_PREFIX) and name != name.upper() and option not in known:
+            yield f"app.config: {name}: not used; names of options are in capitals"
+        elif (
+            option in known and right not in app.config and SequenceMatcher(None, prefix, own).ratio() >= MIN_SIMILARITY
+        ):
             yield f"app.config: {name}: not used; the name of this option is {right}"
+
+
+def _as_argument(name: str) -> str:
+    return f"give {name}= to Gentrifugo(...) instead"
 
 
 def _derive_secret(secret_key: str | bytes, purpose: bytes) -> str:

@@ -9,7 +9,8 @@ import pytest
 
 from gentrifugo import Gentrifugo
 from gentrifugo.app.config.config import Config
-from gentrifugo.app.config.options import ConfigError
+from gentrifugo.app.config.options import ConfigError, options_of
+from gentrifugo.app.extension.arguments import ARGUMENT_NAMES
 from tests.flask_sites import service_in, site
 
 
@@ -175,7 +176,9 @@ class TestMistakes:
         configured(GENTRIFUGO_NAMESPACES=[{"name": "chat", "presense": True}])
         assert "app.config: unknown option GENTRIFUGO_NAMESPACES[0].presense; did you mean presence?" in caplog.text
 
-    @pytest.mark.parametrize("name", ["CENTRIFUGO_ENGINE", "GENTIFUGO_ENGINE", "gentrifugo_engine"])
+    @pytest.mark.parametrize(
+        "name", ["CENTRIFUGO_ENGINE", "GENTIFUGO_ENGINE", "gentrifugo_engine", "GENTRIFUGO_engine", "GENTRIFUGO_Engine"]
+    )
     def test_an_option_with_another_prefix_is_named_with_the_right_one(
         self, name: str, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -184,6 +187,34 @@ class TestMistakes:
         caplog.clear()
         configured(None, **{name: "memory", "GENTRIFUGO_ENGINE": "memory"})
         assert "not used" not in caplog.text
+
+    def test_only_names_in_capitals_are_options(self, caplog: pytest.LogCaptureFixture) -> None:
+        config = configured(GENTRIFUGO_ping_interval=7, GENTRIFUGO_ping_intervall=7)
+        assert config.ping_interval == Config().ping_interval
+        assert "app.config: GENTRIFUGO_ping_intervall: not used; names of options are in capitals" in caplog.messages
+
+    @pytest.mark.parametrize("argument", ["config", "url_prefix", "endpoints"])
+    def test_an_argument_in_the_config_of_the_application_is_pointed_out(
+        self, argument: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for name in (f"GENTRIFUGO_{argument.upper()}", f"GENTRIFUGO_{argument}"):
+            caplog.clear()
+            configured(None, **{name: "/rt"})
+            said = [text for text in caplog.messages if name in text]
+            assert said == [f"app.config: {name}: not used; give {argument}= to Gentrifugo(...) instead"]
+
+    @pytest.mark.parametrize("argument", ["config", "url_prefix", "endpoints"])
+    def test_an_argument_among_the_options_is_pointed_out(
+        self, argument: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        configured({"config": {argument: "/rt"}})
+        source = "the options of Gentrifugo(...)"
+        said = [text for text in caplog.messages if text.startswith(source)]
+        assert said == [f"{source}: {argument}: not used; give {argument}= to Gentrifugo(...) instead"]
+
+    def test_no_option_has_the_name_of_an_argument(self) -> None:
+        names = {name for option in options_of(Config) for name in option.names}
+        assert not names & ARGUMENT_NAMES
 
     @pytest.mark.parametrize("name", ["CENTRIFUGO_URL", "SQLALCHEMY_ENGINE", "REDIS_URL", "ENGINE", "DEBUG"])
     def test_nothing_is_said_about_names_of_other_extensions(self, name: str, caplog: pytest.LogCaptureFixture) -> None:
