@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Self, TypeVar
 
 import httpx
 
 from . import commands, commands_v1
+from .batches import checked_commands
 from .binding import awaiting
-from .command import Command
+from .command import Command, Origin
 from .errors import APIError, ClientError
 from .retries import delay_before_retry, transport_error
-from .settings import RETRIES, TIMEOUT, Settings
+from .settings import RETRIES, TIMEOUT, Settings, require_http_client
 from .wire import Request, check_status
 
 T = TypeVar("T")
@@ -46,7 +47,9 @@ class AsyncClient:
         http: httpx.AsyncClient | None = None,
     ) -> None:
         self._settings = Settings(url, api_key, secret, timeout, retries)
-        self._http = http or httpx.AsyncClient(timeout=timeout)
+        if http is not None:
+            require_http_client(http, httpx.AsyncClient)
+        self._http = httpx.AsyncClient(timeout=timeout) if http is None else http
         self._closes_http = http is None
         self.v1 = AsyncClientV1(self._settings, self._send)
         """The commands of the API of v1."""
@@ -64,14 +67,15 @@ class AsyncClient:
     channels = awaiting(commands.channels)
     info = awaiting(commands.info)
 
-    async def batch(self, commands: Sequence[Command[T]], *, parallel: bool = False) -> list[T | APIError]:
+    async def batch(self, commands: Iterable[Command[T]], *, parallel: bool = False) -> list[T | APIError]:
         """Carry out several commands of `gentrifugo.client.commands` with one request.
 
         Returns the result or the APIError of each, in their order. With `parallel` a command need not wait for those
         before it; publications in one channel stay in order.
         """
         api = self._settings.key_api
-        return api.batch_results(commands, await self._send(api.batch_request(commands, parallel))) if commands else []
+        checked = checked_commands(commands, Origin.KEY)
+        return api.batch_results(checked, await self._send(api.batch_request(checked, parallel))) if checked else []
 
     async def close(self) -> None:
         """Close the connections. The client cannot be used afterwards."""
@@ -130,13 +134,14 @@ class AsyncClientV1:
     stats = awaiting(commands_v1.stats)
     node = awaiting(commands_v1.node)
 
-    async def batch(self, commands: Sequence[Command[T]]) -> list[T | APIError]:
+    async def batch(self, commands: Iterable[Command[T]]) -> list[T | APIError]:
         """Carry out several commands of `gentrifugo.client.commands_v1` with one request, in order.
 
         Returns the result or the APIError of each.
         """
         api = self._settings.signed_api
-        return api.batch_results(commands, await self._send(api.batch_request(commands))) if commands else []
+        checked = checked_commands(commands, Origin.V1)
+        return api.batch_results(checked, await self._send(api.batch_request(checked))) if checked else []
 
     async def _call(self, command: Command[T]) -> T:
         api = self._settings.signed_api

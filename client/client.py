@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Self, TypeVar
 
 import httpx
 
 from . import commands, commands_v1
+from .batches import checked_commands
 from .binding import blocking
-from .command import Command
+from .command import Command, Origin
 from .errors import APIError, ClientError
 from .retries import delay_before_retry, transport_error
-from .settings import RETRIES, TIMEOUT, Settings
+from .settings import RETRIES, TIMEOUT, Settings, require_http_client
 from .wire import Request, check_status
 
 T = TypeVar("T")
@@ -46,7 +47,9 @@ class Client:
         http: httpx.Client | None = None,
     ) -> None:
         self._settings = Settings(url, api_key, secret, timeout, retries)
-        self._http = http or httpx.Client(timeout=timeout)
+        if http is not None:
+            require_http_client(http, httpx.Client)
+        self._http = httpx.Client(timeout=timeout) if http is None else http
         self._closes_http = http is None
         self.v1 = ClientV1(self._settings, self._send)
         """The commands of the API of v1."""
@@ -64,14 +67,15 @@ class Client:
     channels = blocking(commands.channels)
     info = blocking(commands.info)
 
-    def batch(self, commands: Sequence[Command[T]], *, parallel: bool = False) -> list[T | APIError]:
+    def batch(self, commands: Iterable[Command[T]], *, parallel: bool = False) -> list[T | APIError]:
         """Carry out several commands of `gentrifugo.client.commands` with one request.
 
         Returns a result or an APIError for each command, in their order. With `parallel` the server carries the
         commands out in parallel; publications in one channel stay in order.
         """
         api = self._settings.key_api
-        return api.batch_results(commands, self._send(api.batch_request(commands, parallel))) if commands else []
+        checked = checked_commands(commands, Origin.KEY)
+        return api.batch_results(checked, self._send(api.batch_request(checked, parallel))) if checked else []
 
     def close(self) -> None:
         """Close the connections. The client cannot be used afterwards."""
@@ -130,13 +134,14 @@ class ClientV1:
     stats = blocking(commands_v1.stats)
     node = blocking(commands_v1.node)
 
-    def batch(self, commands: Sequence[Command[T]]) -> list[T | APIError]:
+    def batch(self, commands: Iterable[Command[T]]) -> list[T | APIError]:
         """Carry out several commands of `gentrifugo.client.commands_v1` with one request, in order.
 
         Returns a result or an APIError for each command.
         """
         api = self._settings.signed_api
-        return api.batch_results(commands, self._send(api.batch_request(commands))) if commands else []
+        checked = checked_commands(commands, Origin.V1)
+        return api.batch_results(checked, self._send(api.batch_request(checked))) if checked else []
 
     def _call(self, command: Command[T]) -> T:
         api = self._settings.signed_api

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from .parameters import checked_parameter
+from .parameters import checked_parameter, unusable
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -23,6 +23,13 @@ class Repeat(Enum):
     UNSAFE = "it publishes a message each time"
 
 
+class Origin(Enum):
+    """The module with the function that has created a command. Each API has its own."""
+
+    KEY = "gentrifugo.client.commands"
+    V1 = "gentrifugo.client.commands_v1"
+
+
 @dataclass(frozen=True, slots=True)
 class Command(Generic[T_co]):
     """One command, created by a function in commands.py or commands_v1.py, and carried out by a client."""
@@ -32,6 +39,7 @@ class Command(Generic[T_co]):
     result: type[T_co] | None = None
     """None if the result is empty."""
     repeat: Repeat = Repeat.SAFE
+    origin: Origin = Origin.KEY
 
     @property
     def is_repeatable(self) -> bool:
@@ -57,13 +65,33 @@ def given_parameters(*required: str, **params: Any) -> dict[str, Any]:
     return given
 
 
-def encode_json(value: Any) -> msgspec.Raw | msgspec.UnsetType:
-    """Encode a value as JSON. Raises TypeError for values that JSON cannot express, and ValueError for deep nesting."""
+def require_data(params: Mapping[str, Any], *names: str) -> None:
+    """Raise ValueError if the parameters of a publication contain none of these names."""
+    if not any(name in params for name in names):
+        advice = f"; give {' or '.join(names)}" if len(names) > 1 else ""
+        raise ValueError(f"data is missing{advice}")
+
+
+def encode_json(name: str, value: Any) -> msgspec.Raw | msgspec.UnsetType:
+    """Encode the value of the parameter `name` as JSON; a Raw is JSON already.
+
+    Raises TypeError, with the name, for a value that JSON cannot express, and ValueError for deep nesting, half of a
+    surrogate pair, an integer with too many digits, or a Raw that is not JSON.
+    """
     if isinstance(value, msgspec.UnsetType):
         return value
     try:
         text = msgspec.json.encode(value)
+        text.decode()
+        return _json.decode(text)  # finds what is not JSON in a Raw
     except RecursionError:
-        raise ValueError("the value is nested too deeply for JSON") from None
-    raw: msgspec.Raw = msgspec.Raw(text)
-    return raw
+        raise ValueError(f"{name}: nested too deeply for JSON") from None
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+    except UnicodeError:
+        raise unusable(name, "text without halves of surrogate pairs, in UTF-8", value) from None
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+_json = msgspec.json.Decoder(msgspec.Raw)

@@ -1,8 +1,9 @@
 """The methods of the API with an API key, as functions that create commands.
 
 `Client` and `AsyncClient` have a method with the same parameters for each function. Pass the commands that the
-functions return to `batch`. docs/api-v4.md lists the defaults of parameters. The ID of a user is a string or a number.
-All functions raise ValueError for an argument that cannot be used, and TypeError for data that JSON cannot hold.
+functions return to `batch`. docs/api-v4.md lists the defaults of parameters. The ID of a user is a string or an
+integer. All functions raise ValueError for an argument that cannot be used, and TypeError for data that JSON cannot
+hold.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from .command import Command, Repeat, encode_json, given_parameters
+from .command import Command, Repeat, encode_json, given_parameters, require_data
 from .parameters import checked_parameter
 from .results import (
     BroadcastResult,
@@ -48,7 +49,7 @@ def publish(
     params = given_parameters(
         "channel",
         channel=channel,
-        data=encode_json(data),
+        data=encode_json("data", data),
         b64data=b64data,
         skip_history=skip_history,
         tags=tags,
@@ -56,6 +57,7 @@ def publish(
         version=version,
         version_epoch=version_epoch,
     )
+    require_data(params, "data", "b64data")
     return Command("publish", params | _key(idempotency_key), PublishResult, Repeat.WITH_KEY)
 
 
@@ -78,7 +80,7 @@ def broadcast(
     params = given_parameters(
         "channels",
         channels=channels,
-        data=encode_json(data),
+        data=encode_json("data", data),
         b64data=b64data,
         skip_history=skip_history,
         tags=tags,
@@ -86,6 +88,7 @@ def broadcast(
         version=version,
         version_epoch=version_epoch,
     )
+    require_data(params, "data", "b64data")
     return Command("broadcast", params | _key(idempotency_key), BroadcastResult, Repeat.WITH_KEY)
 
 
@@ -115,9 +118,9 @@ def subscribe(
         client=client,
         session=session,
         expire_at=expire_at,
-        info=encode_json(info),
+        info=encode_json("info", info),
         b64info=b64info,
-        data=encode_json(data),
+        data=encode_json("data", data),
         b64data=b64data,
         recover_since=recover_since,
         override=override,
@@ -162,7 +165,7 @@ def refresh(
     `info` replaces the info of the connections that is sent to other clients.
     """
     params = given_parameters(
-        user=user, client=client, session=session, expired=expired, expire_at=expire_at, info=encode_json(info)
+        user=user, client=client, session=session, expired=expired, expire_at=expire_at, info=encode_json("info", info)
     )
     return Command("refresh", params)
 

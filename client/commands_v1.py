@@ -6,11 +6,13 @@ ValueError for an argument that cannot be used, and TypeError for data that JSON
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
-from .command import Command, Repeat, encode_json, given_parameters
+from .command import Command, Origin, Repeat, encode_json, given_parameters, require_data
 from .results_v1 import ClientInfo, Message, Node, Stats
+
+T = TypeVar("T")
 
 
 def publish(channel: str, data: Any, *, client: str = "", uid: str = "") -> Command[None]:
@@ -19,8 +21,9 @@ def publish(channel: str, data: Any, *, client: str = "", uid: str = "") -> Comm
     Subscribers receive `client` as the client ID of the publisher. `uid` is the ID of the message; without it the
     server creates one. The command is not sent again if the server may have received it.
     """
-    params = given_parameters("channel", channel=channel, data=encode_json(data), client=client, uid=uid)
-    return Command("publish", params, repeat=Repeat.UNSAFE)
+    params = given_parameters("channel", channel=channel, data=encode_json("data", data), client=client, uid=uid)
+    require_data(params, "data")
+    return _command("publish", params, repeat=Repeat.UNSAFE)
 
 
 def broadcast(channels: Sequence[str], data: Any, *, client: str = "") -> Command[None]:
@@ -28,40 +31,47 @@ def broadcast(channels: Sequence[str], data: Any, *, client: str = "") -> Comman
 
     The command is not sent again if the server may have received it.
     """
-    params = given_parameters("channels", channels=channels, data=encode_json(data), client=client)
-    return Command("broadcast", params, repeat=Repeat.UNSAFE)
+    params = given_parameters("channels", channels=channels, data=encode_json("data", data), client=client)
+    require_data(params, "data")
+    return _command("broadcast", params, repeat=Repeat.UNSAFE)
 
 
 def unsubscribe(user: str | int, channel: str = "") -> Command[None]:
     """End the subscription of a user to a channel, or to all channels if it is empty."""
-    return Command("unsubscribe", given_parameters(user=user, channel=channel))
+    return _command("unsubscribe", given_parameters("user", user=user, channel=channel))
 
 
 def disconnect(user: str | int) -> Command[None]:
     """Close the connections of a user. Its clients do not reconnect."""
-    return Command("disconnect", given_parameters(user=user))
+    return _command("disconnect", given_parameters("user", user=user))
 
 
 def presence(channel: str) -> Command[dict[str, ClientInfo]]:
     """List the clients in a channel, by client ID."""
-    return Command("presence", given_parameters("channel", channel=channel), dict[str, ClientInfo])
+    return _command("presence", given_parameters("channel", channel=channel), dict[str, ClientInfo])
 
 
 def history(channel: str) -> Command[list[Message]]:
     """List the messages in the history of a channel, newest first."""
-    return Command("history", given_parameters("channel", channel=channel), list[Message])
+    return _command("history", given_parameters("channel", channel=channel), list[Message])
 
 
 def channels() -> Command[list[str]]:
     """List the channels that have subscribers, in no particular order."""
-    return Command("channels", {}, list[str])
+    return _command("channels", {}, list[str])
 
 
 def stats() -> Command[Stats]:
     """Return the counters of all nodes, from the last report of each."""
-    return Command("stats", {}, Stats)
+    return _command("stats", {}, Stats)
 
 
 def node() -> Command[Node]:
     """Return the current counters of the node that receives the request."""
-    return Command("node", {}, Node)
+    return _command("node", {}, Node)
+
+
+def _command(
+    method: str, params: Mapping[str, Any], result: type[T] | None = None, *, repeat: Repeat = Repeat.SAFE
+) -> Command[T]:
+    return Command(method, params, result, repeat, Origin.V1)

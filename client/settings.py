@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import httpx
+
 from .errors import ClientError
 from .key_api import KeyAPI
 from .signed_api import SignedAPI
@@ -11,6 +13,12 @@ TIMEOUT = 5.0
 """Seconds that connecting, sending, and each wait for a part of the reply may take."""
 RETRIES = 2
 """Maximum number of attempts after the first one."""
+MAX_TIMEOUT = 2_147_483
+"""Maximum seconds for which the operating system waits for a socket: 2^31 - 1 ms."""
+_LIMITS = (
+    f"timeout must be a number of more than 0 seconds, at most {MAX_TIMEOUT}, and retries must be an integer that is "
+    "not negative"
+)
 
 
 class Settings:
@@ -19,10 +27,10 @@ class Settings:
     def __init__(self, url: str, api_key: str | None, secret: str | None, timeout: float, retries: int) -> None:
         if api_key is None and secret is None:
             raise ValueError("api_key or secret is required: the value of the server's option with the same name")
-        if not isinstance(timeout, (int, float)) or not isinstance(retries, int) or timeout <= 0 or retries < 0:
-            raise ValueError(
-                "timeout must be a number of more than 0 seconds, and retries must be an integer that is not negative"
-            )
+        if not (_is_number(timeout, (int, float)) and 0 < timeout <= MAX_TIMEOUT):
+            raise ValueError(_LIMITS)
+        if not (_is_number(retries, int) and retries >= 0):
+            raise ValueError(_LIMITS)
         address = api_address(url)
         self.address = without_credentials(address)
         self.timeout = timeout
@@ -43,3 +51,14 @@ class Settings:
         if self._signed_api is None:
             raise ClientError("the methods of the attribute v1 require secret: the value of the server's option secret")
         return self._signed_api
+
+
+def require_http_client(http: object, type_: type[httpx.Client] | type[httpx.AsyncClient]) -> None:
+    """Raise ValueError if a client of httpx is not of this type."""
+    if not isinstance(http, type_):
+        raise ValueError(f"http: expected an httpx.{type_.__name__}, not {type(http).__name__}")
+
+
+def _is_number(value: object, types: type | tuple[type, ...]) -> bool:
+    """Return whether a value has one of these types, and is not True or False, which are integers in Python."""
+    return isinstance(value, types) and not isinstance(value, bool)

@@ -35,11 +35,11 @@ def api_address(url: str) -> httpx.URL:
     """
     try:
         address = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError):
+    except (httpx.InvalidURL, TypeError, UnicodeError):
         address = httpx.URL("")
     if address.scheme not in ("http", "https") or not address.host:
         raise ValueError("url: expected an address such as https://realtime.example.com")
-    if address.query or address.fragment:
+    if any(mark in str(address) for mark in "?#"):  # also those with nothing after them
         raise ValueError("url: expected an address without a query and without a fragment")
     return child(address, "api")
 
@@ -55,9 +55,13 @@ def without_credentials(url: httpx.URL) -> str:
 
 
 def require_text(name: str, key: object) -> None:
-    """Raise ValueError, without the key in the text, if a key is not a string."""
+    """Raise ValueError, without the key in the text, if a key is not a string that can be encoded."""
     if not isinstance(key, str):
         raise ValueError(f"{name}: expected a string, not {type(key).__name__}")
+    try:
+        key.encode()
+    except UnicodeError:
+        raise ValueError(f"{name}: contains half of a surrogate pair, which cannot be encoded") from None
 
 
 def header_value(name: str, key: str) -> bytes:

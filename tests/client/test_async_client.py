@@ -60,6 +60,29 @@ def test_batches_of_both_apis_return_results(server: Server, channel: str) -> No
     asyncio.run(talk())
 
 
+def test_batches_are_checked_before_they_are_sent(server: Server, channel: str) -> None:
+    async def talk() -> None:
+        async with AsyncClient(server.url, api_key=API_KEY, secret=SECRET) as client:
+            results = await client.batch(commands.publish(channel, number) for number in range(2))
+            assert not any(isinstance(result, APIError) for result in results)
+            assert await client.v1.batch(commands_v1.publish(channel, 1) for _ in range(1)) == [None]
+            for wrong in (None, [1], [commands_v1.publish(channel, 1)]):
+                with pytest.raises(ValueError, match=r"^commands.*expected .* of gentrifugo\.client\.commands, not "):
+                    await client.batch(wrong)  # type: ignore[arg-type]
+            with pytest.raises(
+                ValueError, match=r"^commands\[0\]: expected .* of gentrifugo\.client\.commands_v1, not publ"
+            ):
+                await client.v1.batch([commands.publish(channel, 1)])
+            assert (await client.history(channel, limit=0)).offset == 3
+
+    asyncio.run(talk())
+
+
+def test_an_http_client_without_asyncio_is_refused() -> None:
+    with httpx.Client() as http, pytest.raises(ValueError, match=r"^http: expected an httpx\.AsyncClient, not Client$"):
+        AsyncClient("http://localhost", api_key="key", http=http)  # type: ignore[arg-type]
+
+
 def test_connections_of_a_user_are_closed(server: Server) -> None:
     async def close() -> None:
         async with AsyncClient(server.url, api_key=API_KEY) as client:

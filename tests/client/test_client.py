@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -150,6 +151,42 @@ class TestBatches:
         with Client("http://127.0.0.1:1", api_key="key") as client:
             assert client.batch([]) == []
 
+    def test_commands_may_come_from_any_iterable(self, client: Client, channel: str) -> None:
+        first, second = client.batch(commands.publish(channel, number) for number in range(2))
+        assert not isinstance(first, APIError)
+        assert not isinstance(second, APIError)
+        assert (first.offset, second.offset) == (1, 2)
+        assert client.v1.batch(map(commands_v1.publish, [channel], [1])) == [None]
+        assert client.history(channel, limit=0).offset == 3
+        assert (client.batch(iter(())), client.v1.batch(())) == ([], [])
+
+    @pytest.mark.parametrize("wrong", [None, 5, {}, {"a": 1}, "", "abc", b"abc", commands.info()])
+    def test_batch_that_is_not_a_list_is_refused(self, wrong: Any) -> None:
+        with Client("http://127.0.0.1:1", api_key="key", secret="s", retries=0) as client:
+            for batch, module in ((client.batch, "commands"), (client.v1.batch, "commands_v1")):
+                expected = rf"^commands: expected a list of commands of gentrifugo\.client\.{module}, not "
+                with pytest.raises(ValueError, match=expected):
+                    batch(wrong)
+
+    @pytest.mark.parametrize("wrong", [1, None, "a", commands.info])
+    def test_batch_with_something_else_is_refused_with_its_place(self, wrong: Any) -> None:
+        with Client("http://127.0.0.1:1", api_key="key", secret="s", retries=0) as client:
+            with pytest.raises(
+                ValueError, match=r"^commands\[1\]: expected a command of gentrifugo\.client\.commands, not"
+            ):
+                client.batch([commands.info(), wrong])
+            with pytest.raises(ValueError, match=r"^commands\[0\]: expected a command of .*\.commands_v1, not "):
+                client.v1.batch([wrong])
+
+    def test_commands_of_the_other_api_are_refused_with_their_place(self) -> None:
+        with Client("http://127.0.0.1:1", api_key="key", secret="s", retries=0) as client:
+            text = r"^commands\[1\]: expected a command of gentrifugo\.client\.{}, not stats of gentrifugo\.client\.{}$"
+            with pytest.raises(ValueError, match=text.format("commands", "commands_v1")):
+                client.batch([commands.info(), commands_v1.stats()])
+            text = text.replace("stats", "info")
+            with pytest.raises(ValueError, match=text.format("commands_v1", "commands")):
+                client.v1.batch([commands_v1.stats(), commands.info()])
+
     def test_command_without_a_result_returns_none(self, client: Client) -> None:
         assert client.batch([commands.unsubscribe("nobody", "news")]) == [None]
 
@@ -276,7 +313,11 @@ class TestSettings:
             client.info()
 
     @pytest.mark.parametrize(
-        "url", ["", "localhost:8000", "ftp://localhost", "http://", "http://host/?a=1", "http://host/#a", "http://[::1"]
+        "url",
+        [
+            *("", "localhost:8000", "ftp://localhost", "http://", "http://[::1", "http://\ud800", "http://host/\ud800"),
+            *("http://host/?a=1", "http://host/#a", "http://host?", "http://host/#"),
+        ],
     )
     def test_an_address_that_is_not_one_of_a_server_is_refused(self, url: str) -> None:
         with pytest.raises(ValueError, match="url: expected an address"):
@@ -290,6 +331,27 @@ class TestSettings:
             Client("http://localhost")
         with pytest.raises(ValueError, match="secret is empty"):
             Client("http://localhost", secret="")
+
+    @pytest.mark.parametrize("timeout", [float("inf"), float("nan"), 10**400, 1e10, True, -1])
+    def test_a_timeout_that_is_no_time_is_refused(self, timeout: float) -> None:
+        with pytest.raises(ValueError, match=r"^timeout must be a number of more than 0 seconds"):
+            Client("http://localhost", api_key="key", timeout=timeout)
+
+    def test_the_number_of_retries_is_an_integer(self) -> None:
+        with pytest.raises(ValueError, match="retries must be an integer that is not negative"):
+            Client("http://localhost", api_key="key", retries=True)
+
+    def test_a_key_that_is_not_text_is_refused_without_showing_it(self) -> None:
+        for name in ("api_key", "secret"):
+            with pytest.raises(ValueError, match=rf"^{name}: contains half of a surrogate pair") as raised:
+                Client("http://localhost", **{name: "words\ud800"})  # type: ignore[arg-type]
+            assert "words" not in f"{raised.value!r}"
+            assert raised.value.__suppress_context__
+
+    @pytest.mark.parametrize("http", [httpx, httpx.Client, httpx.AsyncClient(), "http", 0, object()])
+    def test_an_http_client_of_another_kind_is_refused(self, http: Any) -> None:
+        with pytest.raises(ValueError, match=r"^http: expected an httpx\.Client, not "):
+            Client("http://localhost", api_key="key", http=http)
 
     def test_arguments_of_a_wrong_type_are_refused(self) -> None:
         for url in (None, 8000, b"http://localhost"):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from enum import StrEnum
 from http import HTTPStatus
 from types import MappingProxyType, ModuleType
 from typing import Any
 
 import msgspec
 import pytest
+from markupsafe import Markup
+from msgspec import UNSET
 
 from gentrifugo.app.api.methods import BATCH, COMMANDS, METHODS, Method
 from gentrifugo.app.protocol.v1 import api, wire
@@ -65,7 +68,11 @@ V1_PARAMS: dict[str, type[msgspec.Struct] | None] = {
 def makers(module: ModuleType) -> dict[str, Callable[..., Command[Any]]]:
     """The functions of a module that make commands, by name."""
     functions = inspect.getmembers(module, inspect.isfunction)
-    return {name: make for name, make in functions if str(make.__annotations__["return"]).startswith("Command[")}
+    return {
+        name: make
+        for name, make in functions
+        if str(make.__annotations__["return"]).startswith("Command[") and not name.startswith("_")
+    }
 
 
 def with_all_parameters(make: Callable[..., Command[Any]]) -> Command[Any]:
@@ -167,10 +174,10 @@ def test_one_text_in_place_of_a_list_is_refused(make: Callable[..., object]) -> 
 
 WRONG: dict[str, list[Any]] = {
     "channel": [["a"], 5, b"a", "\ud800"],
-    "channels": [5, [5], ["a", ""], "a"],
-    "user": [True, 1.5, b"42", ["42"], "\ud800"],
-    "b64data": [b"AAEC"],
-    "b64info": [b"AAEC"],
+    "channels": [5, [5], ["a", ""], "a", {"a": "b"}, b"a"],
+    "user": [True, 1.5, b"42", ["42"], "\ud800", 10**5000],
+    "b64data": [b"AAEC", "AAE", "not Base64", "_-8=", "ä"],
+    "b64info": [b"AAEC", "AAE"],
     "skip_history": [1, "true"],
     "tags": [{"a": 1}, {1: "a"}, ["a"], "a"],
     "idempotency_key": [5],
@@ -182,8 +189,8 @@ WRONG: dict[str, list[Any]] = {
     "expire_at": ["1764000000", 1764000000.5, -1],
     "expired": [0],
     "recover_since": [3, (3, "abcd"), Position("3"), Position(-1)],  # type: ignore[arg-type]
-    "override": [{"presence": True}, object()],
-    "whitelist": ["c2", [2]],
+    "override": [{"presence": True}, object(), 5],
+    "whitelist": ["c2", [2], {"c2": 1}],
     "disconnect": [4000, DisconnectReason(5000), DisconnectReason("go away")],  # type: ignore[arg-type]
     "limit": ["10", True, -2, 2**31],
     "since": [{"offset": "2"}],
@@ -199,7 +206,7 @@ MAKERS = [*makers(commands).values(), *makers(commands_v1).values()]
 def test_a_value_that_cannot_be_used_is_refused_with_its_name(name: str) -> None:
     for make in MAKERS:
         parameters = inspect.signature(make).parameters
-        for value in WRONG[name] if name in parameters else ():
+        for value in (*WRONG[name], msgspec.Raw(b'"news"')) if name in parameters else ():
             with pytest.raises(ValueError, match=rf"^{name}: expected .*, not "):
                 make(**{other: VALUES[other] for other in parameters} | {name: value})
 
@@ -230,10 +237,95 @@ def test_objects_may_be_mappings_and_lists_any_iterables() -> None:
     assert commands.broadcast(("news", "sport"), 1).params["channels"] == ["news", "sport"]
 
 
-def test_data_that_is_not_encodable_as_json_is_refused_when_the_command_is_created() -> None:
-    with pytest.raises(TypeError):
+class Name(StrEnum):
+    NEWS = "news"
+
+
+@pytest.mark.parametrize("channel", [Markup("news"), Name.NEWS])
+def test_subclasses_of_strings_are_sent_as_strings(channel: str) -> None:
+    for command in (
+        commands.publish(channel, 1),
+        commands.broadcast([channel], 1, tags={channel: channel}),
+        commands.history("news", since={"offset": 1, "epoch": channel}),  # type: ignore[arg-type]
+        commands_v1.unsubscribe(channel, channel),
+    ):
+        assert "news" in msgspec.json.encode(command.params).decode()
+
+
+def test_any_mapping_may_be_an_object() -> None:
+    since: Any = MappingProxyType({"offset": 2})
+    override: Any = MappingProxyType({"presence": MappingProxyType({"value": True})})
+    assert commands.history("news", since=since).params["since"] == Position(2)
+    given = commands.subscribe("42", "news", override=override).params["override"]
+    assert given == SubscribeOverride(presence=BoolValue(True))
+
+
+def test_an_unknown_field_of_an_object_is_refused_with_the_known_ones() -> None:
+    wrong: Any = {"ofset": 2}
+    with pytest.raises(
+        ValueError, match=r"^since: unknown field 'ofset'; did you mean offset\? The fields are offset, ep"
+    ):
+        commands.history("news", since=wrong)
+    wrong = {"presence": {"valeu": True}}
+    with pytest.raises(ValueError, match=r"^override: unknown field 'valeu' in presence; did you mean value\?"):
+        commands.subscribe("42", "news", override=wrong)
+    wrong = MappingProxyType({5: 4000})
+    with pytest.raises(ValueError, match=r"^disconnect: unknown field 5; the fields are code, reason$"):
+        commands.disconnect("42", disconnect=wrong)
+
+
+def test_objects_of_another_type_are_refused() -> None:
+    wrong: Any = DisconnectReason(4000, "go away")
+    with pytest.raises(ValueError, match=r"^since: unknown field 'code'"):
+        commands.history("news", since=wrong)
+
+
+@pytest.mark.parametrize("make", [commands.publish, commands.broadcast, commands_v1.publish, commands_v1.broadcast])
+def test_a_publication_without_data_is_refused(make: Callable[..., object]) -> None:
+    channels = "news" if make.__name__ == "publish" else ["news"]
+    with pytest.raises(ValueError, match=r"^data is missing"):
+        make(channels, UNSET)
+
+
+def test_data_may_be_in_base64_only() -> None:
+    assert commands.publish("news", b64data="AAEC").params == {"channel": "news", "b64data": "AAEC"}
+    with pytest.raises(ValueError, match=r"^data is missing; give data or b64data"):
+        commands.publish("news", b64data="")
+
+
+@pytest.mark.parametrize("make", [commands_v1.disconnect, commands_v1.unsubscribe])
+def test_a_user_of_v1_must_not_be_empty(make: Callable[..., object]) -> None:
+    for nobody in ("", None, UNSET):
+        with pytest.raises(ValueError, match=r"^user is empty"):
+            make(nobody)
+
+
+def test_an_empty_channel_ends_all_subscriptions_and_an_empty_user_stands_for_anonymous_users() -> None:
+    assert commands_v1.unsubscribe("42", "").params == commands.unsubscribe("42", "").params == {"user": "42"}
+    assert commands.disconnect("").params == {}
+
+
+def test_the_text_for_a_wrong_user_names_what_it_may_be() -> None:
+    wrong: Any = 1.0
+    with pytest.raises(ValueError, match=r"^user: expected a string or an integer, not 1\.0$"):
+        commands.disconnect(wrong)
+    with pytest.raises(ValueError, match=r"^user: expected a string or an integer, not an int that is too large"):
+        commands.disconnect(10**5000)
+
+
+def test_data_that_is_not_encodable_as_json_is_refused_with_its_name_when_the_command_is_created() -> None:
+    with pytest.raises(TypeError, match=r"^data: .*object"):
         commands.publish("news", object())
     nested: list[Any] = []
     nested.append(nested)
-    with pytest.raises(ValueError, match="nested too deeply"):
-        commands.publish("news", nested)
+    with pytest.raises(ValueError, match=r"^info: nested too deeply"):
+        commands.refresh("42", info=nested)
+    for wrong in ("\ud800", 10**5000, msgspec.Raw(b"{"), msgspec.Raw(b""), msgspec.Raw(b'"\xff"'), [msgspec.Raw(b"x")]):
+        with pytest.raises(ValueError, match=r"^data: "):
+            commands.publish("news", wrong)
+        with pytest.raises(ValueError, match=r"^data: "):
+            commands_v1.broadcast(["news"], wrong)
+
+
+def test_data_that_is_encoded_already_is_sent_unchanged() -> None:
+    assert msgspec.json.encode(commands.publish("news", msgspec.Raw(b"[1, 2]")).params["data"]) == b"[1, 2]"
