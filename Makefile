@@ -16,6 +16,9 @@ TEST_PROGRAMS := zsh chromium nginx redis-server curl openssl haproxy logrotate 
 # Two versions of one distribution, so each lives in a directory of its own.
 CENT := 1.3.0 2.1.0
 
+# The sources of the C module for sending.
+C_MODULE := $(wildcard app/net/*.c app/net/*.h)
+
 export PYTHON
 # Tests start hundreds of servers, and each would compile the package anew, which is a fifth of the CPU of its start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -105,7 +108,7 @@ $(BIN)/python:
 
 # What builds the package is in requirements.txt too: without isolation, pip downloads nothing else for that. Metadata
 # that an earlier build has left in the tree would hide the entry points of what is installed here.
-$(VENV)/.installed: requirements.txt setup.py pyproject.toml app/net/_send_many.c | $(BIN)/python
+$(VENV)/.installed: requirements.txt setup.py pyproject.toml $(C_MODULE) | $(BIN)/python
 	@echo "Installing requirements.txt and Gentrifugo into $(VENV)"
 	@$(PIP_LOCKED) requirements.txt
 	@rm -rf gentrifugo.egg-info
@@ -133,7 +136,7 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@mkdir -p $(VENV)/typing && ln -sfn ../.. $(VENV)/typing/gentrifugo
 	@touch $@
 
-$(VENV)/lowest/.installed: pyproject.toml app/net/_send_many.c requirements-dev.txt scripts/lowest_versions.py | $(BIN)/python
+$(VENV)/lowest/.installed: pyproject.toml $(C_MODULE) requirements-dev.txt scripts/lowest_versions.py | $(BIN)/python
 	@echo "Installing the lowest versions of pyproject.toml into $(VENV)/lowest"
 	@$(BIN)/python -m venv --clear $(VENV)/lowest
 	@$(BIN)/python scripts/lowest_versions.py >$(VENV)/lowest/requirements.txt

@@ -38,7 +38,8 @@ def package_names() -> list[str]:
 
 SEND_MANY = Extension(
     f"{NAME}.app.net._send_many",
-    ["app/net/_send_many.c"],
+    ["app/net/_send_many.c", "app/net/_send_jobs.c"],
+    depends=["app/net/_send_jobs.h"],
     extra_compile_args=["-O2", "-pthread"],
     extra_link_args=["-pthread"],
     optional=True,

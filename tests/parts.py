@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gentrifugo.app.net import bulk_send
-from gentrifugo.app.net.bulk_send import CompiledSendMany
+from gentrifugo.app.net.bulk_send import CompiledSendWaiting
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,11 +33,11 @@ def valkey_server() -> str:
     return str(found[0])
 
 
-def compiled_send_many() -> CompiledSendMany:
+def compiled_send_waiting() -> CompiledSendWaiting:
     """The function of the C module."""
-    if bulk_send.compiled_send_many is None:
+    if bulk_send.compiled_send_waiting is None:
         pytest.skip("the C module is not compiled: install gcc and python3-dev, and then make install-dev")
-    return bulk_send.compiled_send_many
+    return bulk_send.compiled_send_waiting
 
 
 def node_package(name: str) -> Path:

@@ -1,241 +1,278 @@
 /*
- * send_many(descriptors, buffers, may_share): one non-blocking send to each of many sockets, without the GIL (bulk_send.py).
+ * send_waiting(outboxes, may_share): send what waits in each of many outboxes (outbox.py), with one call.
  *
- * Python calls send for one socket at a time, and holds and releases the GIL around each. Here a round of the flusher is
- * one call, and with may_share a helper thread sends to some of the sockets on another core. docs/architecture.md,
- * "The way out", has the figures. Without this extension the flusher calls socket.send for each socket.
+ * Python would join the frames, call send, and count and remove what was sent for one outbox at a time, and hold and release
+ * the GIL around each. Here 128 outboxes of a round of the flusher are one call. docs/architecture.md, "The way out", has the
+ * figures. Without this module, round_writer.py does the same for each outbox.
  *
- * No descriptor can be closed, and reused for another connection, during a call: connections are closed by greenlets of
- * the thread that calls, which does not run any other greenlet before send_many returns, and the helper thread touches no
- * descriptor after that. The buffers stay alive because send_many holds a tuple of them.
+ * The attributes of an outbox are slots of its class, so they are read and written in place. Everything unusual is left to
+ * Python: the outboxes of which not everything was sent are returned.
  */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "_send_jobs.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <limits.h>
+#include <structmember.h>
 
-enum {
-    SHARE = 8,        /* sockets that a thread takes at a time */
-    STACK_SIZE = 64 * 1024
-};
+/* Objects that every call needs. */
+static PyObject *no_bytes, *zero, *join_name, *frames_sent_name, *bytes_sent_name;
 
+/* Where the attributes lie in the outboxes of a class. */
 typedef struct {
-    int descriptor;
-    const char *data;
-    Py_ssize_t size;
-    Py_ssize_t sent; /* bytes, or a negative errno */
-} Job;
+    PyTypeObject *type;
+    Py_ssize_t counts, fileno, frames, size;
+} Layout;
 
-/* The jobs of one call, and the thread that helps with them. Only one call at a time has the helper. */
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t offered, finished;
-    pid_t process; /* that has the thread: a forked process has none */
-    int in_use, is_offered, is_working;
-    Job *jobs;
-    Py_ssize_t count;
-    atomic_long next;
-} helper = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, 0, NULL, 0, 0};
-
-static void send_one(Job *job)
+static int find_slot(PyTypeObject *type, const char *name, Py_ssize_t *place)
 {
-    ssize_t sent;
+    PyObject *slot = PyObject_GetAttrString((PyObject *)type, name);
+    int is_slot;
 
-    do
-        sent = send(job->descriptor, job->data, (size_t)job->size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    job->sent = sent < 0 ? -errno : sent;
+    if (slot == NULL)
+        return 0;
+    is_slot = Py_IS_TYPE(slot, &PyMemberDescr_Type) && PyType_IsSubtype(type, PyDescr_TYPE(slot)) &&
+              ((PyMemberDescrObject *)slot)->d_member->type == T_OBJECT_EX;
+    if (is_slot)
+        *place = ((PyMemberDescrObject *)slot)->d_member->offset;
+    else
+        PyErr_Format(PyExc_TypeError, "%.100s.%s is not a slot", type->tp_name, name);
+    Py_DECREF(slot);
+    return is_slot;
 }
 
-/* Take and do jobs until none is left. Runs in both threads. */
-static void send_shares(Job *jobs, long count)
+/* Mostly all outboxes of a call have one class. Returns 0 with an exception if an attribute is not a slot. */
+static int read_layout(Layout *layout, PyTypeObject *type)
 {
-    for (;;) {
-        long first = atomic_fetch_add(&helper.next, SHARE);
-
-        for (long job = first; job < first + SHARE; job++) {
-            if (job >= count)
-                return;
-            send_one(&jobs[job]);
-        }
-    }
+    if (layout->type == type)
+        return 1;
+    layout->type = NULL;
+    if (!find_slot(type, "counts", &layout->counts) || !find_slot(type, "fileno", &layout->fileno) ||
+        !find_slot(type, "frames", &layout->frames) || !find_slot(type, "size", &layout->size))
+        return 0;
+    layout->type = type;
+    return 1;
 }
 
-static void *help(void *unused)
+#define SLOT(outbox, place) (*(PyObject **)((char *)(outbox) + (place)))
+
+/* Returns a borrowed reference, or NULL with an exception. */
+static PyObject *frames_of(PyObject *outbox, const Layout *layout)
 {
-    (void)unused;
-    pthread_mutex_lock(&helper.lock);
-    for (;;) {
-        while (!helper.is_offered)
-            pthread_cond_wait(&helper.offered, &helper.lock);
-        helper.is_offered = 0;
-        helper.is_working = 1;
-        pthread_mutex_unlock(&helper.lock);
-        send_shares(helper.jobs, helper.count);
-        pthread_mutex_lock(&helper.lock);
-        helper.is_working = 0;
-        pthread_cond_signal(&helper.finished);
-    }
+    PyObject *frames = SLOT(outbox, layout->frames);
+
+    if (frames != NULL && PyList_CheckExact(frames))
+        return frames;
+    PyErr_SetString(PyExc_TypeError, "frames must be a list");
     return NULL;
 }
 
-static int has_another_core(void)
+/* Returns -1 for an outbox without a descriptor, and -2 with an exception. */
+static int descriptor_of(PyObject *outbox, const Layout *layout)
 {
-    cpu_set_t cores;
+    PyObject *fileno = SLOT(outbox, layout->fileno), *result;
+    long descriptor;
 
-    return sched_getaffinity(0, sizeof cores, &cores) == 0 && CPU_COUNT(&cores) > 1;
+    if (fileno == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "fileno");
+        return -2;
+    }
+    result = PyObject_CallNoArgs(fileno);
+    if (result == NULL)
+        return -2;
+    descriptor = PyLong_AsLong(result);
+    Py_DECREF(result);
+    if (descriptor == -1 && PyErr_Occurred())
+        return -2;
+    if (descriptor < -1 || descriptor > INT_MAX) {
+        PyErr_Format(PyExc_ValueError, "no descriptor: %ld", descriptor);
+        return -2;
+    }
+    return (int)descriptor;
 }
 
-/* Start the thread of this process, with all signals blocked: Python handles them in its main thread. */
-static int start_helper(void)
+/* Returns a new reference to bytes, or NULL with an exception. */
+static PyObject *joined(PyObject *frames)
 {
-    pthread_attr_t attributes;
-    pthread_t thread;
-    sigset_t all, before;
+    PyObject *only;
+
+    if (PyList_GET_SIZE(frames) != 1)
+        return PyObject_CallMethodOneArg(no_bytes, join_name, frames);
+    only = PyList_GET_ITEM(frames, 0);
+    if (PyBytes_CheckExact(only))
+        return Py_NewRef(only);
+    PyErr_Format(PyExc_TypeError, "frames must be bytes, not %.100s", Py_TYPE(only)->tp_name);
+    return NULL;
+}
+
+static int has_same_frames(PyObject *one, PyObject *other)
+{
+    Py_ssize_t count = PyList_GET_SIZE(one);
+
+    if (PyList_GET_SIZE(other) != count)
+        return 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (PyList_GET_ITEM(one, i) != PyList_GET_ITEM(other, i))
+            return 0;
+    return 1;
+}
+
+/* The frames of the last outbox. Subscribers of one channel mostly wait for the same ones, which are joined once. */
+typedef struct {
+    PyObject *frames; /* NULL, or owned */
+    PyObject *buffer; /* joined, owned by a job */
+} Joined;
+
+/* Prepare the job of one outbox. Returns 0 with an exception. */
+static int read_job(Job *job, PyObject *outbox, const Layout *layout, Joined *last)
+{
+    PyObject *frames;
+
+    job->descriptor = descriptor_of(outbox, layout);
+    if (job->descriptor < 0)
+        return job->descriptor == -1;
+    frames = frames_of(outbox, layout);
+    if (frames == NULL)
+        return 0;
+    job->buffer = last->frames && has_same_frames(frames, last->frames) ? Py_NewRef(last->buffer) : joined(frames);
+    Py_XDECREF(last->frames);
+    *last = (Joined){Py_NewRef(frames), job->buffer};
+    return job->buffer != NULL;
+}
+
+static int read_jobs(Job *jobs, PyObject *outboxes, Py_ssize_t count)
+{
+    Layout layout = {0};
+    Joined last = {0};
+    int is_done = 1;
+
+    for (Py_ssize_t i = 0; is_done && i < count; i++) {
+        PyObject *outbox = PyTuple_GET_ITEM(outboxes, i);
+
+        is_done = read_layout(&layout, Py_TYPE(outbox)) && read_job(&jobs[i], outbox, &layout, &last);
+    }
+    Py_XDECREF(last.frames);
+    return is_done;
+}
+
+/* What was sent, until it is added to the counts of the outboxes. */
+typedef struct {
+    PyObject *counts; /* NULL, or owned */
+    Py_ssize_t frames, bytes;
+} Sent;
+
+static int increase(PyObject *counts, PyObject *name, Py_ssize_t by)
+{
+    PyObject *before = PyObject_GetAttr(counts, name), *more = PyLong_FromSsize_t(by), *sum = NULL;
     int failed;
 
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&thread, &attributes, help, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (!failed)
-        helper.process = getpid();
+    if (before != NULL && more != NULL)
+        sum = PyNumber_Add(before, more);
+    failed = sum == NULL || PyObject_SetAttr(counts, name, sum) < 0;
+    Py_XDECREF(before);
+    Py_XDECREF(more);
+    Py_XDECREF(sum);
     return !failed;
 }
 
-/* Have the helper for one call. Runs with the GIL, so that no two threads are here at once. */
-static int take_helper(Job *jobs, Py_ssize_t count)
+/* Add what was sent to the counts, and continue with other ones. */
+static int change_counts(Sent *sent, PyObject *counts)
 {
-    if (!has_another_core())
+    int is_done = sent->counts == NULL || (increase(sent->counts, frames_sent_name, sent->frames) &&
+                                           increase(sent->counts, bytes_sent_name, sent->bytes));
+
+    Py_XDECREF(sent->counts);
+    *sent = (Sent){Py_XNewRef(counts), 0, 0};
+    return is_done;
+}
+
+/* Remove the frames of an outbox if all of them are sent. Returns 1 if they were, 0 if not, -1 with an exception. */
+static int empty(PyObject *outbox, const Layout *layout, const Job *job, Sent *sent)
+{
+    PyObject *size = SLOT(outbox, layout->size), *counts = SLOT(outbox, layout->counts), *frames;
+
+    if (job->descriptor < 0 || size == NULL || counts == NULL || !PyLong_CheckExact(size))
         return 0;
-    if (helper.process != getpid()) {
-        pthread_mutex_init(&helper.lock, NULL);
-        pthread_cond_init(&helper.offered, NULL);
-        pthread_cond_init(&helper.finished, NULL);
-        helper.in_use = helper.is_offered = helper.is_working = 0;
-        if (!start_helper())
-            return 0;
-    }
-    if (helper.in_use)
+    if (PyLong_AsSsize_t(size) != job->sent) {
+        PyErr_Clear(); /* of a size that is out of range */
         return 0;
-    helper.in_use = 1;
-    helper.jobs = jobs;
-    helper.count = count;
-    atomic_store(&helper.next, 0);
-    return 1;
-}
-
-/* Send all jobs together with the helper, and return when it does nothing any more. */
-static void send_shared(Job *jobs, Py_ssize_t count)
-{
-    pthread_mutex_lock(&helper.lock);
-    helper.is_offered = 1;
-    pthread_cond_signal(&helper.offered);
-    pthread_mutex_unlock(&helper.lock);
-    send_shares(jobs, count);
-    pthread_mutex_lock(&helper.lock);
-    helper.is_offered = 0; /* it may not have woken in time */
-    while (helper.is_working)
-        pthread_cond_wait(&helper.finished, &helper.lock);
-    pthread_mutex_unlock(&helper.lock);
-}
-
-/* Read the list of descriptors and the tuple of buffers. Returns 0 with an exception if one has the wrong type. */
-static int read_jobs(Job *jobs, PyObject *descriptors, PyObject *buffers, Py_ssize_t count)
-{
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *buffer = PyTuple_GET_ITEM(buffers, i);
-        long descriptor = PyLong_AsLong(PyList_GET_ITEM(descriptors, i));
-
-        if (descriptor == -1 && PyErr_Occurred())
-            return 0;
-        if (descriptor < 0 || descriptor > INT_MAX) {
-            PyErr_Format(PyExc_ValueError, "no descriptor: %ld", descriptor);
-            return 0;
-        }
-        if (!PyBytes_CheckExact(buffer)) {
-            PyErr_Format(PyExc_TypeError, "buffers must be bytes, not %.100s", Py_TYPE(buffer)->tp_name);
-            return 0;
-        }
-        jobs[i] = (Job){(int)descriptor, PyBytes_AS_STRING(buffer), PyBytes_GET_SIZE(buffer), 0};
     }
-    return 1;
+    frames = frames_of(outbox, layout);
+    if (frames == NULL || (counts != sent->counts && !change_counts(sent, counts)))
+        return -1;
+    sent->frames += PyList_GET_SIZE(frames);
+    sent->bytes += job->sent;
+    SLOT(outbox, layout->size) = Py_NewRef(zero);
+    Py_DECREF(size);
+    return PyList_SetSlice(frames, 0, PY_SSIZE_T_MAX, NULL) < 0 ? -1 : 1;
 }
 
-static PyObject *results_of(const Job *jobs, Py_ssize_t count)
+static int add_unfinished(PyObject *unfinished, PyObject *outbox, const Job *job)
 {
-    PyObject *results = PyList_New(count);
+    PyObject *item = job->descriptor < 0 ? Py_BuildValue("(OO)", outbox, Py_None) : Py_BuildValue("(On)", outbox, job->sent);
+    int failed = item == NULL || PyList_Append(unfinished, item) < 0;
 
-    for (Py_ssize_t i = 0; results != NULL && i < count; i++) {
-        PyObject *sent = PyLong_FromSsize_t(jobs[i].sent);
+    Py_XDECREF(item);
+    return !failed;
+}
 
-        if (sent == NULL)
-            Py_CLEAR(results);
-        else
-            PyList_SET_ITEM(results, i, sent);
+/* Empty the outboxes of which everything was sent, and return the others with their results. */
+static PyObject *take_results(const Job *jobs, PyObject *outboxes, Py_ssize_t count)
+{
+    PyObject *unfinished = PyList_New(0);
+    Layout layout = {0};
+    Sent sent = {0};
+    int is_done = unfinished != NULL;
+
+    for (Py_ssize_t i = 0; is_done && i < count; i++) {
+        PyObject *outbox = PyTuple_GET_ITEM(outboxes, i);
+        int emptied = read_layout(&layout, Py_TYPE(outbox)) ? empty(outbox, &layout, &jobs[i], &sent) : -1;
+
+        is_done = emptied > 0 || (emptied == 0 && add_unfinished(unfinished, outbox, &jobs[i]));
     }
-    return results;
+    if (is_done)
+        is_done = change_counts(&sent, NULL);
+    Py_XDECREF(sent.counts);
+    if (!is_done)
+        Py_CLEAR(unfinished);
+    return unfinished;
 }
 
-static void send_all(Job *jobs, Py_ssize_t count, int may_share)
+static PyObject *send_waiting(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {
-    int is_shared = may_share && take_helper(jobs, count);
-
-    Py_BEGIN_ALLOW_THREADS
-    if (is_shared)
-        send_shared(jobs, count);
-    else
-        for (Py_ssize_t i = 0; i < count; i++)
-            send_one(&jobs[i]);
-    Py_END_ALLOW_THREADS
-    if (is_shared)
-        helper.in_use = 0;
-}
-
-static PyObject *send_many(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
-{
-    PyObject *buffers, *results = NULL;
+    PyObject *outboxes, *unfinished = NULL;
     Py_ssize_t count;
     Job *jobs;
 
     (void)module;
-    if (given != 3 || !PyBool_Check(arguments[2]) || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
-        PyList_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "send_many takes two lists of the same length and a bool");
+    if (given != 2 || !PyList_CheckExact(arguments[0]) || !PyBool_Check(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "send_waiting takes a list of outboxes and a bool");
         return NULL;
     }
-    buffers = PyList_AsTuple(arguments[1]);
-    if (buffers == NULL)
+    outboxes = PyList_AsTuple(arguments[0]);
+    if (outboxes == NULL)
         return NULL;
-    count = PyTuple_GET_SIZE(buffers);
+    count = PyTuple_GET_SIZE(outboxes);
     jobs = PyMem_Calloc((size_t)count + 1, sizeof *jobs);
     if (jobs == NULL)
         PyErr_NoMemory();
-    else if (read_jobs(jobs, arguments[0], buffers, count)) {
-        send_all(jobs, count, arguments[2] == Py_True);
-        results = results_of(jobs, count);
+    else if (read_jobs(jobs, outboxes, count)) {
+        send_jobs(jobs, count, arguments[1] == Py_True);
+        unfinished = take_results(jobs, outboxes, count);
     }
+    for (Py_ssize_t i = 0; jobs != NULL && i < count; i++)
+        Py_XDECREF(jobs[i].buffer);
     PyMem_Free(jobs);
-    Py_DECREF(buffers);
-    return results;
+    Py_DECREF(outboxes);
+    return unfinished;
 }
 
 static PyMethodDef methods[] = {
-    {"send_many", (PyCFunction)(void (*)(void))send_many, METH_FASTCALL,
-     "send_many(descriptors, buffers, may_share)\n--\n\n"
-     "Send each of the buffers to the descriptor at the same place, without waiting.\n\n"
-     "With may_share, a helper thread takes a part of many. Returns for each the number of bytes that were sent, or a negative errno."},
+    {"send_waiting", (PyCFunction)(void (*)(void))send_waiting, METH_FASTCALL,
+     "send_waiting(outboxes, may_share)\n--\n\n"
+     "Send all frames that wait in each of the outboxes, without waiting.\n\n"
+     "With may_share, a helper thread sends a part of them. Outboxes of which everything was sent are empty afterwards, and\n"
+     "counted in counts. Returns the others, each with the number of bytes that were sent, a negative errno, or None if its\n"
+     "fileno returns -1. Raises TypeError if the attributes of an outbox are not slots."},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_send_many",
@@ -244,5 +281,12 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_send_many",
 
 PyMODINIT_FUNC PyInit__send_many(void)
 {
+    no_bytes = PyBytes_FromStringAndSize(NULL, 0);
+    zero = PyLong_FromLong(0);
+    join_name = PyUnicode_InternFromString("join");
+    frames_sent_name = PyUnicode_InternFromString("frames_sent");
+    bytes_sent_name = PyUnicode_InternFromString("bytes_sent");
+    if (!no_bytes || !zero || !join_name || !frames_sent_name || !bytes_sent_name)
+        return NULL;
     return PyModule_Create(&definition);
 }

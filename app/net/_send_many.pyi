@@ -1,6 +1,9 @@
-def send_many(descriptors: list[int], buffers: list[bytes], may_share: bool, /) -> list[int]:
-    """Send each of the buffers to the descriptor at the same place, without waiting.
+from .flushable import Flushable
 
-    With `may_share`, a helper thread takes a part of many. Returns for each the number of bytes that were sent, or a
-    negative errno.
+def send_waiting(outboxes: list[Flushable], may_share: bool, /) -> list[tuple[Flushable, int | None]]:
+    """Send all frames that wait in each of the outboxes, without waiting.
+
+    With `may_share`, a helper thread sends a part of them. Outboxes of which everything was sent are empty afterwards,
+    and counted in `counts`. Returns the others, each with the number of bytes that were sent, a negative errno, or None
+    if its `fileno` returns -1. Raises TypeError if the attributes of an outbox are not slots.
     """

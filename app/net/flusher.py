@@ -15,9 +15,9 @@ from collections.abc import Callable, Collection
 from gevent.event import Event
 
 from ..runtime.cpu_meter import CPUMeter
-from .bulk_send import chosen_send_many
+from .bulk_send import chosen_send_waiting
+from .flushable import Flushable
 from .lane import Lane
-from .round_writer import Flushable
 
 MAX_FEW = 64
 """Number of connections up to which a message has the lane for small channels."""
@@ -61,9 +61,9 @@ class Flusher:
         self.rest = rest
         self._cpu_share = cpu_share or CPUMeter().share
         self._rest_factor = rest_factor
-        send_many = chosen_send_many()
-        self._few = Lane(self._rest_of_few, self._end_round, send_many)
-        self._many = Lane(self._rest_of_many, self._end_round, send_many)
+        send_waiting = chosen_send_waiting()
+        self._few = Lane(self._rest_of_few, self._end_round, send_waiting)
+        self._many = Lane(self._rest_of_many, self._end_round, send_waiting)
         self._round_done: Event | None = None
         self.unsent: set[Flushable] = set()
         """The outboxes that a round has written without emptying them, such as those of full sockets. They add and

@@ -14,8 +14,9 @@ from typing import Any
 
 import gevent
 
-from .bulk_send import SendMany
-from .round_writer import Flushable, write_all
+from .bulk_send import SendWaiting
+from .flushable import Flushable
+from .round_writer import write_all
 
 SLICE = 0.005
 """Seconds that one lane may occupy the event loop before other work runs."""
@@ -45,12 +46,14 @@ class Lane:
         "_round",
         "_round_took",
         "_rounds",
-        "_send_many",
+        "_send_waiting",
         "_timer",
         "_writes",
     )
 
-    def __init__(self, rest: Callable[[float], float], ended: Callable[[], None], send_many: SendMany | None) -> None:
+    def __init__(
+        self, rest: Callable[[float], float], ended: Callable[[], None], send_waiting: SendWaiting | None
+    ) -> None:
         self.waiting: list[Flushable] = []
         """The outboxes of the next round, each of them once. The flusher adds to it."""
         self.queued = 0
@@ -61,7 +64,7 @@ class Lane:
         """Frames that each connection gets per second, of those that had one waiting in the last measured window."""
         self._rest = rest
         self._ended = ended
-        self._send_many = send_many
+        self._send_waiting = send_waiting
         self._round: Iterator[Flushable] | None = None
         self._round_took = 0.0
         self._rested_at = 0.0
@@ -110,7 +113,7 @@ class Lane:
         assert self._round is not None
         while True:
             outboxes = list(islice(self._round, SENDS_AT_ONCE))
-            write_all(outboxes, self._send_many)
+            write_all(outboxes, self._send_waiting)
             if len(outboxes) < SENDS_AT_ONCE:
                 self._round = None
                 return True

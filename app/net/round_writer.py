@@ -3,54 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Iterator
 
-from .bulk_send import SendMany
+from .bulk_send import SendWaiting
+from .flushable import Flushable
 
 log = logging.getLogger(__name__)
 
 
-class Flushable(Protocol):
-    """The interface of an outbox that the flusher uses."""
-
-    frames: list[bytes]
-    """The waiting frames. The outbox is registered with the flusher if and only if there are any."""
-    size: int
-    """The number of bytes that wait."""
-    limit: int
-    """The maximum number of bytes that may wait."""
-    fileno: Callable[[], int]
-    """Returns the file descriptor to which the frames may be sent without `write`, or -1."""
-
-    def overflow(self) -> None:
-        """Handle more waiting bytes than `limit`. Must not block."""
-
-    def write(self, data: bytes) -> None:
-        """Write `data`, which contains all waiting frames. Must not block."""
-
-    def take_result(self, sent: int) -> None:
-        """Process the result of sending all waiting frames: the number of sent bytes, or a negative errno."""
-
-    def fail(self, reason: str) -> None:
-        """Handle an exception that `write` or `take_result` has raised."""
-
-
-def write_all(outboxes: list[Flushable], send_many: SendMany | None) -> None:
+def write_all(outboxes: list[Flushable], send_waiting: SendWaiting | None) -> None:
     """Write all frames of these outboxes. Never switches greenlets."""
-    if send_many is None:
-        _write(zip(outboxes, _joined_frames(outboxes), strict=True))  # one after the other, which takes less memory
+    if send_waiting is None:
+        _write(outboxes)
         return
-    buffers = list(_joined_frames(outboxes))
-    descriptors = [outbox.fileno() for outbox in outboxes]
-    if -1 not in descriptors:
-        _take_results(zip(outboxes, send_many(descriptors, buffers), strict=True))
-        return
-    # Before the others, whose errors close connections: no descriptor of the list may be closed before this call.
-    places = [place for place, descriptor in enumerate(descriptors) if descriptor >= 0]
-    sent = send_many([descriptors[place] for place in places], [buffers[place] for place in places])
-    _take_results(zip([outboxes[place] for place in places], sent, strict=True))
-    _write((outboxes[place], buffers[place]) for place, descriptor in enumerate(descriptors) if descriptor < 0)
+    unfinished = send_waiting(outboxes)
+    if unfinished:
+        # Before the others are written: their errors close connections, whose results would then be of no use.
+        _take_results((outbox, sent) for outbox, sent in unfinished if sent is not None)
+        _write([outbox for outbox, sent in unfinished if sent is None])
 
 
 def _joined_frames(outboxes: list[Flushable]) -> Iterator[bytes]:
@@ -76,9 +46,9 @@ def _take_results(results: Iterator[tuple[Flushable, int]]) -> None:
             _close_broken(outbox, error)
 
 
-def _write(waiting: Iterator[tuple[Flushable, bytes]]) -> None:
-    """Let each outbox write its frames."""
-    for outbox, data in waiting:
+def _write(outboxes: list[Flushable]) -> None:
+    """Let each outbox write its frames. They are joined one outbox after the other, which takes less memory."""
+    for outbox, data in zip(outboxes, _joined_frames(outboxes), strict=True):
         try:
             outbox.write(data)
         except Exception as error:

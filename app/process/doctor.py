@@ -84,7 +84,7 @@ def invalid_configuration_line(problems: int, warnings: int) -> str:
 
 def _speedups() -> Finding:
     remedy = "install a C compiler and the header files of Python, and install Gentrifugo again"
-    is_missing = bulk_send.compiled_send_many is None
+    is_missing = bulk_send.compiled_send_waiting is None
     return Finding(OK, bulk_send.describe_speedups(), f"to use less CPU time, {remedy}" if is_missing else "")
 
 

@@ -37,7 +37,7 @@ BUILDING = {
     *("setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "scripts/web_libraries.sh"),
     *("DESCRIPTION.md", "admin/package.json", "admin/package-lock.json"),
     "admin/web/vendor/package-lock.json",
-    "app/net/_send_many.c",
+    *("app/net/_send_many.c", "app/net/_send_jobs.c", "app/net/_send_jobs.h"),
 }
 """The other files of a source distribution: those that building it needs."""
 MODULE_IN_C = f"gentrifugo/app/net/_send_many{sysconfig.get_config_var('EXT_SUFFIX')}"

@@ -9,7 +9,7 @@ import pytest
 
 from gentrifugo.app.net.bulk_send import SPEEDUPS_SWITCH
 from tests.api_client import ApiClient
-from tests.parts import compiled_send_many
+from tests.parts import compiled_send_waiting
 from tests.protocol_client import ProtocolClient
 from tests.servers import Server
 
@@ -20,7 +20,7 @@ SUBSCRIBERS = 150
 @pytest.fixture(params=["used", "switched off by GENTRIFUGO_SPEEDUPS=0"])
 def speedups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The log line that says whether the next server uses the C module."""
-    compiled_send_many()
+    compiled_send_waiting()
     used: str = request.param
     if used == "used":
         monkeypatch.delenv(SPEEDUPS_SWITCH, raising=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket as plain
 
+from gentrifugo.app.net.bulk_send import Unfinished
+from gentrifugo.app.net.flushable import Flushable
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.net.outbox import NO_LIMIT, Outbox
 from gentrifugo.app.net.round_writer import write_all
@@ -41,16 +43,17 @@ def test_connections_with_a_descriptor_are_written_by_one_call_before_the_others
     outboxes = [others[0].outbox, sockets[0], others[1].outbox, sockets[1]]
     for number, outbox in enumerate(outboxes):
         outbox.frames, outbox.size = [b"%d" % number, b"!"], 2
-    calls: list[tuple[list[int], list[bytes]]] = []
+    calls: list[list[Flushable]] = []
 
-    def send_many(descriptors: list[int], buffers: list[bytes]) -> list[int]:
+    def send_waiting(given: list[Flushable]) -> Unfinished:
         assert not any(other.socket.sent for other in others)
-        calls.append((descriptors, buffers))
-        return [len(buffer) for buffer in buffers]
+        calls.append(given)
+        return [(outboxes[0], None), (outboxes[1], 2), (outboxes[2], None), (outboxes[3], 1)]
 
-    write_all([*outboxes], send_many)
-    assert calls == [([end.fileno() for end in ends], [b"1!", b"3!"])]
+    write_all([*outboxes], send_waiting)
+    assert calls == [outboxes]
     assert [other.socket.sent for other in others] == [[b"0!"], [b"2!"]]
-    assert not any(outbox.frames or outbox.size for outbox in outboxes)
+    assert [(outbox.frames, outbox.size) for outbox in outboxes] == [([], 0)] * 3 + [([b"!"], 1)]
+    sockets[1].close()
     for end in ends:
         end.close()
