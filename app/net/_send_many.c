@@ -1,9 +1,10 @@
 /*
- * send_waiting(outboxes, may_share): send what waits in each of many outboxes (outbox.py), with one call.
+ * queue_frame(outboxes, frame, waiting): queue a frame in each of many outboxes (outbox.py), with one call.
+ * send_waiting(outboxes, may_share): send what waits in each of many outboxes, with one call.
  *
  * Python would join the frames, call send, and count and remove what was sent for one outbox at a time, and hold and release
  * the GIL around each. Here 128 outboxes of a round of the flusher are one call. docs/architecture.md, "The way out", has the
- * figures. Without this module, round_writer.py does the same for each outbox.
+ * figures. Without this module, queueing.py and round_writer.py do the same for each outbox.
  *
  * The attributes of an outbox are slots of its class, so they are read and written in place. Everything unusual is left to
  * Python: the outboxes of which not everything was sent are returned.
@@ -15,12 +16,12 @@
 #include <structmember.h>
 
 /* Objects that every call needs. */
-static PyObject *no_bytes, *zero, *join_name, *frames_sent_name, *bytes_sent_name;
+static PyObject *no_bytes, *zero, *join_name, *overflow_name, *frames_sent_name, *bytes_sent_name;
 
 /* Where the attributes lie in the outboxes of a class. */
 typedef struct {
     PyTypeObject *type;
-    Py_ssize_t counts, fileno, frames, size;
+    Py_ssize_t counts, fileno, frames, limit, size;
 } Layout;
 
 static int find_slot(PyTypeObject *type, const char *name, Py_ssize_t *place)
@@ -47,7 +48,8 @@ static int read_layout(Layout *layout, PyTypeObject *type)
         return 1;
     layout->type = NULL;
     if (!find_slot(type, "counts", &layout->counts) || !find_slot(type, "fileno", &layout->fileno) ||
-        !find_slot(type, "frames", &layout->frames) || !find_slot(type, "size", &layout->size))
+        !find_slot(type, "frames", &layout->frames) || !find_slot(type, "limit", &layout->limit) ||
+        !find_slot(type, "size", &layout->size))
         return 0;
     layout->type = type;
     return 1;
@@ -266,7 +268,68 @@ static PyObject *send_waiting(PyObject *module, PyObject *const *arguments, Py_s
     return unfinished;
 }
 
+/* Returns 0 with an exception. */
+static int queue_in(PyObject *outbox, const Layout *layout, PyObject *frame, PyObject *waiting)
+{
+    PyObject *frames = frames_of(outbox, layout), *size = SLOT(outbox, layout->size), *queued, *result;
+    Py_ssize_t before;
+    int overflows;
+
+    if (frames == NULL)
+        return 0;
+    if (size == NULL || SLOT(outbox, layout->limit) == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "an outbox must have a size and a limit");
+        return 0;
+    }
+    before = PyLong_AsSsize_t(size);
+    if (before == -1 && PyErr_Occurred())
+        return 0;
+    queued = PyLong_FromSsize_t(before + PyBytes_GET_SIZE(frame));
+    if (queued == NULL || (PyList_GET_SIZE(frames) == 0 && PyList_Append(waiting, outbox) < 0) ||
+        PyList_Append(frames, frame) < 0) {
+        Py_XDECREF(queued);
+        return 0;
+    }
+    SLOT(outbox, layout->size) = queued;
+    Py_DECREF(size);
+    overflows = PyObject_RichCompareBool(queued, SLOT(outbox, layout->limit), Py_GT);
+    if (overflows <= 0)
+        return overflows == 0;
+    result = PyObject_CallMethodNoArgs(outbox, overflow_name);
+    Py_XDECREF(result);
+    return result != NULL;
+}
+
+static PyObject *queue_frame(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
+{
+    PyObject *iterator, *outbox;
+    Layout layout = {0};
+    int is_done = 1;
+
+    (void)module;
+    if (given != 3 || !PyBytes_CheckExact(arguments[1]) || !PyList_CheckExact(arguments[2])) {
+        PyErr_SetString(PyExc_TypeError, "queue_frame takes outboxes, bytes and a list");
+        return NULL;
+    }
+    iterator = PyObject_GetIter(arguments[0]);
+    if (iterator == NULL)
+        return NULL;
+    while (is_done && (outbox = PyIter_Next(iterator)) != NULL) {
+        is_done = read_layout(&layout, Py_TYPE(outbox)) && queue_in(outbox, &layout, arguments[1], arguments[2]);
+        Py_DECREF(outbox);
+    }
+    Py_DECREF(iterator);
+    if (!is_done || PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    {"queue_frame", (PyCFunction)(void (*)(void))queue_frame, METH_FASTCALL,
+     "queue_frame(outboxes, frame, waiting)\n--\n\n"
+     "Append the frame to each of the outboxes, and the outboxes that were empty to waiting.\n\n"
+     "Calls overflow of an outbox in which more bytes wait than its limit. Raises TypeError if the attributes of an outbox\n"
+     "are not slots."},
     {"send_waiting", (PyCFunction)(void (*)(void))send_waiting, METH_FASTCALL,
      "send_waiting(outboxes, may_share)\n--\n\n"
      "Send all frames that wait in each of the outboxes, without waiting.\n\n"
@@ -276,7 +339,7 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_send_many",
-                                        "Sending to many sockets with one call (bulk_send.py).", -1, methods,
+                                        "Queueing and sending for many outboxes with one call (bulk_send.py).", -1, methods,
                                         NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__send_many(void)
@@ -284,9 +347,10 @@ PyMODINIT_FUNC PyInit__send_many(void)
     no_bytes = PyBytes_FromStringAndSize(NULL, 0);
     zero = PyLong_FromLong(0);
     join_name = PyUnicode_InternFromString("join");
+    overflow_name = PyUnicode_InternFromString("overflow");
     frames_sent_name = PyUnicode_InternFromString("frames_sent");
     bytes_sent_name = PyUnicode_InternFromString("bytes_sent");
-    if (!no_bytes || !zero || !join_name || !frames_sent_name || !bytes_sent_name)
+    if (!no_bytes || !zero || !join_name || !overflow_name || !frames_sent_name || !bytes_sent_name)
         return NULL;
     return PyModule_Create(&definition);
 }

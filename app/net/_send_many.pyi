@@ -1,4 +1,13 @@
+from collections.abc import Iterable
+
 from .flushable import Flushable
+
+def queue_frame(outboxes: Iterable[Flushable], frame: bytes, waiting: list[Flushable], /) -> None:
+    """Append the frame to each of the outboxes, and the outboxes that were empty to `waiting`.
+
+    Calls `overflow` of an outbox in which more bytes wait than its limit. Raises TypeError if the attributes of an
+    outbox are not slots.
+    """
 
 def send_waiting(outboxes: list[Flushable], may_share: bool, /) -> list[tuple[Flushable, int | None]]:
     """Send all frames that wait in each of the outboxes, without waiting.

@@ -1,4 +1,4 @@
-"""Sending to many sockets with one call, by the optional C module `_send_many`.
+"""Queueing and sending for many outboxes with one call, by the optional C module `_send_many`.
 
 The installation compiles it if there is a C compiler and the header files of Python. Without it, or with
 `GENTRIFUGO_SPEEDUPS=0` in the environment, the flusher writes one outbox after the other. This takes more CPU time, and
@@ -8,11 +8,14 @@ nothing else changes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..runtime.cpu_meter import SpareCPU
 from .flushable import Flushable
+from .queueing import queue_frame
 
+QueueFrame = Callable[[Iterable[Flushable], bytes, list[Flushable]], None]
+"""Queues a frame in each of the outboxes, and adds the outboxes that were empty to the list (queueing.py)."""
 Unfinished = list[tuple[Flushable, int | None]]
 """Outboxes, each with the number of bytes sent (not all of them), a negative errno, or None without a descriptor."""
 SendWaiting = Callable[[list[Flushable]], Unfinished]
@@ -23,15 +26,24 @@ CompiledSendWaiting = Callable[[list[Flushable], bool], Unfinished]
 SHARED_FROM = 64
 """The number of sockets from which the helper thread takes part: to wake it takes about as long as one send."""
 
+compiled_queue_frame: QueueFrame | None = None
 compiled_send_waiting: CompiledSendWaiting | None = None
-"""The function of the C module; None if it is not compiled."""
+"""The functions of the C module; None if it is not compiled."""
 try:
+    from ._send_many import queue_frame as compiled_queue_frame
     from ._send_many import send_waiting as compiled_send_waiting
 except ImportError:  # pragma: no cover (the tests compile the module)
     pass
 
 SPEEDUPS_SWITCH = "GENTRIFUGO_SPEEDUPS"
 """The environment variable that switches the C module off, with the value 0."""
+
+
+def chosen_queue_frame() -> QueueFrame:
+    """Return the function of the C module, or that of queueing.py if it is not compiled or switched off."""
+    if compiled_queue_frame is None or os.environ.get(SPEEDUPS_SWITCH) == "0":
+        return queue_frame
+    return compiled_queue_frame
 
 
 def chosen_send_waiting(has_spare_cpu: Callable[[], bool] | None = None) -> SendWaiting | None:

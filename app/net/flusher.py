@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from gevent.event import Event
 
 from ..runtime.cpu_meter import CPUMeter
-from .bulk_send import chosen_send_waiting
+from .bulk_send import chosen_queue_frame, chosen_send_waiting
 from .flushable import Flushable
 from .lane import Lane
 
@@ -61,6 +61,7 @@ class Flusher:
         self.rest = rest
         self._cpu_share = cpu_share or CPUMeter().share
         self._rest_factor = rest_factor
+        self._queue_frame = chosen_queue_frame()
         send_waiting = chosen_send_waiting()
         self._few = Lane(self._rest_of_few, self._end_round, send_waiting)
         self._many = Lane(self._rest_of_many, self._end_round, send_waiting)
@@ -78,19 +79,11 @@ class Flusher:
         return self._few.queued + self._many.queued
 
     def fan_out(self, outboxes: Collection[Flushable], frame: bytes) -> None:
-        """Queue one frame for many connections. This is the hot loop: it appends and counts, nothing else."""
-        size = len(frame)
+        """Queue one frame for many connections."""
         count = len(outboxes)
         lane = self._few if count <= MAX_FEW else self._many
         waiting = lane.waiting
-        for outbox in outboxes:
-            frames = outbox.frames
-            if not frames:
-                waiting.append(outbox)
-            frames.append(frame)
-            queued = outbox.size = outbox.size + size
-            if queued > outbox.limit:
-                outbox.overflow()
+        self._queue_frame(outboxes, frame, waiting)
         lane.queued += count
         if waiting and not lane.is_scheduled:
             lane.schedule()

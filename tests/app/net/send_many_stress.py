@@ -21,18 +21,19 @@ class Counts:
 
 
 class Waiting:
-    """An outbox with two frames for a socket."""
+    """An outbox for a socket."""
 
-    __slots__ = ("counts", "fileno", "frames", "size")
+    __slots__ = ("counts", "fileno", "frames", "limit", "size")
 
-    def __init__(self, socket: socket.socket, data: bytes, counts: Counts) -> None:
-        self.counts, self.fileno, self.frames, self.size = counts, socket.fileno, [data[:1], data[1:]], len(data)
+    def __init__(self, socket: socket.socket, counts: Counts) -> None:
+        self.counts, self.fileno, self.limit, self.size = counts, socket.fileno, 100, 0
+        self.frames: list[bytes] = []
 
 
 def main(directory: str) -> None:
     """Send, close and open in turn, while a thread acquires and releases the GIL."""
     sys.path.insert(0, directory)
-    send_waiting: Any = __import__("_send_many").send_waiting
+    module: Any = __import__("_send_many")
     sys.setswitchinterval(0.0001)  # otherwise each call that releases the GIL may wait 5 ms for it
     finished = threading.Event()
     thread = threading.Thread(target=lambda: [sum(range(100)) for _ in iter(finished.is_set, True)])
@@ -42,10 +43,15 @@ def main(directory: str) -> None:
     choose, counts = random.Random(1), Counts()
     for number in range(ROUNDS):
         frames = [b"%d:%d " % (number, place) for place in range(SOCKETS)]
-        outboxes = [Waiting(ours, frame, counts) for (ours, _), frame in zip(pairs, frames, strict=True)]
-        assert send_waiting(outboxes, number % 3 > 0) == []
+        outboxes = [Waiting(ours, counts) for ours, _ in pairs]
+        waiting: list[Any] = []
+        for outbox, frame in zip(outboxes, frames, strict=True):
+            module.queue_frame({outbox}, frame, waiting)
+        module.queue_frame(set(outboxes), b"all ", waiting)
+        assert waiting == outboxes
+        assert module.send_waiting(outboxes, number % 3 > 0) == []
         assert not any(outbox.frames or outbox.size for outbox in outboxes)
-        expected = [before + frame for before, frame in zip(expected, frames, strict=True)]
+        expected = [before + frame + b"all " for before, frame in zip(expected, frames, strict=True)]
         for place in choose.sample(range(SOCKETS), 20):
             check(pairs[place], expected[place])
             pairs[place], expected[place] = socket.socketpair(), b""

@@ -28,6 +28,7 @@ from gentrifugo.app.net.bulk_send import (
     describe_speedups,
 )
 from gentrifugo.app.net.flushable import Flushable
+from gentrifugo.app.net.outbox import NO_LIMIT
 from gentrifugo.app.net.traffic import Traffic
 from tests.parts import ROOT, compiled_send_waiting, program
 from tests.waiting import seconds
@@ -66,12 +67,13 @@ def pairs() -> Iterator[Pairs]:
 class Waiting:
     """An outbox with the attributes that the C module uses, as slots."""
 
-    __slots__ = ("counts", "fileno", "frames", "size")
+    __slots__ = ("counts", "fileno", "frames", "limit", "size")
 
     def __init__(self, fileno: Any, *frames: Any, size: Any = None, counts: Any = None) -> None:
         self.fileno = fileno
         self.frames: Any = [*frames]
         self.size = sum(map(len, frames)) if size is None else size
+        self.limit = NO_LIMIT
         self.counts = counts or Traffic()
 
     @property
