@@ -41,17 +41,29 @@ static int find_slot(PyTypeObject *type, const char *name, Py_ssize_t *place)
     return is_slot;
 }
 
-/* Mostly all outboxes of a call have one class. Returns 0 with an exception if an attribute is not a slot. */
+/* The layout that was used last, with a reference to its class: mostly all outboxes of a process have one class. */
+static Layout known;
+
+/* Set the layout, if it is not that of the class yet. Returns 0 with an exception if an attribute is not a slot. */
 static int read_layout(Layout *layout, PyTypeObject *type)
 {
+    Layout found = {type, 0, 0, 0, 0, 0};
+    PyTypeObject *before = known.type;
+
     if (layout->type == type)
         return 1;
-    layout->type = NULL;
-    if (!find_slot(type, "counts", &layout->counts) || !find_slot(type, "fileno", &layout->fileno) ||
-        !find_slot(type, "frames", &layout->frames) || !find_slot(type, "limit", &layout->limit) ||
-        !find_slot(type, "size", &layout->size))
-        return 0;
-    layout->type = type;
+    if (before == type)
+        found = known;
+    else {
+        if (!find_slot(type, "counts", &found.counts) || !find_slot(type, "fileno", &found.fileno) ||
+            !find_slot(type, "frames", &found.frames) || !find_slot(type, "limit", &found.limit) ||
+            !find_slot(type, "size", &found.size))
+            return 0;
+        Py_INCREF(type);
+        known = found;
+        Py_XDECREF(before);
+    }
+    *layout = found;
     return 1;
 }
 
