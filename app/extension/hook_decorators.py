@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
 from ..node import hooks
 from ..node.hooks import Hook, name_of, rpc_event
-from .rpc_handlers import Handler, handler_hook
+from .rpc_handlers import Handler, handler_hook, own_signature
 
 F = TypeVar("F", bound=Hook)
 H = TypeVar("H", bound=Handler)
@@ -22,7 +21,7 @@ def decorator_name(event: str) -> str:
 
 def _check_parameters(event: str, hook: Hook) -> None:
     try:
-        signature = inspect.signature(hook, follow_wrapped=False)  # of a decorator's function, which is called
+        signature = own_signature(hook)
     except (TypeError, ValueError):
         return  # some callables that are written in C have no signature
     try:

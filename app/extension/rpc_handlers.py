@@ -9,6 +9,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
+from types import MethodType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -43,19 +44,59 @@ def handler_hook(event: str, handler: Handler) -> Callable[[Context], object]:
     return hook
 
 
+def own_signature(function: Callable[..., object]) -> inspect.Signature:
+    """Return the signature of a function: for that of a decorator not the one of the function that it wraps.
+
+    Raises TypeError or ValueError for objects without a signature.
+    """
+    return inspect.signature(function, follow_wrapped=False)
+
+
 def _type_of_data(handler: Handler) -> Any:
-    """Return the type hint of the second parameter; Any without one."""
-    try:
-        signature = inspect.signature(handler)
-        signature.bind(None, None)
-    except (TypeError, ValueError):
+    """Return the type hint of the second parameter; Any without one.
+
+    If that of a decorator has none, such as `*args`, it is that of the function that it wraps, if this one could be
+    called with the same arguments.
+    """
+    if not _takes_two(handler):
         raise TypeError(
             f"handler {getattr(handler, '__qualname__', handler)} must take two arguments: the context and the data"
-        ) from None
-    function = handler if inspect.isroutine(handler) else type(handler).__call__
-    hints = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
-    parameters = list(signature.parameters.values())
-    return hints.get(parameters[1].name, Any) if len(parameters) > 1 else Any
+        )
+    function: Any = handler
+    while function is not None and _takes_two(function):
+        if (hint := _hint_of_second(function)) is not None:
+            return hint
+        function = _wrapped_by(function)
+    return Any
+
+
+def _takes_two(function: Callable[..., object]) -> bool:
+    try:
+        own_signature(function).bind(None, None)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _hint_of_second(function: Callable[..., object]) -> Any:
+    """Return the type hint of the second parameter by position; None without one."""
+    hints = typing.get_type_hints(
+        function if inspect.isroutine(function) else type(function).__call__, include_extras=True
+    )
+    parameters = list(own_signature(function).parameters.values())
+    if len(parameters) < 2 or parameters[0].kind == inspect.Parameter.VAR_POSITIONAL:
+        return None
+    return hints.get(parameters[1].name)
+
+
+def _wrapped_by(function: Any) -> Any:
+    """Return the function that the one of a decorator wraps, bound to the same object; None if there is none."""
+    if not inspect.isroutine(function) and not hasattr(function, "__wrapped__"):
+        function = function.__call__
+    wrapped = getattr(function, "__wrapped__", None)
+    if wrapped is not None and inspect.ismethod(function):
+        return MethodType(wrapped, function.__self__)
+    return wrapped
 
 
 def _reader(type_: Any) -> Callable[[bytes], Any]:

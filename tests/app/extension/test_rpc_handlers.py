@@ -145,6 +145,55 @@ def test_decorator_that_returns_a_response_refuses_the_call() -> None:
     assert error_of(connected(app), "get") == {"code": 103, "message": "permission denied"}
 
 
+def test_a_decorator_may_add_an_argument() -> None:
+    app, realtime = application()
+
+    def add(context: Context, session: str, data: int) -> str:
+        return f"{session} {data}"
+
+    @wraps(add)
+    def with_session(context: Context, data: int) -> str:
+        return add(context, "s", data)
+
+    assert realtime.rpc("add")(with_session) is with_session
+    assert connected(app).call("rpc", method="add", data=1) == {"data": "s 1"}
+    assert error_of(connected(app), "add", "one")["code"] == 107
+
+
+def test_a_decorator_whose_function_cannot_take_the_data_is_refused() -> None:
+    def add(context: Context, data: int) -> int:
+        return data
+
+    @wraps(add)
+    def without_data(context: Context) -> int:
+        return add(context, 1)
+
+    with pytest.raises(TypeError, match="must take two arguments"):
+        Gentrifugo().on_message(without_data)  # type: ignore[type-var]
+
+
+def test_type_hint_behind_decorators_is_used() -> None:
+    def passed_on(function: Any) -> Any:
+        return wraps(function)(lambda *args: function(*args))
+
+    class Adder:
+        @passed_on
+        def add(self, context: Context, data: int) -> int:
+            return data + 1
+
+        @passed_on
+        def __call__(self, context: Context, data: int) -> int:
+            return data + 2
+
+    app, realtime = application()
+    realtime.rpc("one")(Adder().add)
+    realtime.rpc("two")(Adder())
+    realtime.rpc("three")(passed_on(passed_on(Adder().add)))
+    for method, result in {"one": 2, "two": 3, "three": 2}.items():
+        assert connected(app).call("rpc", method=method, data=1) == {"data": result}
+        assert error_of(connected(app), method, "one")["code"] == 107
+
+
 def test_a_handler_disconnects_the_client() -> None:
     app, realtime = application()
 
