@@ -56,6 +56,8 @@ MISSING = (
     (r"token_(user_id|audience_|issuer_|jwks_public_endpoint_|\w+_hmac)\w*|jwks_\w+|(separate_)?subscription_token_\w+",
      "tokens of connections and subscriptions are verified with the same options, which begin with token_ "
      "(docs/jwt.md)"),
+    (r"url_prefix", "this is an argument of Gentrifugo(...), the Flask extension; the option is http_prefix"),
+    (r"endpoints", "this is an argument of Gentrifugo(...), the Flask extension, not an option"),
     (r"channel_regex", "any name is allowed (docs/channels.md)"),
     (r"grpc_\w+|grpc_api|uni_grpc\w*", "gRPC is not supported"),
     (r"(webtransport|http3)\w*", "WebTransport is not supported (docs/streams.md)"),
@@ -78,7 +80,7 @@ MISSING = (
      r"|global_history_\w+",
      "this option of another version of Centrifugo is not supported; see the channel options in docs/channels.md"),
 )  # fmt: skip
-"""Patterns of names in other versions without a corresponding option, and the explanation for each."""
+"""Patterns of names without a corresponding option, of other versions and of arguments in Flask, each explained."""
 
 _MISSING = [(re.compile(rf"(?:{pattern})\Z"), reason) for pattern, reason in MISSING]
 
@@ -89,7 +91,7 @@ def new_name_of(name: str) -> str:
 
 
 def explanation(name: str) -> str:
-    """Return an explanation for an option of another version that has no counterpart; empty for other names."""
+    """Return an explanation for a name in other versions or in Flask that is no option here; empty for other names."""
     if name in GROUPED:
         return f"options are not nested here: use {GROUPED[name]}"
     return next((reason for pattern, reason in _MISSING if pattern.match(name)), "")

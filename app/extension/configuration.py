@@ -83,9 +83,11 @@ def _given_options(arguments: Arguments) -> command_line.GivenOptions:
             raise ConfigError([f"{given.document.path}: {given.document.problem}"])
     else:
         options = arguments.config or {}
-        kept = {name: value for name, value in options.items() if name not in ARGUMENT_NAMES}
+        kept = {name: value for name, value in options.items() if str(name).lower() not in ARGUMENT_NAMES}
         given = command_line.GivenOptions(Document(SOURCE, kept))
-        given.warnings += [f"{SOURCE}: {name}: not used; {_as_argument(name)}" for name in options if name not in kept]
+        given.warnings += [
+            f"{SOURCE}: {name}: not used; {_as_argument(name.lower())}" for name in options if name not in kept
+        ]
     given.advice_without_key = ADVICE_WITHOUT_KEY
     return given
 
@@ -95,7 +97,7 @@ def _options_of(app: Flask) -> dict[str, Any]:
     named = {
         name.removeprefix(APPLICATION_PREFIX).lower(): value
         for name, value in app.config.items()
-        if name.startswith(APPLICATION_PREFIX) and name == name.upper()
+        if isinstance(name, str) and name.startswith(APPLICATION_PREFIX) and name == name.upper()
     }
     return {name: value for name, value in named.items() if name not in ARGUMENT_NAMES}
 
@@ -112,16 +114,17 @@ def _unused_names(app: Flask) -> Iterator[str]:
             f"app.config: {own}: not used; each option has a name of its own, such as {own}_ENGINE; a mapping is given "
             "as Gentrifugo(app, config=…)"
         )
-    for name in map(str, app.config):
+    for name in app.config:
+        if not isinstance(name, str):
+            continue  # Flask accepts any key
         prefix, _, option = name.upper().partition("_")
         right = f"{own}_{option}"
-        if prefix == own and option.lower() in ARGUMENT_NAMES:
+        is_meant = SequenceMatcher(None, prefix, own).ratio() >= MIN_SIMILARITY
+        if is_meant and option.lower() in ARGUMENT_NAMES:
             yield f"app.config: {name}: not used; {_as_argument(option.lower())}"
         elif name.startswith(APPLICATION_PREFIX) and name != name.upper() and option not in known:
             yield f"app.config: {name}: not used; names of options are in capitals"
-        elif (
-            option in known and right not in app.config and SequenceMatcher(None, prefix, own).ratio() >= MIN_SIMILARITY
-        ):
+        elif is_meant and option in known and right not in app.config:
             yield f"app.config: {name}: not used; the name of this option is {right}"
 
 

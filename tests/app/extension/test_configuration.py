@@ -197,7 +197,7 @@ class TestMistakes:
     def test_an_argument_in_the_config_of_the_application_is_pointed_out(
         self, argument: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        for name in (f"GENTRIFUGO_{argument.upper()}", f"GENTRIFUGO_{argument}"):
+        for name in (f"GENTRIFUGO_{argument.upper()}", f"GENTRIFUGO_{argument}", f"CENTRIFUGO_{argument.upper()}"):
             caplog.clear()
             configured(None, **{name: "/rt"})
             said = [text for text in caplog.messages if name in text]
@@ -207,10 +207,18 @@ class TestMistakes:
     def test_an_argument_among_the_options_is_pointed_out(
         self, argument: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        configured({"config": {argument: "/rt"}})
         source = "the options of Gentrifugo(...)"
-        said = [text for text in caplog.messages if text.startswith(source)]
-        assert said == [f"{source}: {argument}: not used; give {argument}= to Gentrifugo(...) instead"]
+        for name in (argument, argument.upper()):
+            caplog.clear()
+            configured({"config": {name: "/rt"}})
+            said = [text for text in caplog.messages if text.startswith(source)]
+            assert said == [f"{source}: {name}: not used; give {argument}= to Gentrifugo(...) instead"]
+
+    def test_keys_of_the_application_may_be_of_any_type(self, caplog: pytest.LogCaptureFixture) -> None:
+        app = site()
+        app.config.update({1: "one", ("GENTRIFUGO_ENGINE",): "redis"})
+        Gentrifugo(app)
+        assert "GENTRIFUGO" not in caplog.text
 
     def test_no_option_has_the_name_of_an_argument(self) -> None:
         names = {name for option in options_of(Config) for name in option.names}
