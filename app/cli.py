@@ -67,7 +67,7 @@ def word_problems(name: str, words: Sequence[str]) -> list[str]:
     command = SUBCOMMANDS.get(name)
     choices = command.choices if command else ()
     if command and command.argument:
-        if words and words[0].lower() == command.ignored_word:
+        while words and words[0].strip() and command.ignored_words.issuperset(words[0].lower().split()):
             words = words[1:]
         missing = [] if words else [f"{name}: expected {command.argument}"]
         return missing + [unexpected(name, word) for word in words[1:]]
@@ -263,8 +263,8 @@ class Subcommand:
     choices: tuple[str, ...] = ()
     argument: str = ""
     """The name of its argument in the help, if any text is allowed."""
-    ignored_word: str = ""
-    """A word, in lower case, that may be copied with the argument and stand before it."""
+    ignored_words: frozenset[str] = frozenset()
+    """Words, in lower case, that may be copied with the argument and stand before it."""
     flags: tuple[str, ...] = ()
     """The names of its flags that are not options."""
     takes_options: bool = False
@@ -320,7 +320,7 @@ SUBCOMMANDS = {
         "Verifies a connection token or subscription token as the server does, with the keys in the configuration, and "
         "prints its claims as JSON. The exit status is 1 if the server would refuse the token.",
         argument="TOKEN",
-        ignored_word="bearer",
+        ignored_words=frozenset({"authorization:", "authorization", "bearer", "bearer:"}),
         flags=("config", "app"),
         takes_options=True,
     ),

@@ -27,8 +27,8 @@ MAX_UNIX_TIME = 253402300800
 
 AROUND_TOKEN = string.whitespace + "\"'`"
 """Characters that may be copied with a token."""
-BEARER = re.compile(r"\A(Authorization:\s*)?Bearer\s+", re.IGNORECASE)
-"""The scheme before a token in the HTTP header `Authorization`, which may have been copied too."""
+BEFORE_TOKEN = re.compile(r"\A((Authorization|Bearer)(:\s*|\s+))+", re.IGNORECASE)
+"""The name and the scheme of the HTTP header with a token, which may have been copied too."""
 OTHER_SECRETS = ("secret", "api_key")
 """Options with keys for other purposes, with which tokens are signed by mistake."""
 
@@ -72,14 +72,15 @@ def _seconds(text: str | None) -> float | None:
 
 
 def bare_token(text: str) -> str:
-    """Return a token without quotes, white space and the word Bearer around it, with which it is often copied."""
-    return BEARER.sub("", text.strip(AROUND_TOKEN)).strip(AROUND_TOKEN)
+    """Return a token without the quotes, the white space and the words of a header with which it is often copied."""
+    return BEFORE_TOKEN.sub("", text.strip(AROUND_TOKEN)).strip(AROUND_TOKEN)
 
 
 def copy_warnings(words: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence if the word Bearer is before the token in the arguments of the command."""
-    if BEARER.match(" ".join(words).strip(AROUND_TOKEN)):
-        yield "the word Bearer is not a part of the token: leave it out where a client is given the token"
+    """Yield a sentence if Bearer or Authorization is before the token in the arguments of the command."""
+    if found := BEFORE_TOKEN.match(" ".join(words).strip(AROUND_TOKEN)):
+        word = "Bearer" if "bearer" in found[0].lower() else "Authorization"
+        yield f"the word {word} is not a part of the token: leave it out where a client is given the token"
 
 
 def describe_token(config: Config, token: str) -> str:

@@ -207,6 +207,21 @@ class TestTokens:
         checked = run("checktoken", scheme, token, "-c", "config.json")
         assert (json.loads(checked.stdout)["user"], checked.stderr) == ("42", BEARER_WARNING)
 
+    @pytest.mark.parametrize(
+        "words", [("Authorization:", "Bearer"), ("Authorization: Bearer",), ("Authorization:", "Bearer:"), ("Bearer:",)]
+    )
+    def test_the_words_of_a_header_may_be_arguments_before_the_token(self, words: tuple[str, ...]) -> None:
+        token = run("gentoken", "--user=42").stdout.strip()
+        checked = run("checktoken", *words, token)
+        assert (checked.stderr, json.loads(checked.stdout)["user"]) == (BEARER_WARNING, "42")
+
+    def test_the_name_of_a_header_before_the_token_is_pointed_out(self) -> None:
+        token = run("gentoken", "--user=42").stdout.strip()
+        for words in (["Authorization:", token], [f"Authorization: {token}"]):
+            checked = run("checktoken", *words)
+            assert checked.stderr == BEARER_WARNING.replace("Bearer", "Authorization")
+            assert json.loads(checked.stdout)["user"] == "42"
+
     def test_a_token_of_a_subscription_is_made_and_checked(self) -> None:
         token = run("gentoken", "--user=42", "--channel=news").stdout.strip()
         claims = json.loads(run("checktoken", token).stdout)
@@ -282,6 +297,7 @@ class TestTokens:
             (["gentoken", "--user=1", "--channel="], "gentoken: channel is ''; expected the name of a channel"),
             (["checktoken"], "checktoken: expected TOKEN"),
             (["checktoken", "Bearer"], "checktoken: expected TOKEN"),
+            (["checktoken", "Authorization:", "Bearer"], "checktoken: expected TOKEN"),
             (["checktoken", "a", "b"], "b: unexpected argument"),
             (["checktoken", "Bearer", "a", "b"], "b: unexpected argument"),
             (["--user=1"], "--user: goes with gentoken only"),

@@ -52,6 +52,9 @@ class TestCopiedText:
             '"Bearer {}"',
             'Bearer "{}"',
             "Authorization: Bearer {}",
+            "Authorization: {}",
+            "Bearer: {}",
+            "authorization:bearer: '{}'",
         ],
     )
     def test_only_the_token_counts(self, text: str) -> None:
