@@ -26,8 +26,8 @@ from .config.site_options import application_path
 from .process.standard_error import print_error, report
 from .process.supervised import is_worker
 
-APPLICATION_WORD = re.compile(r"[\w./-]+\.py|[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.*\))?")
-"""A word that looks like the application of a module: a file of Python, or a module with a name in it."""
+APPLICATION_WORD = re.compile(r"[\w./-]+\.py(:[A-Za-z_]\w*(\(.*\))?)?|[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.*\))?")
+"""A word that looks like an application: a file of Python, with or without a name in it, or a module with a name."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -33,7 +33,8 @@ class SiteModule:
                 "__init__.py, only this package is searched; start the command in another directory, or give the path "
                 "of the file"
             )
-        return f"module {self.name!r} not found: there is no file {file}"
+        link = f", to which {self.given} is a link" if Path(self.given).is_symlink() else ""
+        return f"module {self.name!r} not found: there is no file {file}{link}"
 
     def describe_other(self) -> str:
         """Return, as the end of a sentence, which other module has the same name; empty if none is known."""

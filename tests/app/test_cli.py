@@ -100,6 +100,10 @@ class TestStart:
             (["news:app"], "news:app: unknown command; an application is given as --app=news:app"),
             (["serve", "news.py"], "news.py: unexpected argument; an application is given as --app=news.py"),
             *(
+                ([word], f"{word}: unknown command; an application is given as --app={word}")
+                for word in ("sub/app.py:app", "news.py:create_app(1)")
+            ),
+            *(
                 (
                     ["gentoken", word],
                     f"{word}: unexpected argument; "

@@ -27,6 +27,11 @@ class TestMissing:
         says = SiteModule(given, name, directory).describe_missing()
         assert says == f"module {name!r} not found: there is no file {directory}/{file}"
 
+    def test_a_link_to_a_missing_file_is_named_too(self, directory: Path) -> None:
+        (directory / "link.py").symlink_to("news.py")
+        says = SiteModule("link.py", "news", directory).describe_missing()
+        assert says == f"module 'news' not found: there is no file {directory}/news.py, to which link.py is a link"
+
     def test_a_package_in_the_current_directory_is_named_as_the_reason(self, directory: Path) -> None:
         (directory / "__init__.py").touch()
         package = directory.name
