@@ -30,6 +30,9 @@ ERROR_MODE = "x-centrifugo-error-mode"
 STATUSES = {100: 500, 102: 404, 104: 404, 107: 400, 108: 400, 112: 416, 113: 409}
 """The HTTP status of each error code, for requests with the error mode `transport`."""
 _APIKEY = "apikey "
+MISSING_KEY = "missing API key (header X-API-Key)"
+OTHER_SCHEME = "no API key in Authorization: send it as X-API-Key: KEY, or as Authorization: apikey KEY"
+"""The error for a request whose header Authorization has another form, such as `Bearer KEY`."""
 
 
 class MethodAPI:
@@ -71,7 +74,8 @@ class MethodAPI:
             raise HTTPError(401, "the server has no API key: set its option api_key")
         key = given_key(headers, query)
         if not hmac.compare_digest(key, config.api_key.encode()):
-            why = "invalid API key" if key else "missing API key (header X-API-Key)"
+            missing = OTHER_SCHEME if headers.get("authorization") else MISSING_KEY
+            why = "invalid API key" if key else missing
             # Libraries for backends show only the status.
             self._log.log(why, "refused a request to /api/%s: %s", method, why)
             raise HTTPError(401, why)

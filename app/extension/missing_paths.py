@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 from ..api.http_api import given_key
@@ -9,6 +10,9 @@ from ..api.methods import NAMES
 from ..config.config import Config
 from ..config.endpoints import ADMIN, API, API_PATH, SOCKJS_PATH, WEBSOCKET_PATH
 from ..http.response import JSON_TYPE
+
+METHOD_PATH = re.compile(r"((api|v[0-9])/)*(?P<name>\w+)/?")
+"""A path below the prefix that probably means a method of the API."""
 
 
 def not_found_text(prefix: str) -> str:
@@ -24,8 +28,9 @@ def find_hint(config: Config, endpoints: Collection[str], method: str, path: str
     if not path.startswith(f"{config.http_prefix}/"):
         return ""
     name = path.removeprefix(f"{config.http_prefix}/")
-    if name in NAMES and method == "POST" and API in endpoints:
-        return f"not found; the path of this method is {config.http_prefix}{API_PATH}{name}"
+    found = METHOD_PATH.fullmatch(name)
+    if found and found["name"] in NAMES and method == "POST" and API in endpoints:
+        return f"not found; the path of this method is {config.http_prefix}{API_PATH}{found['name']}"
     if name == "metrics" and ADMIN in endpoints and not config.prometheus:
         return 'not found; metrics are off: they need "prometheus": true in the configuration'
     if name == "health" and not config.health:

@@ -71,6 +71,13 @@ def test_wrong_or_missing_key_is_logged(api: MethodAPI, caplog: pytest.LogCaptur
     ]
 
 
+@pytest.mark.parametrize("authorization", ["Bearer key", "bearer key", "key", "apikeykey"])
+def test_key_with_another_scheme_is_refused_with_the_right_headers(api: MethodAPI, authorization: str) -> None:
+    response = ask(api, headers={"authorization": authorization})
+    assert response.status == 401
+    assert response.body == b"no API key in Authorization: send it as X-API-Key: KEY, or as Authorization: apikey KEY\n"
+
+
 def test_key_may_contain_non_ascii_characters(start_node: Callable[..., Node]) -> None:
     node = start_node(api_key="schlüssel")
     api = MethodAPI(node, MethodCalls(node))

@@ -21,10 +21,12 @@ API_CALLS: list[tuple[str, dict[str, Any]]] = [
     ("/v1", {"data": "{}", "headers": {"X-API-Sign": "sign"}}),
     ("/?api_key=key", {"data": "{}"}),
     ("/v1/api", {"data": "{}"}),
-    ("/v1/api/publish", {}),
-    ("/api/publish/", {}),
+    ("/v1/api/nowhere", {}),
+    ("/api/nowhere/", {}),
 ]
 """Calls of the API at paths that it does not have."""
+METHOD_PATHS = ["/publish", "/publish/", "/api/publish/", "/api/v1/publish", "/v1/api/publish", "/api/api/publish"]
+"""Wrong paths of a method."""
 
 
 @pytest.mark.parametrize(("path", "sent"), API_CALLS)
@@ -63,7 +65,7 @@ def test_refusal_at_a_port_without_the_api_does_not_name_it() -> None:
     assert (refused.status_code, "API" in refused.text) == (405, False)
 
 
-@pytest.mark.parametrize(("path", "sent"), API_CALLS)
+@pytest.mark.parametrize(("path", "sent"), [*API_CALLS, *((path, {"json": {}}) for path in METHOD_PATHS)])
 def test_an_application_answers_its_own_paths_and_missing_ones_itself(path: str, sent: dict[str, Any]) -> None:
     app = site(GENTRIFUGO_WEB=True)
     app.add_url_rule("/", "home", lambda: "home")
@@ -73,10 +75,11 @@ def test_an_application_answers_its_own_paths_and_missing_ones_itself(path: str,
     assert "/api/" not in refused.text
 
 
+@pytest.mark.parametrize("path", METHOD_PATHS)
 @pytest.mark.parametrize("options", [{}, {"web": True, "admin": True}, {"http_prefix": "/realtime"}])
-def test_method_without_the_prefix_of_the_api_is_shown_its_path(options: dict[str, object]) -> None:
+def test_method_at_a_wrong_path_is_shown_the_right_one(options: dict[str, object], path: str) -> None:
     prefix = options.get("http_prefix", "")
-    refused = flask_app(config(**options)).test_client().post(f"{prefix}/publish", json={})
+    refused = flask_app(config(**options)).test_client().post(f"{prefix}{path}", json={})
     assert refused.status_code == 404
     assert refused.text == f"not found; the path of this method is {prefix}/api/publish\n"
     assert "Allow" not in refused.headers
