@@ -31,6 +31,8 @@ INVALID: Mapping[type, Mapping[str, str]] = {
 }
 """The errors for values of another type, in place of those of marshmallow."""
 NOT_NULL = {"null": "Must have a value; remove the option to use its default."}
+REQUIRED = "Is missing: each item of the list must have a {}."
+"""The error for an option without a default, which only items of lists have."""
 
 
 class IntegerField(fields.Integer):
@@ -140,7 +142,9 @@ def schema_of(declaring: type) -> type[Schema]:
 
 def field_of(option: Option) -> fields.Field[Any]:
     """Create the marshmallow field that checks one option."""
-    errors = {**NOT_NULL, **INVALID[option.type]} if option.type in INVALID else NOT_NULL
+    errors = {**NOT_NULL, **INVALID.get(option.type, {})}
+    if option.is_required:
+        errors["required"] = errors["null"] = REQUIRED.format(option.name)
     settings: dict[str, Any] = {"validate": option.check, "required": option.is_required, "error_messages": errors}
     if option.type is str:
         facts = option.facts

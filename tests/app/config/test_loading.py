@@ -116,6 +116,13 @@ class TestProblems:
         write(secret="secret-of-a-test", namespaces=[{"name": "one"}, {"name": "two"}, {"name": "one"}])
         assert problems() == ["config.json: namespaces[2].name: namespaces[0] already has the name one."]
 
+    @pytest.mark.parametrize("namespace", [{"presence": True}, {"name": None}])
+    def test_a_namespace_without_a_name_is_named_by_its_place(self, namespace: dict[str, Any], write: Write) -> None:
+        write(secret="secret-of-a-test", namespaces=[{"name": "one"}, namespace])
+        assert problems() == [
+            "config.json: namespaces[1].name: Is missing: each item of the list must have a name.",
+        ]
+
     def test_a_secret_is_required(self, write: Write) -> None:
         write(port=8000)
         assert problems() == [f"token_hmac_secret_key, secret: not set in config.json; {DEFAULT_KEY_ADVICE}"]

@@ -153,8 +153,13 @@ def test_error_for_an_invalid_value_names_the_option(option: str, value: Any, pr
     ("namespace", "path", "problem"),
     [
         ({"name": "public", "history_size": "x"}, "namespaces[1].history_size", NOT_INTEGER),
-        ({}, "namespaces[1].name", "Missing data for required field."),
-        ({"name": None}, "namespaces[1].name", "Must have a value; remove the option to use its default."),
+        ({}, "namespaces[1].name", "Is missing: each item of the list must have a name."),
+        ({"name": None}, "namespaces[1].name", "Is missing: each item of the list must have a name."),
+        (
+            {"name": "ok", "presence": None},
+            "namespaces[1].presence",
+            "Must have a value; remove the option to use its default.",
+        ),
         ({"name": "a"}, "namespaces[1].name", 'Must be two or more letters, digits, "-", "_" or ".".'),
         ({"name": "ab\n"}, "namespaces[1].name", 'Must be two or more letters, digits, "-", "_" or ".".'),
         ({"name": "größe"}, "namespaces[1].name", 'Must be two or more letters, digits, "-", "_" or ".".'),
@@ -164,7 +169,7 @@ def test_error_for_an_invalid_value_names_the_option(option: str, value: Any, pr
     ],
 )
 def test_error_for_an_invalid_value_in_a_namespace_names_its_path(namespace: Any, path: str, problem: str) -> None:
-    assert check(Config, {"namespaces": [{"name": "ok"}, namespace]})[1] == {path: problem}
+    assert check(Config, {"namespaces": [{"name": "first"}, namespace]})[1] == {path: problem}
 
 
 def test_a_namespace_may_have_a_dot_in_its_name_as_in_later_versions() -> None:
