@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -30,6 +31,11 @@ NO_SERVER_HERE = (
 NOT_TESTING = 'the application {name!r} is not in test mode: set app.config["TESTING"] = True'
 
 _test_server_numbers = itertools.count(1)
+
+
+def _is_background_process() -> bool:
+    """Return whether another process has created this one with `multiprocessing`, and it does not serve requests."""
+    return multiprocessing.parent_process() is not None and not has_request_context()
 
 
 class Backends:
@@ -63,7 +69,7 @@ class Backends:
             return self.test_server().running()
         if not (service.started or is_patched()):
             if service.is_single:
-                raise RuntimeError(NO_SERVER_HERE)
+                raise RuntimeError(NEEDS_REDIS if _is_background_process() else NO_SERVER_HERE)
             return nullcontext(self.outside().commands)
         if not self._serves_alone:
             self._check_alone()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -19,6 +21,15 @@ from tests.waiting import seconds
 from tests.websocket_client import HandshakeRefused, WebSocketClient
 
 __all__ = ["serve"]
+
+
+def error_of_a_call(path: str | None = None) -> str:
+    """The error of a call in this process, or in a request for this path."""
+    app = site()
+    rt = Gentrifugo(app)
+    with app.test_request_context(path) if path else nullcontext(), pytest.raises(RuntimeError) as e:
+        rt.publish("news", 1)
+    return str(e.value)
 
 
 class TestInitialization:
@@ -173,6 +184,12 @@ class TestUnpatched:
             "In a program beside the server, such as flask shell, use the HTTP API, or set "
             'app.config["GENTRIFUGO_ENGINE"] = "redis".'
         )
+
+    def test_calls_in_a_spawned_process_need_redis(self) -> None:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as spawned:
+            error = spawned.submit(error_of_a_call).result()
+            assert error.startswith("the memory engine cannot reach a server in another process: use the HTTP API; ")
+            assert spawned.submit(error_of_a_call, "/").result() == error_of_a_call()
 
     def test_requests_are_refused_with_a_reason_and_the_site_works(self, caplog: pytest.LogCaptureFixture) -> None:
         app = site()
