@@ -139,7 +139,7 @@ class Service:
     creates the object that receives connections from other processes, given the directory in which they find this
     process. Without it, or without Redis, no connections are passed. `engine` replaces the engine of the configuration.
     `shares_origin` means that pages of an application have the same origin as the endpoints, and must be protected
-    from pages of other origins.
+    from pages of other origins. `note_start` is called once, when the service has started.
     """
 
     def __init__(
@@ -150,6 +150,7 @@ class Service:
         passed_connections: Callable[[SessionDirectory], PassedConnections] | None = None,
         engine: Engine | None = None,
         shares_origin: bool = False,
+        note_start: Callable[[], None] | None = None,
     ) -> None:
         engine = engine or build_engine(config)
         self._queue = engine.queue
@@ -174,6 +175,7 @@ class Service:
         self._starting = BoundedSemaphore()
         self.compression = compression_of(config)
         self._shares_origin = shares_origin
+        self._note_start = note_start
         self._tokens = TokenVerifier(config)
         self._options: tuple[Config, int, SockJSOptions] | None = None
         self._passed_connections = self._create_receiver(passed_connections)
@@ -258,6 +260,8 @@ class Service:
                         self._queue.start(self.api.process_queued)
                     self._accept_passed_connections()
                     self.started = True
+                    if self._note_start is not None:
+                        self._note_start()
         self.process_id = os.getpid()
 
     def _accept_passed_connections(self) -> None:

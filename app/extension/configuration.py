@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 from typing import Any
@@ -17,6 +18,8 @@ from ..config.loading import LoadedConfig, load_given
 from ..config.options import APPLICATION_PREFIX, ConfigError, options_of
 from ..config.warnings import weak_key_warning
 from .arguments import ARGUMENT_NAMES, URL_PREFIX, Arguments
+
+log = logging.getLogger(__name__)
 
 SOURCE = "the options of Gentrifugo(...)"
 """The name of the argument `config` in errors and warnings."""
@@ -49,7 +52,7 @@ def load(app: Flask, arguments: Arguments) -> LoadedConfig:
         )
     given = _given_options(arguments)
     given.warnings += _unused_names(app)
-    options = _options_of(app)
+    options = options_in(app)
     if arguments.url_prefix is not None:
         options.setdefault("http_prefix", arguments.url_prefix)
     elif "http_prefix" not in given.values:
@@ -92,7 +95,7 @@ def _given_options(arguments: Arguments) -> command_line.GivenOptions:
     return given
 
 
-def _options_of(app: Flask) -> dict[str, Any]:
+def options_in(app: Flask) -> dict[str, Any]:
     """Return the options in app.config, by their names without the prefix. As in Flask, only capitals count."""
     named = {
         name.removeprefix(APPLICATION_PREFIX).lower(): value
@@ -136,6 +139,18 @@ def _derive_secret(secret_key: str | bytes, purpose: bytes) -> str:
     """Derive a secret for one purpose from the application's key, which cannot be computed from it."""
     key = secret_key.encode() if isinstance(secret_key, str) else secret_key
     return hmac.digest(key, purpose, hashlib.sha256).hex()
+
+
+def log_late_options(app: Flask, used: Mapping[str, Any]) -> None:
+    """Log the options in app.config that differ from those that were `used` when its server was initialized."""
+    late = [name for name, value in options_in(app).items() if name not in used or used[name] != value]
+    if late:
+        names = ", ".join(f"{APPLICATION_PREFIX}{name.upper()}" for name in late)
+        log.warning(
+            "app.config: %s: not used, because set after Gentrifugo was initialized; set options before init_app(app), "
+            "or Gentrifugo(app)",
+            names,
+        )
 
 
 def late_key_warning(app: Flask, secret: str) -> list[str]:

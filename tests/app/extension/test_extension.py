@@ -48,6 +48,20 @@ class TestInitialization:
         assert (service_in(app), list(app.url_map.iter_rules())) == before
         assert app.extensions["gentrifugo"] is rt
 
+    def test_options_that_are_set_too_late_are_named_once_when_the_server_starts(
+        self, serve: Callable[[Flask], int], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = site(GENTRIFUGO_PRESENCE=True, GENTRIFUGO_NAME="a")
+        Gentrifugo(app)
+        app.config.update(GENTRIFUGO_ENGINE="redis", GENTRIFUGO_NAME="b", GENTRIFUGO_PRESENCE=True)
+        assert "GENTRIFUGO_ENGINE" not in caplog.text
+        serve(app)
+        service_in(app).start()
+        assert [message for message in caplog.messages if "GENTRIFUGO_" in message] == [
+            "app.config: GENTRIFUGO_NAME, GENTRIFUGO_ENGINE: not used, because set after Gentrifugo was initialized; "
+            "set options before init_app(app), or Gentrifugo(app)"
+        ]
+
     def test_application_that_has_handled_requests_is_refused_and_unchanged(self) -> None:
         app = site()
         app.test_client().get("/")
