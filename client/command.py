@@ -52,12 +52,13 @@ class Command(Generic[T_co]):
 def given_parameters(*required: str, **params: Any) -> dict[str, Any]:
     """Return the parameters without those that are None, UNSET or an empty text, which count as not given.
 
-    Raises ValueError for a value that cannot be used, and for a `required` parameter that is not given or empty.
+    Raises ValueError for a value that cannot be used, and for a `required` parameter that is not given or empty. The
+    user cannot be None either: the server would take that for the clients without a user, all of them.
     """
     given = {
         name: checked_parameter(name, value)
         for name, value in params.items()
-        if value is not None and value is not UNSET and value != ""
+        if (value is not None or name == "user") and value is not UNSET and value != ""
     }
     for name in required:
         if not given.get(name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from http import HTTPStatus
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -295,7 +296,7 @@ def test_data_may_be_in_base64_only() -> None:
 
 @pytest.mark.parametrize("make", [commands_v1.disconnect, commands_v1.unsubscribe])
 def test_a_user_of_v1_must_not_be_empty(make: Callable[..., object]) -> None:
-    for nobody in ("", None, UNSET):
+    for nobody in ("", UNSET):
         with pytest.raises(ValueError, match=r"^user is empty"):
             make(nobody)
 
@@ -303,6 +304,22 @@ def test_a_user_of_v1_must_not_be_empty(make: Callable[..., object]) -> None:
 def test_an_empty_channel_ends_all_subscriptions_and_an_empty_user_stands_for_anonymous_users() -> None:
     assert commands_v1.unsubscribe("42", "").params == commands.unsubscribe("42", "").params == {"user": "42"}
     assert commands.disconnect("").params == {}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        commands.disconnect,
+        commands.refresh,
+        commands_v1.disconnect,
+        commands_v1.unsubscribe,
+        partial(commands.subscribe, channel="news"),
+        partial(commands.unsubscribe, channel="news"),
+    ],
+)
+def test_none_is_refused_as_a_user_instead_of_reaching_all_anonymous_users(make: Callable[..., object]) -> None:
+    with pytest.raises(ValueError, match=r"^user: expected a string or an integer, not None$"):
+        make(user=None)
 
 
 def test_the_text_for_a_wrong_user_names_what_it_may_be() -> None:
