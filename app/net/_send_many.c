@@ -15,6 +15,9 @@
 #include <limits.h>
 #include <structmember.h>
 
+/* Bytes that a call joins at most, and those of one more outbox: the joined frames of all exist at the same time. */
+enum { MAX_JOINED = 1 << 24 };
+
 /* Objects that every call needs. */
 static PyObject *no_bytes, *zero, *join_name, *overflow_name, *frames_sent_name, *bytes_sent_name;
 
@@ -134,9 +137,10 @@ static int has_same_frames(PyObject *one, PyObject *other)
 typedef struct {
     PyObject *frames; /* NULL, or owned */
     PyObject *buffer; /* joined, owned by a job */
+    Py_ssize_t total; /* bytes that were joined for this and other outboxes */
 } Joined;
 
-/* Prepare the job of one outbox. Returns 0 with an exception. */
+/* Prepare the job of one outbox, without a descriptor if too much is joined already. Returns 0 with an exception. */
 static int read_job(Job *job, PyObject *outbox, const Layout *layout, Joined *last)
 {
     PyObject *frames;
@@ -147,10 +151,22 @@ static int read_job(Job *job, PyObject *outbox, const Layout *layout, Joined *la
     frames = frames_of(outbox, layout);
     if (frames == NULL)
         return 0;
-    job->buffer = last->frames && has_same_frames(frames, last->frames) ? Py_NewRef(last->buffer) : joined(frames);
-    Py_XDECREF(last->frames);
-    *last = (Joined){Py_NewRef(frames), job->buffer};
-    return job->buffer != NULL;
+    if (last->frames != NULL && has_same_frames(frames, last->frames)) {
+        job->buffer = Py_NewRef(last->buffer);
+        return 1;
+    }
+    if (last->total > MAX_JOINED) {
+        job->descriptor = -1;
+        return 1;
+    }
+    job->buffer = joined(frames);
+    if (job->buffer == NULL)
+        return 0;
+    if (PyList_GET_SIZE(frames) > 1)
+        last->total += PyBytes_GET_SIZE(job->buffer);
+    Py_XSETREF(last->frames, Py_NewRef(frames));
+    last->buffer = job->buffer;
+    return 1;
 }
 
 static int read_jobs(Job *jobs, PyObject *outboxes, Py_ssize_t count)
@@ -204,7 +220,7 @@ static int empty(PyObject *outbox, const Layout *layout, const Job *job, Sent *s
 {
     PyObject *size = SLOT(outbox, layout->size), *counts = SLOT(outbox, layout->counts), *frames;
 
-    if (job->descriptor < 0 || size == NULL || counts == NULL || !PyLong_CheckExact(size))
+    if (job->descriptor < 0 || job->sent < 0 || size == NULL || counts == NULL || !PyLong_CheckExact(size))
         return 0;
     if (PyLong_AsSsize_t(size) != job->sent) {
         PyErr_Clear(); /* of a size that is out of range */
@@ -272,6 +288,8 @@ static PyObject *send_waiting(PyObject *module, PyObject *const *arguments, Py_s
     else if (read_jobs(jobs, outboxes, count)) {
         send_jobs(jobs, count, arguments[1] == Py_True);
         unfinished = take_results(jobs, outboxes, count);
+        if (unfinished == NULL) /* other errors mean that nothing was sent */
+            PyErr_SetString(PyExc_RuntimeError, "results of sending are lost");
     }
     for (Py_ssize_t i = 0; jobs != NULL && i < count; i++)
         Py_XDECREF(jobs[i].buffer);
@@ -346,8 +364,9 @@ static PyMethodDef methods[] = {
      "send_waiting(outboxes, may_share)\n--\n\n"
      "Send all frames that wait in each of the outboxes, without waiting.\n\n"
      "With may_share, a helper thread sends a part of them. Outboxes of which everything was sent are empty afterwards, and\n"
-     "counted in counts. Returns the others, each with the number of bytes that were sent, a negative errno, or None if its\n"
-     "fileno returns -1. Raises TypeError if the attributes of an outbox are not slots."},
+     "counted in counts. Returns the others, each with the number of bytes that were sent, a negative errno, or None if nothing\n"
+     "was tried: its fileno returns -1, or too much would be joined. Raises RuntimeError if results are lost, and other errors\n"
+     "before anything is sent, such as MemoryError, and TypeError if the attributes of an outbox are not slots."},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_send_many",

@@ -14,5 +14,7 @@ def send_waiting(outboxes: list[Flushable], may_share: bool, /) -> list[tuple[Fl
 
     With `may_share`, a helper thread sends a part of them. Outboxes of which everything was sent are empty afterwards,
     and counted in `counts`. Returns the others, each with the number of bytes that were sent, a negative errno, or None
-    if its `fileno` returns -1. Raises TypeError if the attributes of an outbox are not slots.
+    if nothing was tried: its `fileno` returns -1, or too much would be joined. Raises RuntimeError if results are lost,
+    and other errors before anything is sent, such as MemoryError, and TypeError if the attributes of an outbox are not
+    slots.
     """

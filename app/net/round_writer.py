@@ -12,29 +12,22 @@ log = logging.getLogger(__name__)
 
 
 def write_all(outboxes: list[Flushable], send_waiting: SendWaiting | None) -> None:
-    """Write all frames of these outboxes. Never switches greenlets."""
+    """Write all frames of these outboxes. Never switches greenlets, and never raises an exception."""
     if send_waiting is None:
         _write(outboxes)
         return
-    unfinished = send_waiting(outboxes)
-    if unfinished:
+    try:
+        unfinished = send_waiting(outboxes)
+    except RuntimeError as error:
+        log.error("internal error after writing, closing %d connections", len(outboxes), exc_info=error)
+        for outbox in outboxes:
+            outbox.fail("internal server error")
+    except Exception:  # nothing was sent, because the memory does not suffice for the frames of all of them, say
+        _write(outboxes)
+    else:
         # Before the others are written: their errors close connections, whose results would then be of no use.
         _take_results((outbox, sent) for outbox, sent in unfinished if sent is not None)
         _write([outbox for outbox, sent in unfinished if sent is None])
-
-
-def _joined_frames(outboxes: list[Flushable]) -> Iterator[bytes]:
-    """Yield the joined frames of each outbox. Subscribers of one channel mostly wait for the same frames, which are
-    joined once."""
-    last_frames: list[bytes] = []
-    data = b""
-    for outbox in outboxes:
-        frames = outbox.frames
-        # Cheap, because Python compares the identity of the items before it compares bytes.
-        if frames != last_frames:
-            data = frames[0] if len(frames) == 1 else b"".join(frames)
-            last_frames = frames
-        yield data
 
 
 def _take_results(results: Iterator[tuple[Flushable, int]]) -> None:
@@ -47,9 +40,19 @@ def _take_results(results: Iterator[tuple[Flushable, int]]) -> None:
 
 
 def _write(outboxes: list[Flushable]) -> None:
-    """Let each outbox write its frames. They are joined one outbox after the other, which takes less memory."""
-    for outbox, data in zip(outboxes, _joined_frames(outboxes), strict=True):
+    """Let each outbox write its frames, joined. Those are joined one outbox after the other, which takes less memory.
+
+    Subscribers of one channel mostly wait for the same frames, which are joined once.
+    """
+    last_frames: list[bytes] = []
+    data = b""
+    for outbox in outboxes:
         try:
+            frames = outbox.frames
+            # Cheap, because Python compares the identity of the items before it compares bytes.
+            if frames != last_frames:
+                data = frames[0] if len(frames) == 1 else b"".join(frames)
+                last_frames = frames
             outbox.write(data)
         except Exception as error:
             _close_broken(outbox, error)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket as plain
+from typing import Any
+
+import pytest
 
 from gentrifugo.app.net.bulk_send import Unfinished
 from gentrifugo.app.net.flushable import Flushable
@@ -10,6 +13,7 @@ from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.net.outbox import NO_LIMIT, Outbox
 from gentrifugo.app.net.round_writer import write_all
 from tests.fakes import FakeSocket, FakeTransport
+from tests.greenlets import settle
 
 
 class Dropping(FakeSocket):
@@ -55,5 +59,54 @@ def test_connections_with_a_descriptor_are_written_by_one_call_before_the_others
     assert [other.socket.sent for other in others] == [[b"0!"], [b"2!"]]
     assert [(outbox.frames, outbox.size) for outbox in outboxes] == [([], 0)] * 3 + [([b"!"], 1)]
     sockets[1].close()
+    for end in ends:
+        end.close()
+
+
+def test_outboxes_are_written_one_by_one_if_they_cannot_be_written_together() -> None:
+    flusher = Flusher(0)
+    transports = [FakeTransport(flusher) for _ in range(3)]
+    for transport in transports:
+        transport.outbox.frames, transport.outbox.size = [b"a", b"b"], 2
+
+    def send_waiting(given: list[Flushable]) -> Unfinished:
+        raise MemoryError
+
+    write_all([transport.outbox for transport in transports], send_waiting)
+    assert [transport.socket.sent for transport in transports] == [[b"ab"]] * 3
+
+
+def test_connections_whose_results_are_lost_are_closed_with_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    flusher = Flusher(0)
+    reasons: list[str] = []
+    outboxes = [Outbox(flusher, FakeSocket(), NO_LIMIT, lambda: None, reasons.append) for _ in range(3)]
+
+    def send_waiting(given: list[Flushable]) -> Unfinished:
+        raise RuntimeError("results of sending are lost")
+
+    write_all([*outboxes], send_waiting)
+    assert reasons == ["internal server error"] * 3
+    assert caplog.messages == ["internal error after writing, closing 3 connections"]
+
+
+@pytest.mark.usefixtures("speedups")
+def test_frames_that_cannot_be_joined_close_only_their_own_connection(caplog: pytest.LogCaptureFixture) -> None:
+    flusher = Flusher(0)
+    reasons: list[str] = []
+    ends = [end for _ in range(3) for end in plain.socketpair()]
+    for end in ends:
+        end.setblocking(False)
+    outboxes = [Outbox(flusher, end, NO_LIMIT, lambda: None, reasons.append) for end in ends[::2]]
+    for outbox in outboxes:
+        outbox.append(b"1")
+    wrong: Any = "text"
+    outboxes[1].frames.append(wrong)
+    outboxes[0].append(b"2")
+    settle()
+    assert reasons == ["internal server error"]
+    outboxes[2].append(b"3")
+    settle()
+    assert [ends[1].recv(10), ends[5].recv(10)] == [b"12", b"13"]
+    assert caplog.messages == ["internal error while writing, closing connection"]
     for end in ends:
         end.close()

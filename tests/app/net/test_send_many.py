@@ -233,10 +233,29 @@ def test_attributes_that_are_missing_or_no_slots_raise(send_waiting: SendWaiting
         send_waiting([computed(lambda: 1, b"x")])
 
 
-def test_counts_that_cannot_be_increased_raise(send_waiting: SendWaiting, pairs: Pairs) -> None:
+def test_error_after_sending_is_told_from_one_before_it(send_waiting: SendWaiting, pairs: Pairs) -> None:
     outboxes: list[Any] = [Waiting(ours.fileno, b"x", counts=object()) for ours, _ in pairs[:2]]
-    with pytest.raises(AttributeError, match="frames_sent"):
+    with pytest.raises(RuntimeError, match="results of sending are lost"):
         send_waiting(outboxes)
+
+
+def test_outboxes_for_which_too_much_would_be_joined_are_returned(send_waiting: SendWaiting, pairs: Pairs) -> None:
+    frames = [bytes([number]) * 5_000_000 for number in range(6)]
+    outboxes: list[Any] = [
+        Waiting(ours.fileno, *of)
+        for (ours, _), of in zip(pairs, [frames[:2], frames[2:4], frames[4:], frames[:2], frames[:1]], strict=False)
+    ]
+    unfinished = send_waiting(outboxes)
+    assert [outbox for outbox, _ in unfinished] == outboxes
+    assert [sent is None for _, sent in unfinished] == [False, False, True, True, True]
+    assert outboxes[2].frames == frames[4:]
+
+
+def test_error_is_never_taken_for_a_sent_size(send_waiting: SendWaiting, pairs: Pairs) -> None:
+    ours, theirs = pairs[0]
+    theirs.close()
+    outbox: Any = Waiting(ours.fileno, b"frame", size=-EPIPE)
+    assert send_waiting([outbox]) == [(outbox, -EPIPE)]
 
 
 def waiting(pairs: Pairs, *frames: bytes) -> list[Any]:
