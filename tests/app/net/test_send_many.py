@@ -233,7 +233,7 @@ def test_attributes_that_are_missing_or_no_slots_raise(send_waiting: SendWaiting
         send_waiting([computed(lambda: 1, b"x")])
 
 
-def test_error_after_sending_is_told_from_one_before_it(send_waiting: SendWaiting, pairs: Pairs) -> None:
+def test_errors_after_sending_are_runtime_errors(send_waiting: SendWaiting, pairs: Pairs) -> None:
     outboxes: list[Any] = [Waiting(ours.fileno, b"x", counts=object()) for ours, _ in pairs[:2]]
     with pytest.raises(RuntimeError, match="results of sending are lost"):
         send_waiting(outboxes)
