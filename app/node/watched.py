@@ -55,6 +55,8 @@ class WatchedFeed:
         self._peers_watch = False
         self._waiting: list[Publication] = []
         self._size = 0
+        self._is_full = False
+        """Whether the batch that waits takes no more messages."""
         self._missed = 0
         self._sender: gevent.Greenlet[[], None] | None = None
         self.wanted = False
@@ -88,19 +90,18 @@ class WatchedFeed:
 
     def note(self, publication: Publication) -> None:
         """Collect a publication of this node, or count it as missed. Called for each one while `wanted`."""
-        self._counters.node_num_admin_msg_published += 1
-        waiting = self._waiting
-        size = self._size
-        if len(waiting) >= BATCH_MESSAGES or size >= BATCH_SIZE:  # nearly always, in a flood
+        if self._is_full:  # nearly always, in a flood
             self._missed += 1
             return
-        size += len(publication.data)
+        waiting = self._waiting
+        size = self._size + len(publication.data)
         if waiting and size > BATCH_SIZE:
-            size = BATCH_SIZE  # the batch is full now, so that no later message overtakes this one
             self._missed += 1
-        else:
-            waiting.append(publication)
+            self._is_full = True  # so that no later message overtakes this one
+            return
+        waiting.append(publication)
         self._size = size
+        self._is_full = len(waiting) >= BATCH_MESSAGES or size >= BATCH_SIZE
         if self._sender is None:
             self._sender = gevent.spawn(self._send)
 
@@ -119,7 +120,8 @@ class WatchedFeed:
         while self._waiting:
             messages = [self._encode(publication) for publication in self._waiting]
             missed, self._missed = self._missed, 0
-            self._waiting, self._size = [], 0
+            self._waiting, self._size, self._is_full = [], 0, False
+            self._counters.node_num_admin_msg_published += len(messages) + missed
             self.show(messages, missed)
             if self._peers_watch:
                 self._send_to_peers(messages, missed)
