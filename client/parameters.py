@@ -121,11 +121,15 @@ def _tags(value: Any) -> dict[str, str]:
 
 
 def _object(type_: type[msgspec.Struct], example: str, *, of: type[msgspec.Struct] | None = None) -> Kind:
-    """Return the kind of an object of this type, or a mapping with its fields; the values are of type `of`."""
+    """Return the kind of an object with the fields of this type, or a mapping of them; the values are of type `of`.
+
+    Another object with all of these fields is accepted too, such as the result of `history` as a position.
+    """
 
     def convert(value: Any) -> Any:
         fields = msgspec.to_builtins(value, enc_hook=_builtin)
-        _check_fields(fields, type_)
+        if not isinstance(value, msgspec.Struct) or not set(type_.__struct_fields__) <= set(value.__struct_fields__):
+            _check_fields(fields, type_)
         if of is not None and isinstance(fields, dict):
             for name, field in fields.items():
                 _check_fields(field, of, f" in {name}")

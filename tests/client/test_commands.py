@@ -21,7 +21,7 @@ from gentrifugo.client import commands, commands_v1
 from gentrifugo.client.async_client import AsyncClient, AsyncClientV1
 from gentrifugo.client.client import Client, ClientV1
 from gentrifugo.client.command import Command, given_parameters
-from gentrifugo.client.results import BoolValue, DisconnectReason, Position, SubscribeOverride
+from gentrifugo.client.results import BoolValue, DisconnectReason, HistoryResult, Position, SubscribeOverride
 
 VALUES: dict[str, Any] = {
     "channel": "news",
@@ -320,6 +320,11 @@ def test_an_empty_channel_ends_all_subscriptions_and_an_empty_user_stands_for_an
 def test_none_is_refused_as_a_user_instead_of_reaching_all_anonymous_users(make: Callable[..., object]) -> None:
     with pytest.raises(ValueError, match=r"^user: expected a string or an integer, not None$"):
         make(user=None)
+
+
+def test_the_result_of_history_is_accepted_as_a_position() -> None:
+    page: Any = HistoryResult(publications=[], offset=7, epoch="e")
+    assert commands.history("news", since=page).params["since"] == Position(7, "e")
 
 
 def test_the_text_for_a_wrong_user_names_what_it_may_be() -> None:
