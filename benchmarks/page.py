@@ -49,8 +49,9 @@ WRITE_DELAY = f"""\
 ## Latency against throughput: `client_write_delay`
 
 Under load the server rests between two rounds of writing, so that messages for the same client gather and leave in one
-system call. The option `client_write_delay` is the longest rest, for when the process is busy. A quarter of it is
-enough when it is not, and for channels of few subscribers. A message that comes alone is written at once. Here
+system call. The option `client_write_delay` is the longest rest, for when the process is busy or each client gets
+hundreds of messages a second. Otherwise, and for channels of few subscribers, a quarter of it is enough. A message that
+comes alone is written at once. Here
 {WRITE_DELAY_LOAD["connections"]} subscribers of one channel get {WRITE_DELAY_LOAD["rate"]:g} messages a second.
 
 ![CPU of a delivery and latency by client_write_delay](benchmarks/write_delay.svg)

@@ -73,7 +73,7 @@ class ClientOptions(AllChannelOptions):
     )
     client_write_delay: float = option(
         0.02,
-        "Maximum delay between two writes to a client of a busy process; otherwise, and in small channels, a quarter.",
+        "Maximum delay between two writes to a client under load; with little load, and in small channels, a quarter.",
         unit=SECONDS,
         reload=True,
     )

@@ -34,6 +34,12 @@ latency.
 """
 MIN_GATHERED = 0.5
 """Frames that gather for each connection during a short rest and make it worth its delay."""
+SOME_GATHERED, MANY_GATHERED = 2, 5
+"""Frames that gather for each connection during a short rest: up to the first number, a longer rest saves too little
+to be worth its delay; from the second on, the longest rest is.
+
+With 1000 subscribers and messages without pause, the longest rest results in 1.75 times the deliveries.
+"""
 
 
 class Flusher:
@@ -99,9 +105,11 @@ class Flusher:
         self._round_done.wait(timeout)
 
     def _rest_of_many(self, round_took: float) -> float:
-        """`rest` if the process is busy, and only a part of it while there is CPU to spare."""
-        need = (self._cpu_share() - SPARE_SHARE) / (BUSY_SHARE - SPARE_SHARE)
-        longest = self.rest * (SHORT_REST + (1 - SHORT_REST) * min(max(need, 0), 1))
+        """Return `rest` if the process is busy or many frames gather meanwhile; otherwise only a part of it."""
+        short = self.rest * SHORT_REST
+        busy = (self._cpu_share() - SPARE_SHARE) / (BUSY_SHARE - SPARE_SHARE)
+        gathering = (self._many.rate * short - SOME_GATHERED) / (MANY_GATHERED - SOME_GATHERED)
+        longest = short + (self.rest - short) * min(max(busy, gathering, 0), 1)
         return min(longest, self._rest_factor * round_took)
 
     def _rest_of_few(self, round_took: float) -> float:

@@ -134,7 +134,7 @@ def test_the_rest_is_long_only_when_the_process_is_busy(cpu_share: float, rests:
     eventually(lambda: transport.socket.sent == [b"a", b"b"])
 
 
-# -- rest between rounds of small channels
+# -- rest between rounds when many frames come
 
 
 def publish_for(duration: float, connections: int, transports: list[FakeTransport], flusher: Flusher) -> int:
@@ -148,6 +148,18 @@ def publish_for(duration: float, connections: int, transports: list[FakeTranspor
         gevent.sleep(0.004)  # then eight frames come at once, two for each of four connections
     eventually(lambda: flusher.frames_sent == flusher.frames_queued)
     return sum(len(transport.socket.sent) for transport in transports)
+
+
+@pytest.mark.usefixtures("any_number_is_many")
+def test_the_rest_is_long_when_many_frames_gather_meanwhile() -> None:
+    """Even if there is CPU to spare: a quarter of the rest would mean 20 rounds per second and connection."""
+    flusher = Flusher(rest=0.2, rest_factor=inf, cpu_share=lambda: 0)
+    transports = [FakeTransport(flusher) for _ in range(4)]
+    sends = publish_for(1.0, 4, transports, flusher)
+    assert sends < 10 * len(transports)
+
+
+# -- rest between rounds of small channels
 
 
 def test_small_channels_rest_when_frames_gather_meanwhile(nothing_left_behind: None) -> None:
