@@ -19,7 +19,7 @@ from .._version import __version__
 from ..engines.base import Engine
 from ..engines.memory import MemoryEngine
 from .api.calls import MethodCalls
-from .api.http_api import MethodAPI, has_key
+from .api.http_api import OTHER_SCHEME, MethodAPI, has_key
 from .config.config import Config
 from .config.endpoints import SOCKJS_PATH
 from .config.options import ConfigError, split_list
@@ -314,7 +314,7 @@ class Service:
         sign = headers.get("x-api-sign", "")
         if not sign and has_key(headers):
             return self.method_api.authorize("", headers, "").answer
-        self.http_api.require_sign(sign)
+        self.http_api.require_sign(sign, OTHER_SCHEME if headers.get("authorization") else "")
         return partial(self.http_api.answer, sign)
 
     # -- clients

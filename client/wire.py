@@ -35,9 +35,10 @@ def api_address(url: str) -> httpx.URL:
     """
     try:
         address = httpx.URL(url)
+        host = address.host.encode("idna")  # as for a connection
     except (httpx.InvalidURL, TypeError, UnicodeError):
-        address = httpx.URL("")
-    if address.scheme not in ("http", "https") or not address.host:
+        host = b""
+    if not host or address.scheme not in ("http", "https"):
         raise ValueError("url: expected an address such as https://realtime.example.com")
     if any(mark in str(address) for mark in "?#"):  # also those with nothing after them
         raise ValueError("url: expected an address without a query and without a fragment")

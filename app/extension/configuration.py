@@ -141,9 +141,16 @@ def _derive_secret(secret_key: str | bytes, purpose: bytes) -> str:
     return hmac.digest(key, purpose, hashlib.sha256).hex()
 
 
-def log_late_options(app: Flask, used: Mapping[str, Any]) -> None:
-    """Log the options in app.config that differ from those that were `used` when its server was initialized."""
-    late = [name for name, value in options_in(app).items() if name not in used or used[name] != value]
+def log_late_options(app: Flask, used: Mapping[str, Any], config: Config) -> None:
+    """Log the options in app.config that differ from those that were `used` when its server was initialized.
+
+    Those with the value that `config` has anyway are not logged.
+    """
+    late = [
+        name
+        for name, value in options_in(app).items()
+        if (name not in used or used[name] != value) and getattr(config, name, None) != value
+    ]
     if late:
         names = ", ".join(f"{APPLICATION_PREFIX}{name.upper()}" for name in late)
         log.warning(

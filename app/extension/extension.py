@@ -119,7 +119,7 @@ class Gentrifugo(HookDecorators, Backend):
             call_hook=partial(call, app),
             passed_connections=passed_connections,
             shares_origin=True,
-            note_start=partial(log_late_options, app, options_in(app)),
+            note_start=partial(log_late_options, app, options_in(app), loaded.config),
         )
         for event, hook in self._hooks:
             service.node.hooks.add(event, hook)

@@ -9,7 +9,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
-from types import MethodType
+from types import MethodType, SimpleNamespace
 from typing import Any, TypeAlias
 
 import msgspec
@@ -80,13 +80,27 @@ def _takes_two(function: Callable[..., object]) -> bool:
 
 def _hint_of_second(function: Callable[..., object]) -> Any:
     """Return the type hint of the second parameter by position; None without one."""
-    hints = typing.get_type_hints(
-        function if inspect.isroutine(function) else type(function).__call__, include_extras=True
-    )
     parameters = list(own_signature(function).parameters.values())
     if len(parameters) < 2 or parameters[0].kind == inspect.Parameter.VAR_POSITIONAL:
         return None
-    return hints.get(parameters[1].name)
+    return _hint_of(parameters[1].name, function if inspect.isroutine(function) else type(function).__call__)
+
+
+def _hint_of(parameter: str, function: Callable[..., object]) -> Any:
+    """Return the type hint of a parameter; None without one. Raises TypeError for one that cannot be evaluated.
+
+    The other hints are not evaluated: they may have names that are imported for type checkers only.
+    """
+    hints = {name: hint for name, hint in getattr(function, "__annotations__", {}).items() if name == parameter}
+    try:
+        # A function that is a method or partial has no globals of its own.
+        names = getattr(inspect.unwrap(function), "__globals__", {})
+        return typing.get_type_hints(SimpleNamespace(__annotations__=hints), names, include_extras=True).get(parameter)
+    except NameError as error:
+        raise TypeError(
+            f"the type hint of the data of handler {getattr(function, '__qualname__', function)} cannot be evaluated: "
+            f"{error}. Define or import it at the top of the module, not in a function or for type checkers only"
+        ) from None
 
 
 def _wrapped_by(function: Any) -> Any:

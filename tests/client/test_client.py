@@ -348,6 +348,15 @@ class TestSettings:
             assert "words" not in f"{raised.value!r}"
             assert raised.value.__suppress_context__
 
+    @pytest.mark.parametrize("host", ["a..b", "xn--a", "xn--zzzzzzzzz99999", "a" * 70 + ".example", "\u2603.example"])
+    def test_host_that_cannot_be_looked_up_is_refused(self, host: str) -> None:
+        with pytest.raises(ValueError, match=r"^url: expected an address such as"):
+            Client(f"http://{host}/", api_key="key")
+
+    @pytest.mark.parametrize("host", ["b\u00fccher.example", "my_service", "example.com.", "[::1]", "192.0.2.1"])
+    def test_host_of_any_kind_is_accepted(self, host: str) -> None:
+        assert Client(f"http://{host}/", api_key="key")
+
     @pytest.mark.parametrize("http", [httpx, httpx.Client, httpx.AsyncClient(), "http", 0, object()])
     def test_an_http_client_of_another_kind_is_refused(self, http: Any) -> None:
         with pytest.raises(ValueError, match=r"^http: expected an httpx\.Client, not "):

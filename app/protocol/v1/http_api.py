@@ -58,12 +58,15 @@ class HTTPApi:
         self._log.log(error.reason, "refused a request to /api/: %s", error.reason)
         return self._note(error)
 
-    def require_sign(self, sign: str) -> None:
-        """Raise HTTPError for a request without a required signature, before its body is read."""
+    def require_sign(self, sign: str, advice: str = "") -> None:
+        """Raise HTTPError for a request without a required signature, before its body is read.
+
+        `advice` is what the error says then in addition.
+        """
         config = self._node.config
         if not config.insecure_api:
             if not sign:
-                raise self._note_unauthorized(HTTPError(400, NO_SIGN))
+                raise self._note_unauthorized(HTTPError(400, f"{NO_SIGN}; {advice}" if advice else NO_SIGN))
             if not config.secret:
                 raise self._note_unauthorized(HTTPError(400, "cannot check signatures: option secret is not set"))
 

@@ -54,6 +54,7 @@ class TestInitialization:
         app = site(GENTRIFUGO_PRESENCE=True, GENTRIFUGO_NAME="a")
         Gentrifugo(app)
         app.config.update(GENTRIFUGO_ENGINE="redis", GENTRIFUGO_NAME="b", GENTRIFUGO_PRESENCE=True)
+        app.config.update(GENTRIFUGO_ANONYMOUS=False)  # as it is anyway
         assert "GENTRIFUGO_ENGINE" not in caplog.text
         serve(app)
         service_in(app).start()

@@ -433,6 +433,29 @@ def test_a_type_hint_that_json_cannot_be_checked_by_is_an_error() -> None:
         realtime.rpc("get")(get)
 
 
+def test_a_type_hint_that_is_not_defined_in_the_module_is_an_error_that_says_where_to_define_it() -> None:
+    _, realtime = application()
+
+    class Local(msgspec.Struct):
+        item: str
+
+    def get(context: Context, data: Local) -> None:
+        """A handler with a type that was defined in a function."""
+
+    with pytest.raises(TypeError, match=r"handler .*get cannot be evaluated: name 'Local' is not defined\. Define or"):
+        realtime.rpc("get")(get)
+
+
+def test_type_hint_of_the_context_may_be_a_name_for_type_checkers_only() -> None:
+    app, realtime = application()
+
+    def get(context: OnlyForTypeCheckers, data: int) -> int:  # type: ignore[name-defined]  # noqa: F821
+        return data + 1
+
+    realtime.rpc("get")(get)
+    assert connected(app).call("rpc", method="get", data=1) == {"data": 2}
+
+
 def test_a_handler_that_is_added_too_late_is_an_error() -> None:
     app, realtime = application()
     node_of(app)
