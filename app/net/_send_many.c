@@ -288,8 +288,11 @@ static PyObject *send_waiting(PyObject *module, PyObject *const *arguments, Py_s
     else if (read_jobs(jobs, outboxes, count)) {
         send_jobs(jobs, count, arguments[1] == Py_True);
         unfinished = take_results(jobs, outboxes, count);
-        if (unfinished == NULL) /* other errors mean that nothing was sent */
-            PyErr_SetString(PyExc_RuntimeError, "results of sending are lost");
+        if (unfinished == NULL) {
+            /* An exception would mean that nothing was sent, and one of another class may need memory that is not there. */
+            PyErr_Clear();
+            unfinished = Py_NewRef(Py_None);
+        }
     }
     for (Py_ssize_t i = 0; jobs != NULL && i < count; i++)
         Py_XDECREF(jobs[i].buffer);
@@ -315,9 +318,13 @@ static int queue_in(PyObject *outbox, const Layout *layout, PyObject *frame, PyO
     if (before == -1 && PyErr_Occurred())
         return 0;
     queued = PyLong_FromSsize_t(before + PyBytes_GET_SIZE(frame));
-    if (queued == NULL || (PyList_GET_SIZE(frames) == 0 && PyList_Append(waiting, outbox) < 0) ||
-        PyList_Append(frames, frame) < 0) {
+    if (queued == NULL || PyList_Append(frames, frame) < 0) {
         Py_XDECREF(queued);
+        return 0;
+    }
+    if (PyList_GET_SIZE(frames) == 1 && PyList_Append(waiting, outbox) < 0) {
+        PyList_SetSlice(frames, 0, PY_SSIZE_T_MAX, NULL); /* needs no memory */
+        Py_DECREF(queued);
         return 0;
     }
     SLOT(outbox, layout->size) = queued;
@@ -365,8 +372,8 @@ static PyMethodDef methods[] = {
      "Send all frames that wait in each of the outboxes, without waiting.\n\n"
      "With may_share, a helper thread sends a part of them. Outboxes of which everything was sent are empty afterwards, and\n"
      "counted in counts. Returns the others, each with the number of bytes that were sent, a negative errno, or None if nothing\n"
-     "was tried: its fileno returns -1, or too much would be joined. Raises RuntimeError if results are lost, and other errors\n"
-     "before anything is sent, such as MemoryError, and TypeError if the attributes of an outbox are not slots."},
+     "was tried: its fileno returns -1, or too much would be joined. Returns None if the results are lost for lack of memory.\n"
+     "Raises errors only before anything is sent, such as TypeError if the attributes of an outbox are not slots."},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_send_many",

@@ -9,12 +9,12 @@ def queue_frame(outboxes: Iterable[Flushable], frame: bytes, waiting: list[Flush
     outbox are not slots.
     """
 
-def send_waiting(outboxes: list[Flushable], may_share: bool, /) -> list[tuple[Flushable, int | None]]:
+def send_waiting(outboxes: list[Flushable], may_share: bool, /) -> list[tuple[Flushable, int | None]] | None:
     """Send all frames that wait in each of the outboxes, without waiting.
 
     With `may_share`, a helper thread sends a part of them. Outboxes of which everything was sent are empty afterwards,
     and counted in `counts`. Returns the others, each with the number of bytes that were sent, a negative errno, or None
-    if nothing was tried: its `fileno` returns -1, or too much would be joined. Raises RuntimeError if results are lost,
-    and other errors before anything is sent, such as MemoryError, and TypeError if the attributes of an outbox are not
+    if nothing was tried: its `fileno` returns -1, or too much would be joined. Returns None if the results are lost for
+    lack of memory. Raises errors only before anything is sent, such as TypeError if the attributes of an outbox are not
     slots.
     """

@@ -18,9 +18,12 @@ QueueFrame = Callable[[Iterable[Flushable], bytes, list[Flushable]], None]
 """Queues a frame in each of the outboxes, and adds the outboxes that were empty to the list (queueing.py)."""
 Unfinished = list[tuple[Flushable, int | None]]
 """Outboxes, each with the number of bytes sent (not all of them), a negative errno, or None without a descriptor."""
-SendWaiting = Callable[[list[Flushable]], Unfinished]
-"""Sends what waits in the outboxes with a descriptor, empties those that sent everything, and returns the others."""
-CompiledSendWaiting = Callable[[list[Flushable], bool], Unfinished]
+SendWaiting = Callable[[list[Flushable]], Unfinished | None]
+"""Sends what waits in the outboxes with a descriptor, empties those that sent everything, and returns the others.
+
+Returns None if the results are lost. Raises errors only before anything is sent.
+"""
+CompiledSendWaiting = Callable[[list[Flushable], bool], Unfinished | None]
 """Sends like SendWaiting; the last argument says whether a helper thread may take a part of many outboxes."""
 
 SHARED_FROM = 64

@@ -89,10 +89,12 @@ class Flusher:
         count = len(outboxes)
         lane = self._few if count <= MAX_FEW else self._many
         waiting = lane.waiting
-        self._queue_frame(outboxes, frame, waiting)
-        lane.queued += count
-        if waiting and not lane.is_scheduled:
-            lane.schedule()
+        try:
+            self._queue_frame(outboxes, frame, waiting)
+        finally:  # also those that have the frame when the memory does not suffice for all of them
+            lane.queued += count
+            if waiting and not lane.is_scheduled:
+                lane.schedule()
 
     def waiting(self) -> set[Flushable]:
         """Return the outboxes for which bytes wait, now or since the last round."""

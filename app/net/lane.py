@@ -80,12 +80,12 @@ class Lane:
 
     def schedule(self) -> None:
         """Start a round at the end of the rest, or at the end of this turn of the event loop if that is over."""
-        self.is_scheduled = True
         wait = self._rested_at - time.monotonic()
         if wait <= 0:
             gevent.get_hub().loop.run_callback(self._write_slice)
         else:
             self._start_timer(wait)
+        self.is_scheduled = True  # not before: without memory for it, the next frame must schedule the round
 
     def _start_timer(self, wait: float) -> None:
         self._timer = gevent.get_hub().loop.timer(wait)

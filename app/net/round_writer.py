@@ -18,12 +18,13 @@ def write_all(outboxes: list[Flushable], send_waiting: SendWaiting | None) -> No
         return
     try:
         unfinished = send_waiting(outboxes)
-    except RuntimeError as error:
-        log.error("internal error after writing, closing %d connections", len(outboxes), exc_info=error)
-        for outbox in outboxes:
-            outbox.fail("internal server error")
     except Exception:  # nothing was sent, because the memory does not suffice for the frames of all of them, say
         _write(outboxes)
+        return
+    if unfinished is None:
+        log.error("internal error: the results of writing are lost, closing %d connections", len(outboxes))
+        for outbox in outboxes:
+            outbox.fail("internal server error")
     else:
         # Before the others are written: their errors close connections, whose results would then be of no use.
         _take_results((outbox, sent) for outbox, sent in unfinished if sent is not None)

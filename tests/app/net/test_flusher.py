@@ -214,6 +214,39 @@ def test_a_defect_in_one_write_costs_one_connection(flusher: Flusher, caplog: py
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
+def test_receivers_before_an_error_in_queueing_are_written(flusher: Flusher) -> None:
+    class Failing(Outbox):
+        __slots__ = ()
+
+        def overflow(self) -> None:
+            raise MemoryError
+
+    transport = FakeTransport(flusher)
+    failing = Failing(flusher, FakeSocket(), 0, lambda: None, lambda reason: None)
+    with pytest.raises(MemoryError):
+        flusher.fan_out([transport.outbox, failing], b"a")
+    settle()
+    transport.outbox.append(b"b")
+    settle()
+    assert transport.socket.sent == [b"a", b"b"]
+
+
+@pytest.mark.usefixtures("any_number_is_many")
+def test_a_round_that_could_not_be_scheduled_is_scheduled_with_the_next_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_memory(lane: lane_module.Lane, wait: float) -> None:
+        raise MemoryError
+
+    flusher = Flusher(rest=0.01, rest_factor=inf)
+    first, second = FakeTransport(flusher), FakeTransport(flusher)
+    first.outbox.append(b"1")
+    settle()
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(lane_module.Lane, "_start_timer", without_memory)
+        first.outbox.append(b"2")
+    second.outbox.append(b"3")
+    assert eventually(lambda: (first.socket.sent, second.socket.sent) == ([b"1", b"2"], [b"3"]))
+
+
 # -- fairness
 
 
