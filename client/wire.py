@@ -35,9 +35,10 @@ def api_address(url: str) -> httpx.URL:
     """
     try:
         address = httpx.URL(url)
-        host = address.host.encode("idna")  # as for a connection
+        address.raw_host.decode().encode("idna")  # as sockets do, which checks the lengths of its parts
+        host = address.host  # decoded, as httpx does for each request
     except (httpx.InvalidURL, TypeError, UnicodeError):
-        host = b""
+        host = ""
     if not host or address.scheme not in ("http", "https"):
         raise ValueError("url: expected an address such as https://realtime.example.com")
     if any(mark in str(address) for mark in "?#"):  # also those with nothing after them

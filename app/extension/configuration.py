@@ -141,22 +141,24 @@ def _derive_secret(secret_key: str | bytes, purpose: bytes) -> str:
     return hmac.digest(key, purpose, hashlib.sha256).hex()
 
 
-def log_late_options(app: Flask, used: Mapping[str, Any], config: Config) -> None:
-    """Log the options in app.config that differ from those that were `used` when its server was initialized.
-
-    Those with the value that `config` has anyway are not logged.
-    """
+def log_late_options(app: Flask, arguments: Arguments, config: Config) -> None:
+    """Log the options in app.config with other values than in `config`, that of the server, which was loaded before."""
+    try:
+        now = load(app, arguments).config
+    except ConfigError as error:
+        log.warning("app.config has changed after Gentrifugo was initialized, and is not used: %s", error)
+        return
+    names = {name: option.name for option in options_of(Config) for name in option.names}
     late = [
-        name
-        for name, value in options_in(app).items()
-        if (name not in used or used[name] != value) and getattr(config, name, None) != value
+        f"{APPLICATION_PREFIX}{name.upper()}"
+        for name in options_in(app)
+        if name in names and getattr(now, names[name]) != getattr(config, names[name])
     ]
     if late:
-        names = ", ".join(f"{APPLICATION_PREFIX}{name.upper()}" for name in late)
         log.warning(
             "app.config: %s: not used, because set after Gentrifugo was initialized; set options before init_app(app), "
             "or Gentrifugo(app)",
-            names,
+            ", ".join(late),
         )
 
 

@@ -83,7 +83,14 @@ def _hint_of_second(function: Callable[..., object]) -> Any:
     parameters = list(own_signature(function).parameters.values())
     if len(parameters) < 2 or parameters[0].kind == inspect.Parameter.VAR_POSITIONAL:
         return None
-    return _hint_of(parameters[1].name, function if inspect.isroutine(function) else type(function).__call__)
+    return _hint_of(parameters[1].name, _annotated(function))
+
+
+def _annotated(function: Callable[..., object]) -> Callable[..., object]:
+    """Return the function that has the annotations of a callable: also of a partial, and of an object with __call__."""
+    if isinstance(function, functools.partial):
+        function = function.func
+    return function if inspect.isroutine(function) else type(function).__call__
 
 
 def _hint_of(parameter: str, function: Callable[..., object]) -> Any:
@@ -93,13 +100,13 @@ def _hint_of(parameter: str, function: Callable[..., object]) -> Any:
     """
     hints = {name: hint for name, hint in getattr(function, "__annotations__", {}).items() if name == parameter}
     try:
-        # A function that is a method or partial has no globals of its own.
         names = getattr(inspect.unwrap(function), "__globals__", {})
         return typing.get_type_hints(SimpleNamespace(__annotations__=hints), names, include_extras=True).get(parameter)
-    except NameError as error:
+    except Exception as error:  # it can be any expression, in quotes
+        advice = ". Define or import it at the top of the module, not in a function or for type checkers only"
         raise TypeError(
             f"the type hint of the data of handler {getattr(function, '__qualname__', function)} cannot be evaluated: "
-            f"{error}. Define or import it at the top of the module, not in a function or for type checkers only"
+            f"{error}{advice if isinstance(error, NameError) else ''}"
         ) from None
 
 

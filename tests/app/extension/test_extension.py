@@ -54,7 +54,7 @@ class TestInitialization:
         app = site(GENTRIFUGO_PRESENCE=True, GENTRIFUGO_NAME="a")
         Gentrifugo(app)
         app.config.update(GENTRIFUGO_ENGINE="redis", GENTRIFUGO_NAME="b", GENTRIFUGO_PRESENCE=True)
-        app.config.update(GENTRIFUGO_ANONYMOUS=False)  # as it is anyway
+        app.config.update(GENTRIFUGO_HISTORY_TTL="0s", GENTRIFUGO_NAMESPACES=[])  # as they are anyway
         assert "GENTRIFUGO_ENGINE" not in caplog.text
         serve(app)
         service_in(app).start()
@@ -62,6 +62,18 @@ class TestInitialization:
             "app.config: GENTRIFUGO_NAME, GENTRIFUGO_ENGINE: not used, because set after Gentrifugo was initialized; "
             "set options before init_app(app), or Gentrifugo(app)"
         ]
+
+    def test_mistakes_in_options_that_are_set_too_late_are_logged(
+        self, serve: Callable[[Flask], int], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = site()
+        Gentrifugo(app)
+        app.config.update(GENTRIFUGO_ENGIN="redis", GENTRIFUGO_NAME=5)
+        serve(app)
+        (message,) = [message for message in caplog.messages if "has changed" in message]
+        assert message.startswith("app.config has changed after Gentrifugo was initialized, and is not used: ")
+        assert "GENTRIFUGO_NAME" in message
+        assert "GENTRIFUGO_ENGINE" in message
 
     def test_application_that_has_handled_requests_is_refused_and_unchanged(self) -> None:
         app = site()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Literal, NamedTuple
 
 import gevent
@@ -444,6 +444,30 @@ def test_a_type_hint_that_is_not_defined_in_the_module_is_an_error_that_says_whe
 
     with pytest.raises(TypeError, match=r"handler .*get cannot be evaluated: name 'Local' is not defined\. Define or"):
         realtime.rpc("get")(get)
+
+
+@pytest.mark.parametrize("hint", ["list[", "msgspec.Structure", "1 / 0"])
+def test_a_type_hint_that_cannot_be_evaluated_is_an_error_that_names_the_handler(hint: str) -> None:
+    _, realtime = application()
+
+    def get(context: Context, data: Any) -> None:
+        """A handler with a mistake in its type hint."""
+
+    get.__annotations__["data"] = hint
+    with pytest.raises(TypeError, match=r"the type hint of the data of handler .*get cannot be evaluated: "):
+        realtime.rpc("get")(get)
+
+
+def test_type_hint_of_a_partial_is_used() -> None:
+    app, realtime = application()
+
+    def get(amount: int, context: Context, data: int) -> int:
+        return data + amount
+
+    realtime.rpc("get")(partial(get, 2))
+    client = connected(app)
+    assert client.call("rpc", method="get", data=1) == {"data": 3}
+    assert error_of(client, "get", "1")["code"] == 107
 
 
 def test_type_hint_of_the_context_may_be_a_name_for_type_checkers_only() -> None:
