@@ -115,7 +115,9 @@ READING = """\
 - **Latency** is from just before the request to publish is sent until the subscriber has read the message, by one
   clock. It contains the time that the load generator takes to read what the other subscribers got.
 - **Compare ratios, from one sitting.** Another processor or another kernel changes all figures, and so does other work
-  on the machine, which every run shows as the CPU of all others. To compare two servers, or two versions of this one,
+  on the machine, which every run shows as the CPU of all others. Work of other virtual machines on the same host
+  changes them too, from one minute to the next: where two sections have the same load, their figures differ by up to a
+  third. So compare figures of one section, which were measured in turn. To compare two servers, or two versions of this one,
   start both and let the modes run on both in turn:
 
       python -m benchmarks fanout paced api --url http://127.0.0.1:8000 --pid 1234 \\
