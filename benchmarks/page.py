@@ -117,8 +117,8 @@ READING = """\
 - **Compare ratios, from one sitting.** Another processor or another kernel changes all figures, and so does other work
   on the machine, which every run shows as the CPU of all others. Work of other virtual machines on the same host
   changes them too, from one minute to the next: where two sections have the same load, their figures differ by up to a
-  third. So compare figures of one section, which were measured in turn. To compare two servers, or two versions of this one,
-  start both and let the modes run on both in turn:
+  third. So compare figures of one section, which were measured in turn. To compare two servers, or two versions of this
+  one, start both and let the modes run on both in turn:
 
       python -m benchmarks fanout paced api --url http://127.0.0.1:8000 --pid 1234 \\
           --against http://127.0.0.1:9000 --against-pid 5678
