@@ -12,7 +12,7 @@ import pytest
 
 from tests.api_client import ApiClient
 from tests.clients.driver import node_driver
-from tests.credentials import SECRET, connect_params
+from tests.credentials import API_KEY, SECRET, TOKEN_KEY, connect_params, jwt
 from tests.docs.pages import page
 from tests.docs.programs import Program
 from tests.parts import cent
@@ -44,7 +44,7 @@ def test_every_client_snippet_is_run() -> None:
         name: sum(block.mark == f"run by {THIS}" for block in page(name).blocks)
         for name in ("clients.md", "recovery.md")
     }
-    assert counts == {"clients.md": 4, "recovery.md": 1}
+    assert counts == {"clients.md": 4, "recovery.md": 2}
 
 
 def test_a_message_is_shown_once(tmp_path: Path) -> None:
@@ -56,6 +56,46 @@ def test_a_message_is_shown_once(tmp_path: Path) -> None:
     """
     shown = output_of(tmp_path, around, snippet("recovery.md", "const shown"))
     assert shown == ["news:sport a", "news:sport b", "news:sport c"]
+
+
+def test_missed_messages_come_after_a_reconnect(start_server: Callable[..., Server], tmp_path: Path) -> None:
+    news = {**NEWS, "allow_subscribe_for_client": True, "history_size": 3}
+    server = start_server(token_hmac_secret_key=TOKEN_KEY, api_key=API_KEY, namespaces=[news])
+    before = f"""
+        const {{Centrifuge}} = require('centrifuge5');
+        const url = 'ws://{server.host}:{server.port}/connection/websocket';
+        const centrifuge = new Centrifuge(url, {{websocket: require('ws'), token: '{jwt(sub="42")}'}});
+        const loadAll = () => console.log('load all');
+        const show = (data) => console.log(data);
+        const publish = (data) => fetch('{server.url}/api/publish', {{
+            method: 'POST',
+            headers: {{'X-API-Key': '{API_KEY}'}},
+            body: JSON.stringify({{channel: 'news:sport', data}}),
+        }});
+    """
+    after = """
+        const comeBackAfter = async (...missed) => {
+            centrifuge.disconnect();
+            for (const data of missed) await publish(data);
+            const subscribed = new Promise((resolve) => news.once('subscribed', resolve));
+            centrifuge.connect();
+            const {recovered} = await subscribed;
+            console.log(recovered);
+        };
+        (async () => {
+            centrifuge.connect();
+            await news.ready();
+            await comeBackAfter(1, 2);
+            await comeBackAfter();
+            await comeBackAfter(3, 4, 5, 6);
+            const received = new Promise((resolve) => news.once('publication', resolve));
+            await publish(7);
+            await received;
+            centrifuge.disconnect();
+        })();
+    """
+    said = output_of(tmp_path, before, snippet("recovery.md", "const news"), after)
+    assert said == ["load all", "1", "2", "true", "true", "load all", "false", "7"]
 
 
 def test_own_messages_of_a_client_are_skipped(tmp_path: Path) -> None:
