@@ -1,4 +1,4 @@
-"""Snippets of docs/clients.md and docs/recovery.md that need additional code, and statements about libraries."""
+"""Snippets of clients.md, recovery.md and from-pusher.md that need additional code, and statements about libraries."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def output_of(directory: Path, *parts: str) -> list[str]:
 def test_every_client_snippet_is_run() -> None:
     counts = {
         name: sum(block.mark == f"run by {THIS}" for block in page(name).blocks)
-        for name in ("clients.md", "recovery.md")
+        for name in ("clients.md", "recovery.md", "from-pusher.md")
     }
-    assert counts == {"clients.md": 4, "recovery.md": 2}
+    assert counts == {"clients.md": 4, "recovery.md": 2, "from-pusher.md": 1}
 
 
 def test_a_message_is_shown_once(tmp_path: Path) -> None:
@@ -107,6 +107,48 @@ def test_own_messages_of_a_client_are_skipped(tmp_path: Path) -> None:
         }};
     """
     assert output_of(tmp_path, around, snippet("clients.md", "room.on")) == ["message of you", "message of undefined"]
+
+
+def test_a_page_skips_what_its_own_connection_has_caused(start_server: Callable[..., Server], tmp_path: Path) -> None:
+    orders = {"name": "orders", "allow_subscribe_for_client": True, "allow_publish_for_subscriber": True}
+    server = start_server(token_hmac_secret_key=TOKEN_KEY, api_key=API_KEY, namespaces=[orders])
+    before = f"""
+        const {{Centrifuge}} = require('centrifuge5');
+        const url = 'ws://{server.host}:{server.port}/connection/websocket';
+        const connection = () => new Centrifuge(url, {{websocket: require('ws'), token: '{jwt(sub="42")}'}});
+        const centrifuge = connection();
+        const other = connection();
+        const orders = centrifuge.newSubscription('orders:1');
+        const otherOrders = other.newSubscription('orders:1');
+        const publish = (data, tags) => fetch('{server.url}/api/publish', {{
+            method: 'POST',
+            headers: {{'X-API-Key': '{API_KEY}'}},
+            body: JSON.stringify({{channel: 'orders:1', data, tags}}),
+        }});
+        const show = (data) => {{
+            console.log(data);
+            if (data === 'the end') process.exit();
+        }};
+    """
+    after = """
+        (async () => {
+            for (const each of [orders, otherOrders]) each.subscribe();
+            for (const each of [centrifuge, other]) each.connect();
+            await Promise.all([orders.ready(), otherOrders.ready()]);
+            await orders.publish('own');
+            await otherOrders.publish('of another client');
+            await publish('own, by the backend', {client: ownId});
+            await publish('of another client, by the backend', {client: 'another'});
+            await publish('of the backend');
+            await publish('the end');
+        })();
+    """
+    assert output_of(tmp_path, before, snippet("from-pusher.md", "let ownId"), after) == [
+        "of another client",
+        "of another client, by the backend",
+        "of the backend",
+        "the end",
+    ]
 
 
 def test_functions_replace_credential_requests(start_server: Callable[..., Server], tmp_path: Path) -> None:
