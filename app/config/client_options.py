@@ -73,7 +73,8 @@ class ClientOptions(AllChannelOptions):
     )
     client_write_delay: float = option(
         0.02,
-        "Maximum delay between two writes to a client under load; with little load, and in small channels, a quarter.",
+        "Maximum delay between two writes to a client when the process is busy or many frames gather; "
+        "otherwise, and in small channels, at most a quarter.",
         unit=SECONDS,
         reload=True,
     )
