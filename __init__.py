@@ -75,13 +75,24 @@ _HOMES = {
     "create_app": ".app.extension.wsgi",
     "publisher": ".app.extension.publisher",
 }
-"""The module that defines each name. GentrifugoWorker needs the extra `gunicorn`, Client and AsyncClient `client`."""
+"""The module that defines each name."""
+_EXTRAS = {"gunicorn": "gunicorn", "httpx": "client"}
+"""The extra that installs each package which only some names need: GentrifugoWorker, and Client and AsyncClient."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        home = import_module(_HOMES[name], __name__)
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        advice = f"pip install 'gentrifugo[{_EXTRAS[package]}]'"
+        text = f"gentrifugo.{name} needs {package}, which is not installed: {advice}"
+        raise ModuleNotFoundError(text, name=package) from None
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -40,6 +40,24 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         attrgetter("Unknown")(gentrifugo)
 
 
+@pytest.mark.parametrize(
+    ("name", "package", "extra"),
+    [("Client", "httpx", "client"), ("AsyncClient", "httpx", "client"), ("GentrifugoWorker", "gunicorn", "gunicorn")],
+)
+def test_a_name_whose_extra_is_not_installed_says_which_one(name: str, package: str, extra: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None\ntry:\n    from gentrifugo import {name}\n"
+    code += "except ImportError as error:\n    print(error.name, error, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=seconds(30))
+    expected = f"gentrifugo.{name} needs {package}, which is not installed: pip install 'gentrifugo[{extra}]'"
+    assert done.stdout.splitlines() == [package, expected], done.stderr
+
+
+def test_a_module_that_is_missing_for_another_reason_is_named_unchanged() -> None:
+    code = "import sys; sys.modules['msgspec'] = None; from gentrifugo import Client"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=seconds(30))
+    assert "import of msgspec halted" in done.stderr.splitlines()[-1]
+
+
 def test_importing_the_package_imports_nothing_that_gevent_has_to_patch() -> None:
     code = "import sys, gentrifugo; dir(gentrifugo); print(sorted({'gevent', 'ssl', 'threading'} & {*sys.modules}))"
     # A process that is measured for coverage imports them itself.
