@@ -73,14 +73,19 @@ def require_data(params: Mapping[str, Any], *names: str) -> None:
         raise ValueError(f"data is missing{advice}")
 
 
-def encode_json(name: str, value: Any) -> msgspec.Raw | msgspec.UnsetType:
+def encode_json(name: str, value: Any, *, binary: str = "") -> msgspec.Raw | msgspec.UnsetType:
     """Encode the value of the parameter `name` as JSON; a Raw is JSON already.
 
-    Raises TypeError, with the name, for a value that JSON cannot express, and ValueError for deep nesting, half of a
-    surrogate pair, an integer with too many digits, or a Raw that is not JSON.
+    `binary` is the parameter for bytes that are not JSON, if there is one. Raises TypeError, with the name, for a value
+    that JSON cannot express, and for bytes, which are usually JSON that is encoded already. Raises ValueError for deep
+    nesting, half of a surrogate pair, an integer with too many digits, or a Raw that is not JSON.
     """
     if isinstance(value, msgspec.UnsetType):
         return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        other = f", or {binary} for binary data" if binary else ""
+        advice = f"pass the decoded value, or msgspec.Raw for JSON that is encoded already{other}"
+        raise TypeError(f"{name}: {type(value).__name__} is not a value of JSON; {advice}")
     try:
         text = msgspec.json.encode(value)
         text.decode()

@@ -43,13 +43,15 @@ def publish(
 ) -> Command[PublishResult]:
     """Publish into a channel: `data`, which is any value that JSON can express, or `b64data`, which is Base64.
 
+    JSON that is encoded already is a `msgspec.Raw` as `data`; bytes raise TypeError.
+
     If `idempotency_key` is None and retries are on, the client creates a key for each call. With an empty string, no
     key is sent, and the command is not sent again if the server may have received it.
     """
     params = given_parameters(
         "channel",
         channel=channel,
-        data=encode_json("data", data),
+        data=encode_json("data", data, binary="b64data"),
         b64data=b64data,
         skip_history=skip_history,
         tags=tags,
@@ -80,7 +82,7 @@ def broadcast(
     params = given_parameters(
         "channels",
         channels=channels,
-        data=encode_json("data", data),
+        data=encode_json("data", data, binary="b64data"),
         b64data=b64data,
         skip_history=skip_history,
         tags=tags,
@@ -118,9 +120,9 @@ def subscribe(
         client=client,
         session=session,
         expire_at=expire_at,
-        info=encode_json("info", info),
+        info=encode_json("info", info, binary="b64info"),
         b64info=b64info,
-        data=encode_json("data", data),
+        data=encode_json("data", data, binary="b64data"),
         b64data=b64data,
         recover_since=recover_since,
         override=override,

@@ -349,5 +349,25 @@ def test_data_that_is_not_encodable_as_json_is_refused_with_its_name_when_the_co
             commands_v1.broadcast(["news"], wrong)
 
 
+@pytest.mark.parametrize("type_", [bytes, bytearray, memoryview])
+def test_bytes_are_refused_instead_of_sent_as_base64(type_: Callable[[bytes], object]) -> None:
+    wrong = type_(b'{"text": 1}')
+    text = (
+        f"{type_.__name__} is not a value of JSON; pass the decoded value, or msgspec.Raw for JSON that is encoded al"
+    )
+    publishing: tuple[Callable[..., object], ...] = (commands.publish, partial(commands.subscribe, "42"))
+    for make in publishing:
+        with pytest.raises(TypeError, match=f"^data: {text}ready, or b64data for binary data$"):
+            make("news", data=wrong)
+    with pytest.raises(TypeError, match=r"^info: .*or b64info for binary data$"):
+        commands.subscribe("42", "news", info=wrong)
+    with pytest.raises(TypeError, match=f"^data: {text}ready$"):
+        commands_v1.publish("news", wrong)
+    with pytest.raises(TypeError, match=f"^data: {text}ready$"):
+        commands_v1.broadcast(["news"], wrong)
+    with pytest.raises(TypeError, match=r"^info: .* encoded already$"):
+        commands.refresh("42", info=wrong)
+
+
 def test_data_that_is_encoded_already_is_sent_unchanged() -> None:
     assert msgspec.json.encode(commands.publish("news", msgspec.Raw(b"[1, 2]")).params["data"]) == b"[1, 2]"
