@@ -14,7 +14,7 @@ from .binding import awaiting
 from .command import Command, Origin
 from .errors import APIError, ClientError
 from .retries import delay_before_retry, transport_error
-from .settings import RETRIES, TIMEOUT, Settings, require_http_client
+from .settings import RETRIES, TIMEOUT, Settings, require_http_client, require_open
 from .wire import Request, check_status
 
 T = TypeVar("T")
@@ -33,7 +33,8 @@ class AsyncClient:
     or another certificate; its own timeout applies, and `close` does not close it.
 
     All methods raise TransportError if there is no reply, StatusError for an HTTP status that is an error, and APIError
-    if the server refuses the command. These are subclasses of ClientError. Invalid arguments raise ValueError.
+    if the server refuses the command. These are subclasses of ClientError, which a closed client raises. Invalid
+    arguments raise ValueError.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class AsyncClient:
             attempt += 1
 
     async def _send_once(self, request: Request) -> httpx.Response:
+        require_open(self._http)
         try:
             response = await self._http.post(request.url, content=request.body, headers=request.headers)
         except httpx.RequestError as error:

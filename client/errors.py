@@ -25,8 +25,8 @@ class TransportError(ClientError):
 
     is_temporary = True
 
-    def __init__(self, url: str, reason: str, *, was_sent: bool) -> None:
-        advice = (
+    def __init__(self, url: str, reason: str, *, was_sent: bool, advice: str = "") -> None:
+        advice = advice or (
             "the server may have received the command"
             if was_sent
             else "check that the server is running and reachable at this address"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 
 import httpx
 
@@ -15,6 +16,10 @@ MAX_DELAY = 5.0
 """Maximum seconds between two attempts, even if the server requests a longer delay."""
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"})
+"""The reasons of OpenSSL for an answer that is no TLS; they depend on its version."""
+_NO_TLS = "check that this port of the server has TLS, otherwise the client's url must begin with http://"
 
 
 def delay_before_retry(error: ClientError, request: Request, attempt: int, retries: int) -> float | None:
@@ -38,7 +43,22 @@ def transport_error(request: Request, error: httpx.RequestError) -> TransportErr
     reason = str(error) or type(error).__name__
     if isinstance(error, httpx.TimeoutException):
         reason = f"timeout, {_limits(error)}"
-    return TransportError(without_credentials(request.url), reason, was_sent=not isinstance(error, _NOT_SENT))
+    advice = _NO_TLS if isinstance(error, httpx.ConnectError) and _lacks_tls(error) else ""
+    was_sent = not isinstance(error, _NOT_SENT)
+    return TransportError(without_credentials(request.url), reason, was_sent=was_sent, advice=advice)
+
+
+def _lacks_tls(error: BaseException) -> bool:
+    """Return whether a connection failed because the peer answered the TLS handshake with something else.
+
+    The exception of TLS is among the causes of that of httpx.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return cause.reason in _NOT_TLS
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _limits(error: httpx.TimeoutException) -> str:

@@ -59,6 +59,12 @@ def require_http_client(http: object, type_: type[httpx.Client] | type[httpx.Asy
         raise ValueError(f"http: expected an httpx.{type_.__name__}, not {type(http).__name__}")
 
 
+def require_open(http: httpx.Client | httpx.AsyncClient) -> None:
+    """Raise ClientError if a client of httpx is closed."""
+    if http.is_closed:
+        raise ClientError("the client is closed, or the client of httpx that it uses; create another one")
+
+
 def _is_number(value: object, types: type | tuple[type, ...]) -> bool:
     """Return whether a value has one of these types, and is not True or False, which are integers in Python."""
     return isinstance(value, types) and not isinstance(value, bool)

@@ -8,7 +8,7 @@ import inspect
 import httpx
 import pytest
 
-from gentrifugo import APIError, AsyncClient, Client, StatusError, TransportError
+from gentrifugo import APIError, AsyncClient, Client, ClientError, StatusError, TransportError
 from gentrifugo.client import commands, commands_v1
 from gentrifugo.client.async_client import AsyncClientV1
 from gentrifugo.client.client import ClientV1
@@ -125,6 +125,25 @@ def test_failures_have_the_exceptions_of_the_blocking_client(server: Server) -> 
 
     with flaky(server.url, LOST) as between:
         asyncio.run(talk(between.url))
+
+
+def test_https_for_a_port_without_tls_is_named_as_the_mistake(server: Server) -> None:
+    async def talk() -> None:
+        async with AsyncClient(f"https://{server.host}:{server.port}", api_key=API_KEY, retries=0) as client:
+            with pytest.raises(TransportError, match=r"; check that this port of the server has TLS, otherwise"):
+                await client.info()
+
+    asyncio.run(talk())
+
+
+def test_a_closed_client_cannot_be_used(server: Server) -> None:
+    async def talk() -> None:
+        async with AsyncClient(server.url, api_key=API_KEY) as client:
+            await client.close()
+            with pytest.raises(ClientError, match=r"^the client is closed"):
+                await client.info()
+
+    asyncio.run(talk())
 
 
 def test_an_own_client_of_httpx_stays_open(server: Server) -> None:

@@ -16,6 +16,7 @@ import pytest
 from gentrifugo import APIError, Client, ClientError, StatusError, TransportError, __version__
 from gentrifugo.client import commands, commands_v1
 from gentrifugo.client.results import BroadcastResult, DisconnectReason, Position, PublishResult
+from tests.certificates import make_certificate
 from tests.client.conftest import OPTIONS
 from tests.client.flaky_server import flaky
 from tests.credentials import API_KEY, SECRET
@@ -243,6 +244,25 @@ class TestErrors:
         assert "check that the server is running" in str(raised.value)
         assert (raised.value.is_temporary, raised.value.may_have_been_carried_out) == (True, False)
 
+    def test_https_for_a_port_without_tls_is_named_as_the_mistake(self, server: Server) -> None:
+        with (
+            Client(f"https://{server.host}:{server.port}", api_key=API_KEY, retries=0) as client,
+            pytest.raises(
+                TransportError, match=r"; check that this port of .* has TLS, otherwise .* http://$"
+            ) as raised,
+        ):
+            client.info()
+        assert (raised.value.is_temporary, raised.value.may_have_been_carried_out) == (True, False)
+
+    def test_an_unknown_certificate_is_not_mistaken_for_a_missing_one(self, server: Server, tmp_path: Path) -> None:
+        certificate = make_certificate(tmp_path)
+        with (
+            running({**OPTIONS, **certificate.options}, tmp_path) as other,
+            Client(f"https://{other.host}:{other.port}", api_key=API_KEY, retries=0) as client,
+            pytest.raises(TransportError, match=r"CERTIFICATE_VERIFY_FAILED.*; check that the server is running"),
+        ):
+            client.info()
+
     @pytest.mark.parametrize("body", ["<html>Welcome</html>", "[]", '{"result": {"nodes": 3}}', '"text"'])
     def test_a_reply_that_is_not_of_the_api_is_a_status_error(self, server: Server, body: str) -> None:
         with (
@@ -422,10 +442,19 @@ class TestConnections:
             assert not http.is_closed
 
     def test_a_closed_client_cannot_be_used(self, server: Server) -> None:
-        client = Client(server.url, api_key=API_KEY)
+        client = Client(server.url, api_key=API_KEY, secret=SECRET)
         client.close()
         client.close()
-        with pytest.raises(RuntimeError, match="closed"):
+        for call in (client.info, client.v1.stats):
+            with pytest.raises(
+                ClientError, match=r"^the client is closed, or the client of httpx that it uses; create an"
+            ):
+                call()
+
+    def test_an_own_client_of_httpx_may_be_closed_too(self, server: Server) -> None:
+        with httpx.Client() as http:
+            client = Client(server.url, api_key=API_KEY, http=http)
+        with pytest.raises(ClientError, match="or the client of httpx that it uses"):
             client.info()
 
 
