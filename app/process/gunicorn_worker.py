@@ -14,6 +14,7 @@ from gunicorn.workers.ggevent import GeventPyWSGIWorker
 
 from .. import logs
 from ..config.options import ConfigError
+from ..net.bulk_send import describe_speedups
 from ..runtime import limits
 from ..runtime.serving_process import tune_for_serving
 from ..server.http_connection import HTTPConnection
@@ -80,6 +81,7 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
                 sys.exit(APP_FAILED_TO_LOAD)
             limits.raise_open_files()
             if self.age == 1:  # of those that gunicorn starts later the same would hold
+                self.log.info("%s", describe_speedups())
                 for warning in worker_warnings(self.cfg):
                     self.log.warning("%s", warning)
             tune_for_serving()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import logging
 import signal
 import sys
 import time
@@ -18,11 +19,20 @@ import gevent
 
 from ..config.endpoints import SOCKET_PATH, SOCKJS_PATH
 from ..http.upgrade import WAITING
+from ..net.bulk_send import describe_speedups
 from ..runtime.gunicorn import GEVENT_WORKERS
 from ..service import Service
 
+log = logging.getLogger(__name__)
+
 STOP_TIME = 2.0
 """Seconds of gunicorn's graceful_timeout that are reserved for stopping the node, before gunicorn kills the process."""
+
+
+@functools.cache  # once for each process
+def log_speedups() -> None:
+    """Log whether the C module for sending is used, which our own worker and the command do when they start."""
+    log.info("%s", describe_speedups())
 
 
 @functools.cache  # once for each service

@@ -25,7 +25,7 @@ from ..streams.endpoint import Streams
 from .mounted import service_for_requests, service_of
 from .request_body import limited_body
 from .several_workers import refusal
-from .stock_worker import close_clients_on_exit
+from .stock_worker import close_clients_on_exit, log_speedups
 
 MULTIPART = "multipart/form-data"
 FORM_TYPES = ("application/x-www-form-urlencoded", MULTIPART)
@@ -84,6 +84,7 @@ def ready(view: Callable[[Service], Response]) -> Callable[[], Response]:
             service.start()
         if "gentrifugo.handler" not in request.environ and service is service_of(current_app):
             close_clients_on_exit(service)  # here, since a call of the application may have started the service
+            log_speedups()
         if service.node.stopping and not upgrade.is_open(request.environ):  # that is closed with the reason
             return refuse(HTTPError(503, "the server is shutting down"))
         return view(service)

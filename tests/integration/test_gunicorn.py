@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gentrifugo.app.net.bulk_send import describe_speedups
 from tests.api_client import ApiClient
 from tests.conformance.player import CONVERSATIONS, SERVER_OPTIONS, Player
 from tests.gunicorn_server import GENTRIFUGO_WORKER, SETTINGS, STOCK_WORKER, Gunicorn, gunicorn, ready
@@ -209,6 +210,14 @@ def test_sigusr1_reopens_the_log(tmp_path: Path) -> None:
         eventually(lambda: "/connection/websocket" in log.read_text())
 
 
+@WORKERS
+def test_the_log_says_once_whether_the_c_module_is_used(server: Gunicorn, api: ApiClient) -> None:
+    for number in range(3):
+        api.publish("news", number)
+    eventually(lambda: describe_speedups() in server.log)
+    assert server.log.count("C module for sending: ") == 1
+
+
 def test_only_the_first_worker_warns_of_a_low_limit(tmp_path: Path) -> None:
     server = Gunicorn({}, tmp_path, GENTRIFUGO_WORKER, flags=["--worker-connections=1000"])
     try:
@@ -218,5 +227,6 @@ def test_only_the_first_worker_warns_of_a_low_limit(tmp_path: Path) -> None:
         eventually(lambda: server.log.count("Booting worker") == 2, within=10, what=lambda: server.log)
         server.wait_until_ready()
         assert server.log.count("further connections to a worker would hang") == 1
+        assert server.log.count("C module for sending: ") == 1
     finally:
         server.stop()
