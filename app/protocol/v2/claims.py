@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
@@ -137,9 +138,17 @@ class _SubscriptionClaims(_Claims):
     client: str | None = None
 
 
+class _Subs(msgspec.Struct):
+    subs: dict[str, Raw]
+
+
 _lifetime = msgspec.json.Decoder(Lifetime)
 _connection = msgspec.json.Decoder(_ConnectionClaims)
 _subscription = msgspec.json.Decoder(_SubscriptionClaims)
+_subs = msgspec.json.Decoder(_Subs)
+_sub = msgspec.json.Decoder(_Options | None)
+_SOME_CHANNEL = "$.subs[...]"
+"""The place in an error of msgspec for the options of any channel."""
 
 
 CheckLifetime: TypeAlias = Callable[[Lifetime], None]
@@ -207,7 +216,18 @@ def _decode(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
         check_nesting(payload)
         return decode(decoder, payload)
     except (InvalidJSON, UnicodeDecodeError) as error:
-        raise InvalidClaims(f"invalid claims: {error}") from None
+        raise InvalidClaims(f"invalid claims: {_with_channel(str(error), payload)}") from None
+
+
+def _with_channel(error: str, payload: bytes) -> str:
+    """Return the text of an error with the name of the channel, if it is about the options of a channel in `subs`."""
+    with suppress(InvalidJSON):  # of a claim that occurs twice
+        for channel, options in decode(_subs, payload).subs.items() if _SOME_CHANNEL in error else ():
+            try:
+                decode(_sub, bytes(options))
+            except InvalidJSON:
+                return error.replace(_SOME_CHANNEL, f"$.subs[{channel!r}]")
+    return error
 
 
 def _expires_at(claims: _Claims) -> float:

@@ -8,8 +8,10 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import msgspec
+
 from ...model.events import user_id
-from ...model.json_codec import encode_value
+from ...model.json_codec import InvalidJSON, encode_value
 from .token_times import is_in_milliseconds, is_unix_time
 
 TOKEN_HEADER = {"alg": "HS256", "typ": "JWT"}
@@ -61,7 +63,17 @@ def _common_claims(info: Any, expires: float | None) -> dict[str, Any]:
         if is_unix_time(expires):
             raise ValueError(f"expires is {expires!r}; expected seconds from now, not a Unix time")
         claims["exp"] = now + max(1, int(expires))
-    return claims if info is None else {**claims, "info": info}
+    return claims if info is None else {**claims, "info": _encoded_info(info)}
+
+
+def _encoded_info(info: Any) -> msgspec.Raw:
+    """Encode the argument `info`. Raises TypeError and InvalidJSON, which is a ValueError, with its name."""
+    try:
+        return msgspec.Raw(encode_value(info))
+    except TypeError as error:
+        raise TypeError(f"info: {error}") from None
+    except ValueError as error:
+        raise InvalidJSON(f"info: {error}") from None
 
 
 def sign_token(secret: str, claims: Mapping[str, Any]) -> str:

@@ -53,6 +53,20 @@ def test_subscription_token_is_not_a_connection_token() -> None:
     assert connection(sub="42", channel="") == connection(sub="42", channel=None) == ConnectionToken("42")
 
 
+def test_the_channel_whose_options_have_the_wrong_type_is_named() -> None:
+    with pytest.raises(InvalidClaims, match=r"^invalid claims: Expected .* - at `\$\.subs\['b'\]\.b64info`$"):
+        connection(subs={"a": None, "b": {"b64info": 5}, "c": 5})
+    with pytest.raises(InvalidClaims, match=r"- at `\$\.subs\['b'\]`$"):
+        connection(subs={"a": {"info": 1}, "b": 5})
+    with pytest.raises(InvalidClaims, match=r"- at `\$\.subs`$"):
+        connection(subs=[1])
+
+
+def test_claim_that_occurs_twice_is_refused_without_the_name_of_a_channel() -> None:
+    with pytest.raises(InvalidClaims, match=r"- at `\$\.subs\[\.\.\.\]`$"):
+        read_connection(b'{"subs": {"a": 1}, "subs": 5}', accept)
+
+
 def test_every_claim_of_a_connection_is_read() -> None:
     assert connection(
         sub="42", exp=2000000000, iat=1700000000, jti="id", info={"n": 1}, channels=["a", "b"], meta={"role": "x"}

@@ -54,6 +54,14 @@ def test_channels_must_be_a_list_of_names(channels: Any) -> None:
         connection_token(HMAC_KEY, "ann", channels=channels)
 
 
+@pytest.mark.parametrize(("info", "error"), [(object(), TypeError), ("\ud800", ValueError)])
+def test_info_that_json_cannot_express_is_named(info: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^info: "):
+        connection_token(HMAC_KEY, "ann", info)
+    with pytest.raises(error, match=r"^info: "):
+        subscription_token(HMAC_KEY, "ann", "news", {"a": info})
+
+
 @pytest.mark.parametrize("channel", ["", None, 5])
 def test_a_subscription_is_for_one_channel(channel: Any) -> None:
     with pytest.raises(TypeError, match="channel"):
