@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from benchmarks.advice import with_advice
 from benchmarks.connection import CompressedConnection, Connection
 from benchmarks.event_loop import EventLoop
 from benchmarks.load import Load
@@ -115,7 +116,7 @@ class Broadcast:
 
     def _problems(self) -> list[str]:
         problems = [
-            f"the server ended {count} connections: {reason}"
+            f"the server ended {count} connections: {with_advice(reason)}"
             for reason, count in self._subscribers.closed_by_server().most_common()
         ]
         pairs = zip(self._subscribers.connections, self._expected(), strict=True)

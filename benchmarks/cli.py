@@ -32,10 +32,12 @@ two servers in turn, both running, or both started for each round:
 
 c.json holds the secret, a client_queue_max_size that is never reached, such as 1000000000, and for --namespace history:
 a namespace of this name with history_size 10 and history_lifetime 60. The server of this repository has the same.
+With --protocol v2 or v2-protobuf it holds token_hmac_secret_key, which is then the value of --secret, api_key, which is
+the value of --api-key, and allow_subscribe_for_client, also in the namespace.
 
 With GENTRIFUGO_SPEEDUPS=0 in the environment, the server of this repository does without its C module for sending.
 
-With protocol v2, the channels must have allow_subscribe_for_client.
+With protocol v2, the channels of running servers must have allow_subscribe_for_client too.
 """
 
 
@@ -129,7 +131,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     width = max(map(len, MODES))
-    modes = "\n".join(f"  {name:{width}} {mode.about}" for name, mode in MODES.items())
+    modes = "\n".join(f"  {name:{width}} {mode.description}" for name, mode in MODES.items())
     parser = _Parser(
         prog="python -m benchmarks",
         description=f"Measure a server that speaks a protocol of Centrifugo.\n\nmodes:\n{modes}",

@@ -20,6 +20,8 @@ MAX_CPU_OF_OTHERS = 20.0
 """Percent of a core that other processes may use during a round, unless the user wants another limit."""
 MAX_ATTEMPTS_PER_ROUND = 2
 """Rounds that are tried at most, for each one that is wanted."""
+_BUSY = "other processes used"
+"""The reason of a discarded round begins with this if the machine was busy."""
 
 
 class MeasuredServer(NamedTuple):
@@ -93,13 +95,17 @@ def comparison_table(comparison: Comparison) -> str:
         lines += [f"  note: {note}" for note in notes]
     lines += [f"  {sentence}" for sentence in comparison.discarded]
     if not comparison.is_complete:
-        lines.append(f"  PROBLEM: only {len(comparison.rounds)} of {comparison.wanted} rounds could be measured")
+        was_busy = any(_BUSY in reason for reason in comparison.discarded)
+        advice = "; end other programs, or allow them more CPU with --max-others" if was_busy else ""
+        lines.append(
+            f"  PROBLEM: only {len(comparison.rounds)} of {comparison.wanted} rounds could be measured{advice}"
+        )
     return "\n".join(lines)
 
 
 def _reasons_to_discard(result: Result, max_cpu_of_others: float) -> list[str]:
     others = [figure.value for figure in result.figures if figure.name == CPU_OF_OTHERS]
-    busy = [f"other processes used {number_text(cpu)} % of a core" for cpu in others if cpu > max_cpu_of_others]
+    busy = [f"{_BUSY} {number_text(cpu)} % of a core" for cpu in others if cpu > max_cpu_of_others]
     return [*result.problems, *busy]
 
 

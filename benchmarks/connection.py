@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.errors import BenchmarkError
 from benchmarks.frames import CLOSE, CLOSE_FRAME, PING, PONG_FRAME, Frame, FrameReader, close_reason, masked_frame
 from benchmarks.subscriber import Subscriber
 
@@ -88,12 +87,6 @@ class Connection(Subscriber):
             if frame.opcode == self._target.protocol.opcode and self._is_reply(frame.message, method):
                 return True
         return False
-
-    def _is_reply(self, message: bytes, method: str) -> bool:
-        try:
-            return self._target.protocol.is_reply(message, method)
-        except BenchmarkError as error:
-            raise self._failed(str(error)) from None
 
     def _read_answer(self) -> bytes:
         try:

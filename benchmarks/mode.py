@@ -23,3 +23,9 @@ class Mode(NamedTuple):
     """Whether it needs what only servers of protocol v1 have."""
     is_for_v2: bool = False
     """Whether it needs what only servers of protocol v2 have, with messages in JSON."""
+
+    @property
+    def description(self) -> str:
+        """The purpose, and the only protocol that can be measured if there is only one, for the help."""
+        only = "v1" if self.is_for_v1 else "v2" if self.is_for_v2 else ""
+        return f"{self.about} (--protocol {only} only)" if only else self.about

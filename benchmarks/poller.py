@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from benchmarks.http_message import ResponseReader
 from benchmarks.message import now
+from benchmarks.protocols.base import reply_error
 from benchmarks.receivers import CheckingReceiver
 from benchmarks.subscriber import Subscriber
 
@@ -67,7 +68,9 @@ class Poller(Subscriber):
         if body.startswith(b"c["):
             raise self._failed(f"the server closed the session: {json.loads(body[1:])[1]}")
         replies = [json.loads(message) for message in self._messages(status, body)]
-        if [reply.get("method") for reply in replies] != ["connect", "subscribe"] or "error" in replies[1]:
+        if refused := [reply for reply in replies if reply.get("error")]:
+            raise self._failed(str(reply_error(refused[0].get("method"), refused[0]["error"])))
+        if [reply.get("method") for reply in replies] != ["connect", "subscribe"]:
             raise self._failed(f"unexpected replies to connect and subscribe: {replies}")
         self._subscribed = time.monotonic()
         self._handle_response = self._handle_messages

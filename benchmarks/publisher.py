@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 
+from benchmarks.advice import with_advice
 from benchmarks.errors import BenchmarkError
 from benchmarks.event_loop import EventLoop
 from benchmarks.http_message import Response, ResponseReader, api_request
 from benchmarks.message import Format, Message
-from benchmarks.protocols.base import Protocol
+from benchmarks.protocols.base import Protocol, error_text
 from benchmarks.target import Target
 
 CONNECT_TIMEOUT = 10.0
@@ -122,7 +123,7 @@ def check_replies(protocol: Protocol, response: Response, count: int) -> None:
     except (ValueError, LookupError, AttributeError):
         raise BenchmarkError(f"invalid reply of the API to {count} commands: {response.body[:200]!r}") from None
     if errors:
-        raise BenchmarkError(f"the API refused a publish: {errors[0]!r}")
+        raise BenchmarkError(with_advice(f"the API refused a publish: {error_text(errors[0])}"))
 
 
 def _connect(target: Target) -> socket.socket:

@@ -84,7 +84,7 @@ class Stream(Subscriber):
         for line in self._plain(chunk).splitlines():
             if b'"disconnect"' in line:
                 raise self._failed(f"the server closed the connection: {line.decode()}")
-            if self._target.protocol.is_reply(line, "subscribe"):
+            if self._is_reply(line, "subscribe"):
                 self._subscribed = time.monotonic()
                 self._take = self._check if isinstance(self.receiver, CheckingReceiver) else self._count
                 self._on_subscribed(self)

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.advice import with_advice
 from benchmarks.errors import BenchmarkError
 from benchmarks.event_loop import EventLoop
 from benchmarks.receivers import Receiver
@@ -116,5 +117,11 @@ class Subscriber(ABC):
         except OSError:
             pass
 
+    def _is_reply(self, message: bytes, method: str) -> bool:
+        try:
+            return self._target.protocol.is_reply(message, method)
+        except BenchmarkError as error:
+            raise self._failed(str(error)) from None
+
     def _failed(self, reason: str | None) -> BenchmarkError:
-        return BenchmarkError(f"the connection of {self._user} failed: {reason}")
+        return BenchmarkError(f"the connection of {self._user} failed: {with_advice(str(reason))}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from benchmarks.event_loop import EventLoop
 from benchmarks.load import Load
 from benchmarks.mode import Mode
@@ -11,10 +13,10 @@ from benchmarks.span import Span
 from benchmarks.target import Target
 
 
-def run(target: Target, load: Load) -> Result:
-    """Publish into channels without subscribers, as fast as the server accepts."""
+def run(target: Target, load: Load, name: str = "api") -> Result:
+    """Publish into channels without subscribers, as fast as the server accepts. `name` is that of the mode."""
     title = (
-        f"api: {count_text(load.publishers, 'connection')}, batches of {load.batch}, {load.size} bytes, "
+        f"{name}: {count_text(load.publishers, 'connection')}, batches of {load.batch}, {load.size} bytes, "
         f"{load.seconds:g} s"
     )
     loop = EventLoop()
@@ -49,5 +51,5 @@ MODE = Mode(
 BATCH_MODE = Mode(
     "publish commands over the HTTP API, 100 in each request, no subscribers",
     {**MODE.defaults, "publishers": 4, "batch": 100},
-    run,
+    partial(run, name="api-batch"),
 )

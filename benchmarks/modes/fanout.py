@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from benchmarks.broadcast import Broadcast
 from benchmarks.load import Load
 from benchmarks.mode import Mode
@@ -13,10 +15,13 @@ MIN_STRIDE = 50
 """To check a message takes ten times as long as to count it: of 50 connections one is enough."""
 
 
-def run(target: Target, load: Load) -> Result:
-    """Publish batches as fast as they are accepted, then wait until all messages have arrived."""
+def run(target: Target, load: Load, name: str = "fanout") -> Result:
+    """Publish batches as fast as they are accepted, then wait until all messages have arrived.
+
+    `name` is that of the mode.
+    """
     title = (
-        f"fanout: {load.who}, {load.size} bytes, "
+        f"{name}: {load.who}, {load.size} bytes, "
         f"{count_text(load.publishers, 'publisher')}, batches of {load.batch}, {load.seconds:g} s"
     )
     return Broadcast(target, load, SaturatingPublishers, MIN_STRIDE).run(title)
@@ -42,11 +47,11 @@ MODE = Mode(
 SMALL_CHANNELS = Mode(
     "100 channels of 10 subscribers, messages published one by one, as fast as possible",
     {**MODE.defaults, "channels": 100, "publishers": 4, "batch": 1},
-    run,
+    partial(run, name="small-channels"),
 )
 
 MANY_CHANNELS = Mode(
     "1000 channels of 5 subscribers, messages published one by one, as fast as possible",
     {**SMALL_CHANNELS.defaults, "connections": 5000, "channels": 1000},
-    run,
+    partial(run, name="many-channels"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.advice import with_advice
 from benchmarks.errors import BenchmarkError
 from benchmarks.event_loop import EventLoop
 from benchmarks.load import Load
@@ -42,7 +43,7 @@ def run(target: Target, load: Load) -> Result:
         *span.loads(),
     ]
     title = f"idle: {load.who}, after {load.settle:g} s"
-    problems = [f"the server ended {count} connections: {reason}" for reason, count in ended.most_common()]
+    problems = [f"the server ended {count} connections: {with_advice(reason)}" for reason, count in ended.most_common()]
     return Result(
         title,
         figures,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.advice import with_advice
 from benchmarks.event_loop import EventLoop
 from benchmarks.load import Load
 from benchmarks.mode import Mode
@@ -34,7 +35,7 @@ def run(target: Target, load: Load) -> Result:
     finally:
         subscribers.drop_all()
         loop.close()
-    problems = [f"the server ended {count} connections: {reason}" for reason, count in ended.most_common()]
+    problems = [f"the server ended {count} connections: {with_advice(reason)}" for reason, count in ended.most_common()]
     if not pings:
         problems.append(f"no pings arrived within {load.seconds:g} s; the ping interval of the server may be longer")
     figures = [Figure("pings", pings / span.seconds, "/s"), *span.cost("ping", pings), *span.loads()]

@@ -69,7 +69,14 @@ class Protocol(ABC):
 
 def reply_error(method: str, error: object) -> BenchmarkError:
     """Return the exception for a refused command of a client."""
-    return BenchmarkError(f"the reply to {method} was the error {error!r}")
+    return BenchmarkError(f"the reply to {method} was the error {error_text(error)}")
+
+
+def error_text(error: Any) -> str:
+    """Return the code and the text of an error in a reply; errors of protocol v1 have no code."""
+    if not isinstance(error, dict):
+        return str(error)
+    return " ".join(str(error[name]) for name in ("code", "message") if name in error)
 
 
 def other_push(kind: object) -> BenchmarkError:

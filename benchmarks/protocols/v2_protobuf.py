@@ -43,7 +43,7 @@ class V2Protobuf(V2):
         for reply in _messages(payload):
             if reply.get(ID) == IDS[method]:
                 if ERROR in reply:
-                    raise reply_error(method, _error_text(reply[ERROR]))
+                    raise reply_error(method, _error(reply[ERROR]))
                 return True
         return False
 
@@ -76,8 +76,9 @@ def _publication(reply: Fields) -> Published:
     return Published(_bytes(push[CHANNEL]).decode(), json.loads(data.decode()))
 
 
-def _error_text(error: int | bytes) -> str:
-    return _bytes(fields(_bytes(error)).get(2, b"")).decode()
+def _error(error: int | bytes) -> dict[str, object]:
+    found = fields(_bytes(error))
+    return {"code": found.get(1, 0), "message": _bytes(found.get(2, b"")).decode()}
 
 
 def _bytes(value: int | bytes) -> bytes:

@@ -63,6 +63,11 @@ def test_help_lists_the_modes(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert all(f"  {name} " in said for name in MODES)
+    lines = said.splitlines()
+    for name, only in (("churn", "v1"), ("polls", "v1"), ("streams", "v2")):
+        (line,) = [line for line in lines if line.startswith(f"  {name} ")]
+        assert line.endswith(f" (--protocol {only} only)")
+    assert "token_hmac_secret_key, which is then the value of --secret" in said
 
 
 def test_a_number_may_concern_only_some_of_the_modes() -> None:

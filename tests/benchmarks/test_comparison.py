@@ -81,7 +81,12 @@ def test_the_number_of_attempts_is_limited() -> None:
     comparison = compare(server("this", busy, order), server("other", busy, order), rounds=3)
     assert len(order) == 2 * 3 * MAX_ATTEMPTS_PER_ROUND
     assert not comparison.is_complete
-    assert comparison_table(comparison).splitlines()[-1] == "  PROBLEM: only 0 of 3 rounds could be measured"
+    problem = "  PROBLEM: only 0 of 3 rounds could be measured"
+    advice = "; end other programs, or allow them more CPU with --max-others"
+    assert comparison_table(comparison).splitlines()[-1] == problem + advice
+    failing = endless(lambda: result(1, "3 messages did not arrive"))
+    comparison = compare(server("this", failing), server("other", failing), rounds=3)
+    assert comparison_table(comparison).splitlines()[-1] == problem
 
 
 def test_a_figure_that_one_server_lacks_has_no_ratio() -> None:
