@@ -146,7 +146,7 @@ def checkconfig(argv: list[str]) -> int:
     problems = list(startup_problems(loaded.config))
     if problems:
         raise ConfigError(problems, loaded.warnings)
-    for sentence in loaded.warnings:
+    for sentence in (*loaded.warnings, *loaded.notes):
         print_error(f"warning: {sentence}")
     print_line(f"{loaded.path or loaded.origin.removeprefix('that of ').removesuffix(' only')}: ok")
     return 0

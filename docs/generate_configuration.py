@@ -95,6 +95,9 @@ Keep secrets in the file or in the environment. Every user of the machine can re
 You can set every option in all three places, except `namespaces`, which only a file can hold. You need no file if
 the environment and the flags set `secret` or a key for [tokens](jwt.md), or if `insecure` is on.
 
+A server without `api_key` and without `secret` refuses all backends, unless `insecure_api` is on. If only its clients
+publish, that is as it should be; so the log, `checkconfig` and `doctor` say it, but it is no error with `--strict`.
+
 ## Commands
 
 | Command | What it does |

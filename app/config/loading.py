@@ -15,7 +15,7 @@ from .config_file import Document, creation_advice
 from .invalid_values import describe_invalid
 from .options import APPLICATION_PREFIX, ConfigError, options_of, split_list
 from .redis_options import redis_settings
-from .warnings import config_warnings
+from .warnings import NO_API_KEY, accepts_backends, config_warnings
 
 KEYS = (
     "secret",
@@ -45,6 +45,13 @@ class LoadedConfig:
     path: Path | None = None
     origin: str = "flags and environment only"
     """Description of the source, if there was no file."""
+    of_application: bool = False
+    """Whether it is the configuration of a Flask application, which publishes with calls."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Warnings about a server that may be as intended, so that they are no problems with --strict."""
+        return [] if self.of_application or accepts_backends(self.config) else [NO_API_KEY]
 
 
 def load(argv: Sequence[str], environ: Mapping[str, str]) -> LoadedConfig:

@@ -24,6 +24,17 @@ EXAMPLE_KEY = "put a long random text here"
 QUOTES = "\"'`"
 """Characters that look like quotes around a secret."""
 
+NO_API_KEY = (
+    "options api_key and secret are not set, so no backend can use the HTTP API: set api_key, or secret for the API of "
+    "Centrifugo v1"
+)
+"""The warning about a server whose API refuses all requests."""
+
+
+def accepts_backends(config: Config) -> bool:
+    """Return whether the HTTP API accepts requests: with a key, a signature, or without both."""
+    return bool(config.api_key or config.secret or config.insecure_api)
+
 
 def config_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[str]:
     """Yield warnings for the operator about a configuration, one sentence each.

@@ -129,7 +129,7 @@ def load_site_config(application: Flask, given: GivenOptions, path: str) -> Load
     warnings += late_key_warning(application, config.secret)
     if given.strict and warnings:
         raise ConfigError(warnings)
-    return LoadedConfig(config, warnings, origin=f"that of the application {path}")
+    return LoadedConfig(config, warnings, origin=f"that of the application {path}", of_application=True)
 
 
 def _of_process(config: Config, values: Mapping[str, Any]) -> Config:

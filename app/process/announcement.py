@@ -9,6 +9,7 @@ from collections.abc import Collection
 from ..._version import __version__
 from ..config.endpoints import ADMIN, API, API_PATH, CLIENT, ENDPOINTS, SOCKJS_PATH, WEBSOCKET_PATH
 from ..config.loading import LoadedConfig
+from ..config.warnings import accepts_backends
 from ..net.bulk_send import describe_speedups
 from ..runtime import limits
 from ..server.listeners import MAIN, Listeners, address_of, listener_endpoints, other_addresses
@@ -37,8 +38,10 @@ def announce(loaded: LoadedConfig, listeners: Listeners, endpoints: Collection[s
     if CLIENT in served:
         log.info("clients connect to %s://%s%s%s", ws, main, prefix, WEBSOCKET_PATH)
         log.info("SockJS clients connect to %s://%s%s%s", http, main, prefix, SOCKJS_PATH)
-    if API in served:
+    if API in served and accepts_backends(config):
         log.info("backends publish to %s://%s%s%s", http, own.get(API, main), prefix, API_PATH)
+    for note in loaded.notes:
+        log.warning("%s", note)
     if config.web and ADMIN in served:
         log.info("the web interface is at %s://%s%s/", http, own.get(ADMIN, main), prefix)
     if ADMIN in own:

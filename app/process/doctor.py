@@ -55,7 +55,7 @@ def examine(loaded: LoadedConfig) -> Iterator[Finding]:
     """Run all checks and yield their findings. Checks that connect to other machines can take seconds."""
     config = loaded.config
     yield Finding(OK, f"configuration: {loaded.path or loaded.origin}")
-    yield from (Finding(WARNING, text) for text in loaded.warnings)
+    yield from (Finding(WARNING, text) for text in (*loaded.warnings, *loaded.notes))
     yield from (Finding(OK if limit.is_enough else WARNING, limit.text, limit.remedy) for limit in limits.all_limits())
     yield _speedups()
     yield from _ports(config)

@@ -35,7 +35,7 @@ class SiteSettings:
     @property
     def loaded(self) -> LoadedConfig:
         """The loaded configuration, for the startup of a master."""
-        return LoadedConfig(self.config, self.warnings, origin=self.origin)
+        return LoadedConfig(self.config, self.warnings, origin=self.origin, of_application=True)
 
 
 _settings = msgspec.json.Decoder(SiteSettings)

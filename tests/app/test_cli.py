@@ -141,6 +141,23 @@ class TestCheckconfig:
         assert (result.returncode, result.stdout) == (0, "c.toml: ok\n")
         assert result.stderr == "gentrifugo: warning: c.toml: unknown option prot; did you mean port?\n"
 
+    def test_a_server_that_refuses_all_backends_is_ok_with_a_warning(self, directory: Path) -> None:
+        (directory / "config.json").write_text('{"token_hmac_secret_key": "secret-of-a-test"}')
+        result = run("checkconfig", "--strict")
+        assert (result.returncode, result.stdout) == (0, "config.json: ok\n")
+        assert result.stderr.startswith("gentrifugo: warning: options api_key and secret are not set, so no backend ")
+
+    def test_an_application_publishes_without_a_key(self, directory: Path) -> None:
+        (directory / "news.py").write_text(
+            "from flask import Flask\n"
+            "from gentrifugo import Gentrifugo\n"
+            "app = Flask(__name__)\n"
+            "app.config['GENTRIFUGO_TOKEN_HMAC_SECRET_KEY'] = 'secret-of-a-test'\n"
+            "Gentrifugo(app)\n"
+        )
+        result = run("checkconfig", "--app=news:app")
+        assert (result.returncode, result.stdout, result.stderr) == (0, "the application news:app: ok\n", "")
+
     def test_command_may_follow_flags(self, directory: Path) -> None:
         (directory / "c.yaml").write_text("secret: secret-of-a-test\n")
         assert run("-d", "-c", "c.yaml", "checkconfig").stdout == "c.yaml: ok\n"

@@ -84,6 +84,12 @@ def test_warnings_of_the_configuration_are_reported(tmp_path: Path) -> None:
     assert lines[-1] == f"doctor: no problems, {warnings} warning{'s' if warnings > 1 else ''}"
 
 
+def test_a_server_that_refuses_all_backends_is_reported(tmp_path: Path) -> None:
+    status, lines = doctor(tmp_path, secret="", token_hmac_secret_key="secret-of-a-test")
+    assert status == 0
+    assert about(lines, "api_key").startswith("warning  options api_key and secret are not set, so no backend can use")
+
+
 def test_low_limit_of_open_files_is_reported(tmp_path: Path) -> None:
     status, lines = doctor(tmp_path, limit=1000)
     assert status == 0

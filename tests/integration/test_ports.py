@@ -41,6 +41,12 @@ def test_the_api_has_a_port_of_its_own(start_server: Callable[..., Server]) -> N
     assert f"backends publish to http://{server.host}:{port}/api/" in server.log
 
 
+def test_the_log_says_when_no_backend_can_use_the_api(start_server: Callable[..., Server]) -> None:
+    server = start_server(secret="", token_hmac_secret_key="secret-of-a-test")
+    assert "WARNING options api_key and secret are not set, so no backend can use the HTTP API" in server.log
+    assert "backends publish to" not in server.log
+
+
 def test_clients_api_and_admin_have_separate_ports(start_server: Callable[..., Server]) -> None:
     api, admin = free_port(), free_port()
     server = start_server(api_port=api, admin_port=admin, **ADMIN_OPTIONS)

@@ -445,6 +445,27 @@ class TestStrict:
         assert load(["--strict"], {}).config.secret == "secret-of-a-test"
 
 
+@pytest.mark.parametrize(
+    ("options", "is_noted"),
+    [
+        ({"token_hmac_secret_key": "secret-of-a-test"}, True),
+        ({"insecure": True}, True),
+        ({"token_hmac_secret_key": "secret-of-a-test", "api_key": "k"}, False),
+        ({"token_hmac_secret_key": "secret-of-a-test", "insecure_api": True}, False),
+        ({"secret": "secret-of-a-test"}, False),
+    ],
+)
+def test_a_server_that_refuses_all_backends_is_noted(options: dict[str, Any], is_noted: bool) -> None:
+    assert [note.partition(":")[0] for note in from_mapping(options).notes] == [
+        "options api_key and secret are not set, so no backend can use the HTTP API"
+    ] * is_noted
+
+
+def test_a_server_that_refuses_all_backends_may_start_with_strict(write: Write) -> None:
+    write(token_hmac_secret_key="secret-of-a-test")
+    assert load(["--strict"], {}).notes
+
+
 def test_certificates_are_obtained_for_names_that_are_given(write: Write) -> None:
     write(secret="secret-of-a-test", ssl_autocert=True)
     assert problems() == ["config.json: ssl_autocert_host_whitelist: ssl_autocert requires ssl_autocert_host_whitelist"]

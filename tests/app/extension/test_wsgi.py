@@ -49,6 +49,12 @@ def test_hooks_of_a_whole_server_are_called_directly() -> None:
     assert asked == [context]
 
 
+def test_a_server_that_refuses_all_backends_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    create_app({"token_hmac_secret_key": "secret-of-a-test"})
+    (said,) = caplog.messages
+    assert said.startswith("options api_key and secret are not set, so no backend can use the HTTP API")
+
+
 def test_ports_and_warnings_of_a_configuration_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     create_app({"secret": "secret-of-a-test", "api_port": 8001, "unknown": 1})
     assert len(caplog.messages) == 2
