@@ -91,7 +91,7 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     result = client.subscribe(
         GrantedSubscription(request.channel, request, granted, given.info, expires_at, shown, passes=passes)
     )
-    client.reply(Reply(id_, subscribe=result))
+    client.reply(Reply(id_, subscribe=result), request.channel)
     client.go_live(request.channel)
 
 
@@ -227,7 +227,7 @@ def _check_publish(client: ServedClient, channel: str) -> None:
 def _presence(client: ServedClient, id_: int, request: PresenceRequest) -> None:
     _check_presence(client, request.channel)
     clients = {uid: client_info(info) for uid, info in client.node.presence(request.channel).items()}
-    client.reply(Reply(id_, presence=PresenceResult(clients)))
+    client.reply(Reply(id_, presence=PresenceResult(clients)), request.channel)
 
 
 def _presence_stats(client: ServedClient, id_: int, request: PresenceStatsRequest) -> None:
@@ -254,7 +254,7 @@ def _history(client: ServedClient, id_: int, request: HistoryRequest) -> None:
     since = None if request.since is None else StreamPosition(request.since.offset, request.since.epoch)
     stream = client.node.stream(channel, HistoryFilter(limit, since, request.reverse))
     publications = [message_of(publication) for publication in stream.publications]
-    client.reply(Reply(id_, history=HistoryResult(publications, stream.top.epoch, stream.top.offset)))
+    client.reply(Reply(id_, history=HistoryResult(publications, stream.top.epoch, stream.top.offset)), channel)
 
 
 def _check_history(client: ServedClient, channel: str, options: ChannelOptions) -> None:

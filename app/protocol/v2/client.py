@@ -25,10 +25,9 @@ from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
 from ...runtime.timers import Timer
 from ...runtime.yielding import yield_if_due
 from . import channel_commands, connection_commands, renewing, server_commands
-from .encodings import encoding
+from .encodings import channel_of_unsendable, close_unsendable, encoding
 from .errors import (
     CLOSE_BAD_REQUEST,
-    INAPPROPRIATE_PROTOCOL,
     INSUFFICIENT_STATE,
     SERVER_UNSUBSCRIBE,
     SUBSCRIPTION_EXPIRED,
@@ -208,14 +207,17 @@ class ClientV2(BaseClient):
 
     # -- out
 
-    def reply(self, reply: Reply) -> None:
-        """Queue one reply or push. Raises CodedClosing if it contains a payload that the format cannot carry."""
+    def reply(self, reply: Reply, channel: str = "") -> None:
+        """Queue one reply or push. Raises CodedClosing if it contains a payload that the format cannot carry.
+
+        `channel` is logged then, for replies that do not contain it.
+        """
         if self.closed:
             return
         try:
             self._send(self.format.encode_reply(reply))
         except NotJSON as error:
-            raise CodedClosing(INAPPROPRIATE_PROTOCOL, str(error)) from None
+            raise close_unsendable(self, channel or channel_of_unsendable(reply), error) from None
 
     def reply_error(self, id_: int, error: CodedError) -> None:
         """Queue the error of the command with this ID. Raises CodedClosing for a one-way connection."""

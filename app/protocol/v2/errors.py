@@ -65,8 +65,8 @@ class CodedRefusal(Exception):
 class CodedClosing(Exception):
     """Raised when a connection must be closed; `disconnect` is sent to the client, `detail` is only logged.
 
-    With `is_noted` it is logged where operators see it: a client may not connect, which may be a mistake of the
-    backend or of the configuration.
+    With `is_noted` it is logged where operators see it, because it may be a mistake of the backend or of the
+    configuration: a client may not connect, or would receive data that are not JSON.
     """
 
     def __init__(self, disconnect: CodedDisconnect, detail: str = "", is_noted: bool = False) -> None:

@@ -60,8 +60,8 @@ class ServedClient(Protocol):
         """Create the context with which hooks are called for an event of this client."""
         ...
 
-    def reply(self, reply: Reply) -> None:
-        """Queue one reply or push."""
+    def reply(self, reply: Reply, channel: str = "") -> None:
+        """Queue one reply or push. `channel` is logged if a payload cannot be sent and the reply has no channel."""
         ...
 
     def push(self, push: Push) -> None:

@@ -27,11 +27,10 @@ from ...node.proxy_events import SUB_REFRESH_PROXY
 from ...runtime.timers import Timer
 from ...runtime.yielding import iterate_yielding
 from .deltas import DeltaSubscription, find_or_create_chain
-from .encodings import encode_event, encode_with_id, encoding
+from .encodings import close_unsendable, encode_event, encode_with_id, encoding
 from .errors import (
     ERROR_ALREADY_SUBSCRIBED,
     ERROR_UNRECOVERABLE_POSITION,
-    INAPPROPRIATE_PROTOCOL,
     INTERNAL_SERVER_ERROR,
     CodedClosing,
     CodedRefusal,
@@ -227,7 +226,7 @@ class SubscriptionsV2(PresenceRenewal):
         try:
             return recovery_result(found, request.offset, self.channels[channel])
         except NotJSON as error:
-            raise CodedClosing(INAPPROPRIATE_PROTOCOL, str(error)) from None
+            raise close_unsendable(self._client, channel, error) from None
 
     def go_live(self, channel: str) -> list[bytes] | None:
         """Stop holding the publications of a channel, after the reply has been sent.
@@ -248,7 +247,7 @@ class SubscriptionsV2(PresenceRenewal):
         try:
             messages = self._pushes(publications, subscription) if publications else []
         except NotJSON as error:
-            raise CodedClosing(INAPPROPRIATE_PROTOCOL, str(error)) from None
+            raise close_unsendable(self._client, channel, error) from None
         has_joins = subscription.grant.has_joins
         if subscription.deltas is not None and subscription.deltas.go_live():
             patched = subscription.deltas.patched_encoding(self._client.frame, has_joins)

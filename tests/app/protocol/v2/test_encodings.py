@@ -14,10 +14,11 @@ from gentrifugo.app.model.payload import payload
 from gentrifugo.app.node.commands import PublishOptions
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2 import encodings
+from gentrifugo.app.protocol.v2.token_making import connection_token
 from tests.fakes import DelayedEngine
 from tests.greenlets import eventually
 from tests.local_client import LocalClient
-from tests.local_client_v2 import LocalClientV2, LocalProtobufClient
+from tests.local_client_v2 import KEY, LocalClientV2, LocalProtobufClient
 
 StartNode = Callable[..., Node]
 
@@ -180,7 +181,7 @@ def test_json_client_is_disconnected_by_a_payload_that_is_not_json(
 
 @pytest.mark.parametrize("method", ["recovery", "history", "held"])
 def test_json_client_that_reads_a_payload_that_is_not_json_is_disconnected(
-    mixed: Node, engine: DelayedEngine, method: str
+    mixed: Node, engine: DelayedEngine, method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = LocalClientV2.connected(mixed)
     if method == "held":
@@ -198,3 +199,31 @@ def test_json_client_that_reads_a_payload_that_is_not_json_is_disconnected(
         }
         client.send(requests[method])
     eventually(lambda: client.close == (3506, "inappropriate protocol"))
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"payload in channel 'kept:a' is not JSON: disconnecting client {client.connection.uid} (user 'alice'), "
+        "which uses protocol v2 with JSON"
+    ]
+
+
+def test_the_log_names_the_channel_whose_payload_a_reply_to_connect_cannot_carry(
+    mixed: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    mixed.publish("kept:a", b"1")
+    mixed.publish("kept:b", BINARY)
+    client = LocalClientV2(mixed)
+    position = {"recover": True, "offset": 0, "epoch": ""}
+    token = connection_token(KEY, "alice", channels=["kept:a", "kept:b"])
+    client.send({"id": 1, "connect": {"token": token, "subs": {"kept:a": position, "kept:b": position}}})
+    eventually(lambda: client.close == (3506, "inappropriate protocol"))
+    assert "payload in channel 'kept:b' is not JSON" in caplog.text
+
+
+def test_many_clients_that_read_such_a_payload_are_one_line_in_the_log(
+    mixed: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    mixed.publish("kept:a", BINARY)
+    for _ in range(3):
+        client = LocalClientV2.connected(mixed)
+        client.send({"id": 9, "history": {"channel": "kept:a", "limit": 10}})
+        eventually(lambda client=client: client.close)  # type: ignore[misc]
+    assert len([record for record in caplog.records if "not JSON" in record.getMessage()]) == 1
