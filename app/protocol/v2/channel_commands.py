@@ -15,7 +15,7 @@ from ...model.events import StreamPosition
 from ...model.json_codec import InvalidJSON, decode_embedded
 from ...model.payload import payload
 from ...node import hooks
-from ...node.channels import history_options
+from ...node.channels import ChannelRules, history_options
 from ...node.proxy_events import ask_publication, ask_subscription
 from ...runtime.log_throttle import ONCE, ThrottledLog
 from . import permissions
@@ -87,7 +87,7 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     granted = permissions.grant(options, request, client.user, client.node.config.insecure)
     if given is not UNCHANGED:
         granted = permissions.apply_override(granted, given, options)
-    passes, shown = _filter(options, request), Raw(data) if data else NO_PAYLOAD
+    passes, shown = _filter(rules, options, request), Raw(data) if data else NO_PAYLOAD
     result = client.subscribe(
         GrantedSubscription(request.channel, request, granted, given.info, expires_at, shown, passes=passes)
     )
@@ -142,28 +142,33 @@ def _check_subscribe(client: ServedClient, request: SubscribeRequest) -> None:
     channel, config = _require_channel(request.channel), client.node.config
     if request.delta not in ("", FOSSIL):
         raise CodedClosing(CLOSE_BAD_REQUEST, f"unknown delta format {request.delta!r}")
-    if len(channel.encode()) > config.max_channel_length:
-        raise CodedRefusal(ERROR_BAD_REQUEST)
+    if (length := len(channel.encode())) > config.max_channel_length:
+        why = (
+            f"the name of the channel has {length} bytes, and option max_channel_length is {config.max_channel_length}"
+        )
+        raise CodedRefusal(ERROR_BAD_REQUEST, why)
     subscribed = client.subscriptions.channels
     if channel in subscribed:
         raise CodedRefusal(ERROR_ALREADY_SUBSCRIBED)
     if len(subscribed) >= config.client_channel_limit:
-        raise CodedRefusal(ERROR_LIMIT_EXCEEDED)
+        why = f"the client has as many channels as option client_channel_limit allows ({config.client_channel_limit})"
+        raise CodedRefusal(ERROR_LIMIT_EXCEEDED, why)
     if request.type:
-        raise CodedRefusal(ERROR_PERMISSION_DENIED)
+        why = f"type {request.type} in the request, which asks for a map or a shared poll, is not supported"
+        raise CodedRefusal(ERROR_PERMISSION_DENIED, why)
 
 
-def _filter(options: ChannelOptions, request: SubscribeRequest) -> TagsFilter | None:
+def _filter(rules: ChannelRules, options: ChannelOptions, request: SubscribeRequest) -> TagsFilter | None:
     """Return the filter that a client requests; None without one. Raises CodedRefusal for an invalid filter."""
     if request.tf is None:
         return None
     if not options.allow_tags_filter:
-        raise CodedRefusal(ERROR_BAD_REQUEST)
+        place = rules.options_place(request.channel)
+        raise CodedRefusal(ERROR_BAD_REQUEST, f"a filter by tags, and option allow_tags_filter is off {place}")
     try:
         return tags_filter(request.tf)
     except InvalidFilter as error:
-        log.debug("invalid filter for channel %r: %s", request.channel, error)
-        raise CodedRefusal(ERROR_BAD_REQUEST) from None
+        raise CodedRefusal(ERROR_BAD_REQUEST, f"invalid filter by tags: {error}") from None
 
 
 def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> None:
@@ -177,8 +182,8 @@ def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> 
     if not request.token:
         raise CodedRefusal(ERROR_BAD_REQUEST)
     token = subscription_token(client, channel, request.token)
-    if channel not in client.channels:  # it was ended while keys were fetched
-        raise CodedRefusal(ERROR_PERMISSION_DENIED)
+    if channel not in client.channels:
+        raise CodedRefusal(ERROR_PERMISSION_DENIED, "the subscription has ended while keys for tokens were fetched")
     client.subscriptions.refresh(channel, token.expires_at)
     result = SubRefreshResult(expires=token.expires_at > 0, ttl=ttl(token.expires_at))
     client.reply(Reply(id_, sub_refresh=result))

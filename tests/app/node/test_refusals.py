@@ -32,6 +32,7 @@ from tests.local_client import LocalClient
 from tests.local_client_v2 import KEY, LocalClientV2
 
 OPEN = Namespace(name="open", allow_subscribe_for_client=True, allow_presence_for_client=True)
+FILTERED = Namespace(name="filtered", allow_subscribe_for_client=True, allow_tags_filter=True)
 
 NO_PRESENCE = "option presence is off"
 NO_HISTORY = "options history_size and history_lifetime must be more than 0"
@@ -39,7 +40,7 @@ NO_HISTORY = "options history_size and history_lifetime must be more than 0"
 
 @pytest.fixture
 def node(start_node: Callable[..., Node]) -> Node:
-    return start_node(token_hmac_secret_key=KEY, namespaces=(OPEN,))
+    return start_node(token_hmac_secret_key=KEY, namespaces=(OPEN, FILTERED))
 
 
 @pytest.fixture
@@ -105,6 +106,29 @@ def line_of(client: LocalClient | LocalClientV2, text: str) -> str:
             {"channel": "open:a", "token": jwt(KEY, sub="alice", channel="open:a", exp=1)},
             "subscribe 'open:a' refused with 'token expired': token has expired: claim exp is ",
         ),
+        (
+            "subscribe",
+            {"channel": "open:a", "tf": {"key": "lang", "cmp": "eq", "val": "de"}},
+            "subscribe 'open:a' refused with 'bad request': "
+            "a filter by tags, and option allow_tags_filter is off in namespace open",
+        ),
+        (
+            "subscribe",
+            {"channel": "filtered:a", "tf": {"op": "nor"}},
+            "subscribe 'filtered:a' refused with 'bad request': invalid filter by tags: unknown operator",
+        ),
+        (
+            "subscribe",
+            {"channel": "open:a", "type": 1},
+            "subscribe 'open:a' refused with 'permission denied': "
+            "type 1 in the request, which asks for a map or a shared poll, is not supported",
+        ),
+        (
+            "subscribe",
+            {"channel": "open:" + "ä" * 126},
+            f"subscribe 'open:{'ä' * 126}' refused with 'bad request': "
+            "the name of the channel has 257 bytes, and option max_channel_length is 255",
+        ),
     ],
 )
 def test_refused_command_of_version_2_is_logged_with_the_reason(
@@ -123,7 +147,7 @@ def test_refused_command_of_version_2_is_logged_with_the_reason(
             "subscribe",
             {"channel": "missing:a"},
             "subscribe 'missing:a' refused with 'namespace not found': namespace 'missing' is not in option namespaces "
-            "(open)",
+            "(open, filtered)",
         ),
         (
             "subscribe",
@@ -169,6 +193,16 @@ def test_refused_command_of_version_1_is_logged_with_the_reason(
     client.subscribe("open:a")
     assert "error" in client.call(method, **params)
     assert log.messages == [line_of(client, text)]
+
+
+def test_version_2_client_with_too_many_channels_is_logged_with_the_option(
+    start_node: Callable[..., Node], log: pytest.LogCaptureFixture
+) -> None:
+    client = LocalClientV2.connected(start_node(token_hmac_secret_key=KEY, client_channel_limit=1, namespaces=(OPEN,)))
+    client.subscribe("open:a")
+    assert "error" in client.call("subscribe", channel="open:b")
+    limit = "the client has as many channels as option client_channel_limit allows (1)"
+    assert log.messages == [line_of(client, f"subscribe 'open:b' refused with 'limit exceeded': {limit}")]
 
 
 def test_anonymous_user_of_version_1_is_logged_with_the_option(node: Node, log: pytest.LogCaptureFixture) -> None:
