@@ -22,6 +22,8 @@ NEED_PRESENCE = ("allow_presence_for_client", "allow_presence_for_subscriber", "
 """Options that have no effect in channels without presence."""
 ONLY_V1 = ("publish", "anonymous")
 """Rights of clients of protocol v1; all other rights are for clients of protocol v2."""
+LET_V2_SUBSCRIBE = ("allow_subscribe_for_client", "allow_subscribe_for_anonymous", "allow_user_limited_channels")
+"""Options that let clients of protocol v2 subscribe without a token for the channel."""
 ONLY_V2 = tuple(each.name for each in options_of(ChannelOptions) if each.name.startswith(("allow", "force")))
 TOKEN_KEYS = (
     "token_hmac_secret_key",
@@ -32,11 +34,11 @@ TOKEN_KEYS = (
 """The options with a key for tokens of protocol v2. If one is set, clients of this protocol are expected."""
 
 
-def channel_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[str]:
+def channel_warnings(config: Config, derived: Collection[str] = (), is_for_application: bool = False) -> Iterator[str]:
     """Yield warnings for the operator about the options of channels, at the top level and in each namespace.
 
     `derived` names the options that are not set, but computed from other ones. A derived key for tokens does not mean
-    that clients of protocol v2 are expected.
+    that clients of protocol v2 are expected. A Flask application may have hooks that the configuration does not show.
     """
     expects_tokens = any(getattr(config, key) for key in TOKEN_KEYS if key not in derived)
     places: list[tuple[ChannelOptions, str, str]] = [(config, "", "without a namespace")]
@@ -52,6 +54,8 @@ def channel_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[
             elif config.allow_anonymous_connect_without_token and not config.checks_tokens:
                 yield from _closed_to_anonymous(options, path, about)
         yield from _closed_to_v1(config, names, path)
+        if not is_for_application:
+            yield from _closed_to_v2(config, names, path)
 
 
 def _unused_backends(config: Config, places: Sequence[ChannelOptions]) -> Iterator[str]:
@@ -108,12 +112,10 @@ def _closed_to_anonymous(options: ChannelOptions, path: str, about: str) -> Iter
 def _closed_to_v1(config: Config, names: set[str], path: str) -> Iterator[str]:
     """Yield a warning for each option in `names` that gives a right to clients of protocol v1, if these cannot connect.
 
-    They connect with a signature by `secret`, or if `insecure`, a proxy or a hook accepts them without one. `path` is
-    put before the name of the option.
+    They connect with a signature by `secret`, or if something else accepts them without one. `path` is put before the
+    name of the option.
     """
-    if config.secret or config.insecure or config.proxy_connect_endpoint:
-        return
-    if "connect" in split_list(config.hook_events):
+    if config.secret or _accepts_anyone(config):
         return
     for name in ONLY_V1:
         if name in names:
@@ -121,3 +123,25 @@ def _closed_to_v1(config: Config, names: set[str], path: str) -> Iterator[str]:
                 f"option {path}{name} is for clients of protocol v1, which can connect without secret only if a hook "
                 "accepts them"
             )
+
+
+def _closed_to_v2(config: Config, names: set[str], path: str) -> Iterator[str]:
+    """Yield a warning for each option in `names` that lets clients of protocol v2 subscribe, if these cannot connect.
+
+    They connect with a token, as anonymous users if an option allows it, or if something else accepts them. `path` is
+    put before the name of the option.
+    """
+    if config.checks_tokens or config.allow_anonymous_connect_without_token or _accepts_anyone(config):
+        return
+    for name in LET_V2_SUBSCRIBE:
+        if name in names:
+            yield (
+                f"option {path}{name} is for clients of protocol v2, which can connect without a key for their tokens, "
+                "such as token_hmac_secret_key, only if a hook accepts them or allow_anonymous_connect_without_token "
+                "is on"
+            )
+
+
+def _accepts_anyone(config: Config) -> bool:
+    """Return whether clients may connect without a signature or token: by `insecure`, a backend or a hook."""
+    return config.insecure or bool(config.proxy_connect_endpoint) or "connect" in split_list(config.hook_events)

@@ -61,6 +61,11 @@ class GivenOptions:
     """What the user of the extension can do when no source has a secret; empty for the command."""
 
     @property
+    def is_for_application(self) -> bool:
+        """Whether the options are those of a Flask application, which may have hooks of its own."""
+        return bool(self.advice_without_key)
+
+    @property
     def values(self) -> dict[str, Any]:
         """The resulting values: a flag overrides the environment, and the environment overrides the file.
 

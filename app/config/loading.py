@@ -102,7 +102,7 @@ def load_given(given: GivenOptions) -> LoadedConfig:
         raise ConfigError(problems, warnings)
     namespaces = tuple(Namespace(**namespace) for namespace in checked.pop("namespaces", ()))
     config = Config(namespaces=namespaces, **checked)
-    warnings += config_warnings(config, given.derived)
+    warnings += config_warnings(config, given.derived, given.is_for_application)
     if given.strict and warnings:
         raise ConfigError(warnings)
     return LoadedConfig(config, warnings, document.file)

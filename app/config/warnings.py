@@ -36,10 +36,11 @@ def accepts_backends(config: Config) -> bool:
     return bool(config.api_key or config.secret or config.insecure_api)
 
 
-def config_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[str]:
+def config_warnings(config: Config, derived: Collection[str] = (), is_for_application: bool = False) -> Iterator[str]:
     """Yield warnings for the operator about a configuration, one sentence each.
 
-    `derived` names the options that are not set, but computed from other ones.
+    `derived` names the options that are not set, but computed from other ones. `is_for_application` is whether the
+    server is part of a Flask application, which may have hooks.
     """
     for name, sentence in INSECURE.items():
         if getattr(config, name):
@@ -59,7 +60,7 @@ def config_warnings(config: Config, derived: Collection[str] = ()) -> Iterator[s
     if config.redis_api and config.engine != "redis":
         yield f"option redis_api is on, but the {config.engine} engine has no queue; set the option engine to redis"
     yield from admin_warnings(config)
-    yield from channel_warnings(config, derived)
+    yield from channel_warnings(config, derived, is_for_application)
     yield from no_effect_warnings(config)
 
 

@@ -115,6 +115,31 @@ class TestClientsOfProtocolV2:
         namespace = {"allow_subscribe_for_anonymous": True}
         assert warnings_of(namespace, allow_anonymous_connect_without_token=True) == []
 
+    @pytest.mark.parametrize(
+        "name", ["allow_subscribe_for_client", "allow_subscribe_for_anonymous", "allow_user_limited_channels"]
+    )
+    def test_right_to_subscribe_is_a_warning_if_no_client_can_connect(self, name: str) -> None:
+        needs = (
+            "is for clients of protocol v2, which can connect without a key for their tokens, such as "
+            "token_hmac_secret_key, only if a hook accepts them or allow_anonymous_connect_without_token is on"
+        )
+        assert warnings_of({name: True}) == [f"option namespaces[0].{name} {needs}"]
+        assert warnings_of(**{name: True}) == [f"option {name} {needs}"]
+
+    @pytest.mark.parametrize(
+        "opened",
+        [
+            {"insecure": True},
+            {"hook_url": "http://h", "hook_events": "connect"},
+            {"proxy_connect_endpoint": "http://h"},
+            {"token_hmac_secret_key": "key"},
+            {"token_jwks_public_endpoint": "http://h"},
+            {"allow_anonymous_connect_without_token": True, "allow_subscribe_for_anonymous": True},
+        ],
+    )
+    def test_no_warning_if_a_client_with_the_right_to_subscribe_can_connect(self, opened: dict[str, Any]) -> None:
+        assert warnings_of(allow_subscribe_for_client=True, **opened) == []
+
 
 class TestClientsOfProtocolV1:
     def test_permissions_of_v1_without_secret_are_a_warning(self) -> None:

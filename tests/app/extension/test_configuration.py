@@ -125,6 +125,13 @@ class TestSecret:
 
 
 class TestTokenKey:
+    @pytest.mark.parametrize("keys", [{"SECRET_KEY": "a" * 32}, {"SECRET_KEY": None, "GENTRIFUGO_SECRET": "a" * 32}])
+    def test_open_channels_cause_no_warning_because_hooks_may_accept_clients(
+        self, keys: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        configured({"config": {"namespaces": [{"name": "chat", "allow_subscribe_for_client": True}]}}, **keys)
+        assert caplog.messages == []
+
     def test_token_key_is_derived_from_the_key_of_the_application(self) -> None:
         first, same, other = (configured(SECRET_KEY=key).token_hmac_secret_key for key in ("key", b"key", "other"))
         assert first == same != other
