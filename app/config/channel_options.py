@@ -111,7 +111,8 @@ class ChannelOptions:
     )
     force_recovery_mode: str = option(
         "stream",
-        "What clients of protocol v2 recover: all messages that they missed (stream), or only the newest one (cache).",
+        "What clients of protocol v2 recover: all messages that they missed (stream), or only the newest one (cache); "
+        "needs `recover` or `allow_recovery`.",
         check=RECOVERY_MODES,
         reload=True,
     )

@@ -15,9 +15,18 @@ NEED_HISTORY = (
     "allow_positioning",
     "force_positioning",
     "allow_recovery",
+    "force_recovery_mode",
     "allowed_delta_types",
 )
 """Options that have no effect in channels without a history."""
+LET_V2_RECOVER = (
+    "recover",
+    "allow_recovery",
+    "allow_history_for_client",
+    "allow_history_for_subscriber",
+    "allow_history_for_anonymous",
+)
+"""Options with which clients of protocol v2 recover; all except the first one only if the client requests it."""
 NEED_PRESENCE = ("allow_presence_for_client", "allow_presence_for_subscriber", "allow_presence_for_anonymous")
 """Options that have no effect in channels without presence."""
 ONLY_V1 = ("publish", "anonymous")
@@ -76,6 +85,11 @@ def _missing_options(options: ChannelOptions, names: set[str], path: str) -> Ite
     for name in NEED_HISTORY:
         if name in names and not has_history:
             yield f"option {path}{name} has no effect without history_size and history_lifetime"
+    if has_history and "force_recovery_mode" in names and names.isdisjoint(LET_V2_RECOVER):
+        yield (
+            f"option {path}force_recovery_mode has no effect without recover or allow_recovery: clients of protocol "
+            "v2 recover nothing, unless a token overrides force_recovery"
+        )
     for name in NEED_PRESENCE:
         if name in names and not options.presence:
             yield f"option {path}{name} has no effect without presence"

@@ -43,6 +43,14 @@ OPTIONS: dict[str, Any] = {
             "history_lifetime": 60,
             "recover": True,
         },
+        {
+            "name": "scores",
+            "allow_subscribe_for_client": True,
+            "history_size": 1,
+            "history_lifetime": 60,
+            "recover": True,
+            "force_recovery_mode": "cache",
+        },
         {"name": "closed", "history_size": 10, "history_lifetime": 60, "recover": True},
     ],
 }
@@ -391,6 +399,25 @@ def test_missed_messages_are_recovered_in_order(
         api.publish(channel, 5)
         assert data_of(client, 4) == [2, 3, 4, 5]
         assert [event for event in client.seen(0.2) if event["event"] == "publication"] == []
+
+
+def test_first_subscription_with_a_position_receives_the_stored_message(
+    server: Server, api: ApiClient, library: Library, start_client: Start
+) -> None:
+    if library.name == "centrifuge-python":
+        pytest.skip("centrifuge-python has no position for a first subscription")
+    channel, empty, beginning = fresh("scores"), fresh("scores"), {"offset": 0, "epoch": ""}
+    for number in (1, 2):
+        api.publish(channel, number)
+    without = start_client(server.port)
+    connected(without)
+    assert not subscribed(without, channel)["recovered"]
+    client = start_client(server.port)
+    connected(client)
+    assert subscribed(client, channel, since=beginning)["recovered"]
+    assert data_of(client, 1) == [2]
+    assert not subscribed(client, empty, since=beginning)["recovered"]
+    assert [event for event in without.seen(0.2) if event["event"] == "publication"] == []
 
 
 def test_too_many_missed_messages_are_not_recovered_in_v2(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gentrifugo.app.config.channel_options import Namespace
-from gentrifugo.app.config.channel_warnings import channel_warnings
+from gentrifugo.app.config.channel_warnings import LET_V2_RECOVER, channel_warnings
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import from_mapping, load
 from gentrifugo.app.config.options import ConfigError
@@ -40,13 +40,14 @@ def named(namespaces: tuple[dict[str, Any], ...]) -> tuple[Namespace, ...]:
         ("allow_history_for_client", True),
         ("allow_history_for_subscriber", True),
         ("allow_history_for_anonymous", True),
+        ("force_recovery_mode", "cache"),
         ("allowed_delta_types", "fossil"),
     ],
 )
 def test_options_that_need_a_history_cause_warnings_without_it(name: str, value: Any) -> None:
     assert warnings_of(**{name: value}) == [f"option {name} {NO_HISTORY}"]
     assert warnings_of({name: value}) == [f"option namespaces[0].{name} {NO_HISTORY}"]
-    assert warnings_of({name: value, **HISTORY}) == []
+    assert warnings_of({name: value, "allow_recovery": True, **HISTORY}) == []
 
 
 @pytest.mark.parametrize("who", ["client", "subscriber", "anonymous"])
@@ -65,6 +66,22 @@ def test_force_push_join_leave_without_join_leave_causes_a_warning() -> None:
 def test_the_newest_message_can_be_recovered_from_a_history_of_any_size(size: int) -> None:
     options = {"recover": True, "force_recovery_mode": "cache", "history_size": size, "history_lifetime": 60}
     assert warnings_of(options) == []
+
+
+def test_mode_of_recovery_causes_a_warning_where_no_option_lets_clients_recover() -> None:
+    needs = (
+        "has no effect without recover or allow_recovery: clients of protocol v2 recover nothing, unless a token "
+        "overrides force_recovery"
+    )
+    options = {"force_recovery_mode": "cache", **HISTORY}
+    assert warnings_of(options) == [f"option namespaces[0].force_recovery_mode {needs}"]
+    assert warnings_of(**options) == [f"option force_recovery_mode {needs}"]
+    assert warnings_of({**options, "force_recovery_mode": "stream"}) == []
+
+
+@pytest.mark.parametrize("right", LET_V2_RECOVER)
+def test_mode_of_recovery_causes_no_warning_where_an_option_lets_clients_recover(right: str) -> None:
+    assert warnings_of({"force_recovery_mode": "cache", right: True, **HISTORY}) == []
 
 
 class TestClientsOfProtocolV2:
