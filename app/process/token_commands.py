@@ -84,7 +84,7 @@ def copy_warnings(words: Sequence[str]) -> Iterator[str]:
 
 
 def describe_token(config: Config, token: str) -> str:
-    """Return the claims of a token as JSON. Raises ConfigError with the reason if the server refuses the token."""
+    """Return the claims of a token as JSON. Raises ConfigError with the reasons if the server refuses the token."""
     if not config.checks_tokens:
         problem = "checktoken: no key to verify tokens with: set an option such as token_hmac_secret_key"
         raise ConfigError([problem + _wrong_key_hint(config, token)])
@@ -98,10 +98,27 @@ def describe_token(config: Config, token: str) -> str:
         hints = list(time_warnings(token)) if isinstance(error, ExpiredToken) else []
         problem = f"checktoken: the server refuses this token: {error}"
         raise ConfigError([problem + _wrong_key_hint(config, token)], hints) from None
+    if refused := list(_unknown_channels(config, claims)):
+        raise ConfigError(refused)
     kind = "connection" if isinstance(claims, ConnectionToken) else "subscription"
     present = {name: value for name, value in asdict(claims).items() if value or name == "user"}
     shown = {"token": kind, **{name: _json_value(name, value) for name, value in present.items()}}
     return json.dumps(shown, indent=2, ensure_ascii=False)
+
+
+def _unknown_channels(config: Config, claims: ConnectionToken | SubscriptionToken) -> Iterator[str]:
+    """Yield a sentence for each channel of a token whose namespace the configuration does not have."""
+    rules = ChannelRules(config)
+    if isinstance(claims, ConnectionToken):
+        channels, where = list(claims.channels), "claim channels or subs"
+    else:
+        channels, where = [claims.channel], "claim channel"
+    for channel in channels:
+        try:
+            rules.options(channel)
+        except Refused as refused:
+            problem = f"{where}: unknown channel {channel!r}: {refused.detail}"
+            yield f"checktoken: the server refuses this token: {problem}"
 
 
 def _wrong_key_hint(config: Config, token: str) -> str:

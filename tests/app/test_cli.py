@@ -249,13 +249,16 @@ class TestTokens:
         assert (claims["token"], claims["user"], claims["channel"]) == ("subscription", "42", "news")
 
     @pytest.mark.parametrize("channel", ["chat:room", "$chat:room"])
-    def test_token_for_an_unknown_namespace_is_made_with_a_warning(self, channel: str) -> None:
+    def test_token_for_an_unknown_namespace_is_made_with_a_warning_and_refused(self, channel: str) -> None:
         made = run("gentoken", "--user=42", f"--channel={channel}")
         assert made.stderr == (
             "gentrifugo: warning: --channel: the configuration has no namespace 'chat'; "
             "the server will refuse this subscription\n"
         )
-        assert json.loads(run("checktoken", made.stdout.strip()).stdout)["channel"] == channel
+        assert refused("checktoken", made.stdout.strip()) == [
+            f"checktoken: the server refuses this token: claim channel: unknown channel {channel!r}: "
+            "namespace 'chat' is not in option namespaces, which is empty"
+        ]
 
     def test_token_for_a_known_namespace_is_made_without_a_warning(self, directory: Path) -> None:
         key = "a key of some length for tokens, at least 32"

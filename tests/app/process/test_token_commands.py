@@ -8,6 +8,7 @@ from typing import Any
 import jwt
 import pytest
 
+from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import ConfigError
 from gentrifugo.app.process.token_commands import bare_token, claim_warnings, describe_token, make_token
@@ -70,6 +71,35 @@ class TestMissingUser:
     @pytest.mark.parametrize("claims", [{"sub": "42"}, {"sub": ""}, {"channel": "news", "client": "c"}])
     def test_other_tokens_cause_no_warning(self, claims: dict[str, Any]) -> None:
         assert list(claim_warnings(sign_token(KEY, claims))) == []
+
+
+class TestUnknownChannel:
+    config = Config(token_hmac_secret_key=KEY, namespaces=(Namespace(name="chat"),))
+
+    @pytest.mark.parametrize(
+        ("claims", "where"),
+        [
+            ({"channels": ["news", "missing:a"]}, "claim channels or subs"),
+            ({"subs": {"chat:a": {}, "missing:a": {}}}, "claim channels or subs"),
+            ({"channel": "missing:a"}, "claim channel"),
+        ],
+    )
+    def test_a_token_with_a_channel_of_an_unknown_namespace_is_refused(
+        self, claims: dict[str, Any], where: str
+    ) -> None:
+        assert refusal(self.config, sign_token(KEY, {"sub": "42", **claims})) == (
+            f"checktoken: the server refuses this token: {where}: unknown channel 'missing:a': "
+            "namespace 'missing' is not in option namespaces (chat)"
+        )
+
+    def test_each_unknown_channel_is_one_problem(self) -> None:
+        with pytest.raises(ConfigError, match=r"'a:a'.*; .*'b:b'") as caught:
+            describe_token(self.config, sign_token(KEY, {"sub": "42", "channels": ["a:a", "chat:a", "b:b"]}))
+        assert len(caught.value.problems) == 2
+
+    @pytest.mark.parametrize("claims", [{"channels": ["chat:a", "news", "$chat:a"]}, {"channel": "chat:a"}])
+    def test_a_token_with_known_channels_is_accepted(self, claims: dict[str, Any]) -> None:
+        assert json.loads(describe_token(self.config, sign_token(KEY, {"sub": "42", **claims})))["user"] == "42"
 
 
 class TestWrongKey:
