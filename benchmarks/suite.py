@@ -26,8 +26,8 @@ PACED_SUBSCRIBER_COUNTS = (100, 500, 1000)
 """Subscribers of one channel at 50 messages a second."""
 WRITE_DELAYS = (0, 5, 20, 50)
 """Milliseconds of client_write_delay."""
-WRITE_DELAY_LOAD: dict[str, Any] = {"connections": 500, "rate": 150.0}
-"""Messages come about as fast as a round of writing and the default delay take, so that the delay matters."""
+WRITE_DELAY_LOAD: dict[str, Any] = {"connections": 1000, "rate": 300.0}
+"""Several messages come during a round of writing and the default delay, so that the delay matters."""
 PING_INTERVAL = 5.0
 """Seconds of the server's option while pings are measured: more often than by default, for a figure that is exact."""
 NODES = 2

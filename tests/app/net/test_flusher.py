@@ -95,12 +95,21 @@ def any_number_is_many(nothing_left_behind: None, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.usefixtures("any_number_is_many")
 def test_frames_gather_during_the_rest_after_a_round() -> None:
-    transport = FakeTransport(Flusher(rest=3600, rest_factor=inf))
+    transport = FakeTransport(Flusher(rest=3600, rest_factor=inf, cpu_share=lambda: 1))
     transport.outbox.append(b"a")
     settle()
     transport.outbox.append(b"b")
     settle()
     assert transport.socket.sent == [b"a"]
+
+
+@pytest.mark.usefixtures("any_number_is_many")
+def test_there_is_no_rest_with_cpu_to_spare_when_no_frames_gather() -> None:
+    transport = FakeTransport(Flusher(rest=3600, rest_factor=inf, cpu_share=lambda: 0))
+    for frame in (b"a", b"b"):
+        transport.outbox.append(frame)
+        settle()
+    assert transport.socket.sent == [b"a", b"b"]
 
 
 def test_after_a_short_round_the_rest_is_short(nothing_left_behind: None) -> None:
@@ -113,7 +122,7 @@ def test_after_a_short_round_the_rest_is_short(nothing_left_behind: None) -> Non
 
 @pytest.mark.usefixtures("any_number_is_many")
 def test_frames_queued_during_the_rest_are_written_after_it() -> None:
-    transport = FakeTransport(Flusher(rest=0.01, rest_factor=inf))
+    transport = FakeTransport(Flusher(rest=0.01, rest_factor=inf, cpu_share=lambda: 1))
     for frames in ([b"a"], [b"b", b"c"]):
         for frame in frames:
             transport.outbox.append(frame)
@@ -155,7 +164,8 @@ def test_the_rest_is_long_when_many_frames_gather_meanwhile() -> None:
     """Even if there is CPU to spare: a quarter of the rest would mean 20 rounds per second and connection."""
     flusher = Flusher(rest=0.2, rest_factor=inf, cpu_share=lambda: 0)
     transports = [FakeTransport(flusher) for _ in range(4)]
-    sends = publish_for(1.0, 4, transports, flusher)
+    before = publish_for(0.5, 4, transports, flusher)
+    sends = publish_for(1.0, 4, transports, flusher) - before
     assert sends < 10 * len(transports)
 
 
@@ -236,7 +246,7 @@ def test_a_round_that_could_not_be_scheduled_is_scheduled_with_the_next_frame(mo
     def without_memory(lane: lane_module.Lane, wait: float) -> None:
         raise MemoryError
 
-    flusher = Flusher(rest=0.01, rest_factor=inf)
+    flusher = Flusher(rest=0.01, rest_factor=inf, cpu_share=lambda: 1)
     first, second = FakeTransport(flusher), FakeTransport(flusher)
     first.outbox.append(b"1")
     settle()
