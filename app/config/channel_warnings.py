@@ -57,6 +57,11 @@ def channel_warnings(config: Config, derived: Collection[str] = (), is_for_appli
     for options, path, about in places:
         names = {each.name for each in options_of(ChannelOptions) if getattr(options, each.name) != each.default}
         yield from _missing_options(options, names, path)
+        if "force_recovery_mode" in names and not _may_recover(config, options, names):
+            yield (
+                f"option {path}force_recovery_mode has no effect without recover or allow_recovery: clients of "
+                "protocol v2 recover nothing, unless a token or the API overrides force_recovery"
+            )
         if (names or path) and _is_closed_by_options(config):
             if expects_tokens:
                 yield from _closed_without_token(names, path, about)
@@ -85,16 +90,22 @@ def _missing_options(options: ChannelOptions, names: set[str], path: str) -> Ite
     for name in NEED_HISTORY:
         if name in names and not has_history:
             yield f"option {path}{name} has no effect without history_size and history_lifetime"
-    if has_history and "force_recovery_mode" in names and names.isdisjoint(LET_V2_RECOVER):
-        yield (
-            f"option {path}force_recovery_mode has no effect without recover or allow_recovery: clients of protocol "
-            "v2 recover nothing, unless a token overrides force_recovery"
-        )
     for name in NEED_PRESENCE:
         if name in names and not options.presence:
             yield f"option {path}{name} has no effect without presence"
     if options.force_push_join_leave and not options.join_leave:
         yield f"option {path}force_push_join_leave has no effect without join_leave"
+
+
+def _may_recover(config: Config, options: ChannelOptions, names: set[str]) -> bool:
+    """Return whether clients of protocol v2 may recover, or why they cannot is said already: without a history.
+
+    `names` are the options that are set. A backend can let a client recover by its override.
+    """
+    if not (options.history_size and options.history_lifetime):
+        return True
+    asks_backend = options.proxy_subscribe or bool(config.proxy_connect_endpoint)
+    return config.insecure or asks_backend or not names.isdisjoint(LET_V2_RECOVER)
 
 
 def _is_closed_by_options(config: Config) -> bool:
@@ -149,10 +160,11 @@ def _closed_to_v2(config: Config, names: set[str], path: str) -> Iterator[str]:
         return
     for name in LET_V2_SUBSCRIBE:
         if name in names:
+            is_for_anonymous = name == "allow_subscribe_for_anonymous"
+            other = " or allow_anonymous_connect_without_token is on" if is_for_anonymous else ""
             yield (
                 f"option {path}{name} is for clients of protocol v2, which can connect without a key for their tokens, "
-                "such as token_hmac_secret_key, only if a hook accepts them or allow_anonymous_connect_without_token "
-                "is on"
+                f"such as token_hmac_secret_key, only if a hook accepts them{other}"
             )
 
 

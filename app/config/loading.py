@@ -51,7 +51,8 @@ class LoadedConfig:
     @property
     def notes(self) -> list[str]:
         """Warnings about a server that may be as intended, so that they are no problems with --strict."""
-        return [] if self.of_application or accepts_backends(self.config) else [NO_API_KEY]
+        is_usable = self.of_application or self.config.redis_api or accepts_backends(self.config)
+        return [] if is_usable else [NO_API_KEY]
 
 
 def load(argv: Sequence[str], environ: Mapping[str, str]) -> LoadedConfig:

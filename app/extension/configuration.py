@@ -40,6 +40,9 @@ CHANGED_KEY = (
     "derived from the earlier one; set SECRET_KEY before init_app(app), or Gentrifugo(app)"
 )
 
+LATE_CHANGE = "app.config has changed after Gentrifugo was initialized, and is not used"
+"""Begins the log lines about mistakes in options that were set too late."""
+
 
 def load(app: Flask, arguments: Arguments) -> LoadedConfig:
     """Return the checked configuration. Raises ConfigError with all problems.
@@ -141,18 +144,23 @@ def _derive_secret(secret_key: str | bytes, purpose: bytes) -> str:
     return hmac.digest(key, purpose, hashlib.sha256).hex()
 
 
-def log_late_options(app: Flask, arguments: Arguments, config: Config) -> None:
-    """Log the options in app.config with other values than in `config`, that of the server, which was loaded before."""
-    try:
-        now = load(app, arguments).config
-    except ConfigError as error:
-        log.warning("app.config has changed after Gentrifugo was initialized, and is not used: %s", error)
+def log_late_options(app: Flask, arguments: Arguments, loaded: LoadedConfig, used: Mapping[str, Any]) -> None:
+    """Log the options in app.config that have other values than in the configuration that was `loaded` from `used`."""
+    if options_in(app) == used:
         return
+    try:
+        now = load(app, arguments)
+    except ConfigError as error:
+        log.warning("%s: %s", LATE_CHANGE, error)
+        return
+    for warning in now.warnings:
+        if warning not in loaded.warnings:
+            log.warning("%s: %s", LATE_CHANGE, warning)
     names = {name: option.name for option in options_of(Config) for name in option.names}
     late = [
         f"{APPLICATION_PREFIX}{name.upper()}"
         for name in options_in(app)
-        if name in names and getattr(now, names[name]) != getattr(config, names[name])
+        if name in names and getattr(now.config, names[name]) != getattr(loaded.config, names[name])
     ]
     if late:
         log.warning(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -28,7 +29,7 @@ from .applications import Applications
 from .arguments import Arguments, Options, check_arguments, checked_app
 from .backend import MAX_SHOWN_CHANNEL, Backend, HistoryMessage
 from .backends import BACKENDS, Backends, backends_of
-from .configuration import FIRST_KEY, load, log_late_options
+from .configuration import FIRST_KEY, load, log_late_options, options_in
 from .connection_params import connection_params
 from .flask_commands import group, readable_config_errors
 from .hook_context import call
@@ -119,7 +120,7 @@ class Gentrifugo(HookDecorators, Backend):
             call_hook=partial(call, app),
             passed_connections=passed_connections,
             shares_origin=True,
-            note_start=partial(log_late_options, app, arguments, loaded.config),
+            note_start=partial(log_late_options, app, arguments, loaded, deepcopy(options_in(app))),
         )
         for event, hook in self._hooks:
             service.node.hooks.add(event, hook)

@@ -98,8 +98,8 @@ def _hint_of(parameter: str, function: Callable[..., object]) -> Any:
 
     The other hints are not evaluated: they may have names that are imported for type checkers only.
     """
-    hints = {name: hint for name, hint in getattr(function, "__annotations__", {}).items() if name == parameter}
     try:
+        hints = {name: hint for name, hint in getattr(function, "__annotations__", {}).items() if name == parameter}
         names = getattr(inspect.unwrap(function), "__globals__", {})
         return typing.get_type_hints(SimpleNamespace(__annotations__=hints), names, include_extras=True).get(parameter)
     except Exception as error:  # it can be any expression, in quotes

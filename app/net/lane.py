@@ -61,7 +61,10 @@ class Lane:
         self.is_scheduled = False
         """Whether a round runs or the next one is scheduled."""
         self.rate = 0.0
-        """Frames that each connection gets per second, of those that had one waiting in the last measured window."""
+        """Frames that each connection gets per second, of those that had one waiting in the last measured window.
+
+        Too high while frames are queued for full sockets, because rounds do not write to these.
+        """
         self._rest = rest
         self._ended = ended
         self._send_waiting = send_waiting
@@ -105,8 +108,10 @@ class Lane:
         if is_complete:
             self._end_round(ended)
         else:
+            self.is_scheduled = False  # without memory for the timer, the next frame continues the round
             # With a timer, unlike with a callback, the event loop polls its sockets first.
             self._start_timer(0)
+            self.is_scheduled = True
 
     def _write_until(self, deadline: float) -> bool:
         """Continue the round; returns False if the deadline comes before its end."""
@@ -126,9 +131,9 @@ class Lane:
         self.is_scheduled = False
         self._rested_at = now + self._rest(self._round_took)
         self._round_took = 0.0
+        self._ended()
         if self.waiting:
             self.schedule()
-        self._ended()
 
     def _measure(self, now: float) -> None:
         """Estimate the rate from the frames that found another one waiting: on average, half of those that come."""

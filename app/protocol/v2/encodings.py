@@ -52,7 +52,8 @@ def close_unsendable(client: UnreadingClient, channel: str, error: NotJSON) -> C
     if channel:
         _unsendable_log.log(
             "not JSON, for one client",
-            "payload in channel %r is not JSON: disconnecting client %s (user %r), which uses protocol v2 with JSON",
+            "payload or info in channel %r is not JSON: disconnecting client %s (user %r), which uses protocol v2 with "
+            "JSON",
             channel,
             client.uid,
             client.user,

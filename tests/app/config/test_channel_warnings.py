@@ -71,7 +71,7 @@ def test_the_newest_message_can_be_recovered_from_a_history_of_any_size(size: in
 def test_mode_of_recovery_causes_a_warning_where_no_option_lets_clients_recover() -> None:
     needs = (
         "has no effect without recover or allow_recovery: clients of protocol v2 recover nothing, unless a token "
-        "overrides force_recovery"
+        "or the API overrides force_recovery"
     )
     options = {"force_recovery_mode": "cache", **HISTORY}
     assert warnings_of(options) == [f"option namespaces[0].force_recovery_mode {needs}"]
@@ -82,6 +82,14 @@ def test_mode_of_recovery_causes_a_warning_where_no_option_lets_clients_recover(
 @pytest.mark.parametrize("right", LET_V2_RECOVER)
 def test_mode_of_recovery_causes_no_warning_where_an_option_lets_clients_recover(right: str) -> None:
     assert warnings_of({"force_recovery_mode": "cache", right: True, **HISTORY}) == []
+
+
+def test_mode_of_recovery_causes_no_warning_where_a_backend_may_let_clients_recover() -> None:
+    options = {"force_recovery_mode": "cache", **HISTORY}
+    backend = "http://localhost/ask"
+    asked = {**options, "proxy_subscribe": True}
+    assert warnings_of(asked, proxy_subscribe_endpoint=backend) == []
+    assert warnings_of(options, proxy_connect_endpoint=backend) == []
 
 
 class TestClientsOfProtocolV2:
@@ -136,9 +144,10 @@ class TestClientsOfProtocolV2:
         "name", ["allow_subscribe_for_client", "allow_subscribe_for_anonymous", "allow_user_limited_channels"]
     )
     def test_right_to_subscribe_is_a_warning_if_no_client_can_connect(self, name: str) -> None:
+        other = " or allow_anonymous_connect_without_token is on" if "anonymous" in name else ""
         needs = (
             "is for clients of protocol v2, which can connect without a key for their tokens, such as "
-            "token_hmac_secret_key, only if a hook accepts them or allow_anonymous_connect_without_token is on"
+            f"token_hmac_secret_key, only if a hook accepts them{other}"
         )
         assert warnings_of({name: True}) == [f"option namespaces[0].{name} {needs}"]
         assert warnings_of(**{name: True}) == [f"option {name} {needs}"]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import click
@@ -62,6 +63,27 @@ class TestInitialization:
             "app.config: GENTRIFUGO_NAME, GENTRIFUGO_ENGINE: not used, because set after Gentrifugo was initialized; "
             "set options before init_app(app), or Gentrifugo(app)"
         ]
+
+    def test_a_misspelt_option_that_is_set_too_late_is_named(
+        self, serve: Callable[[Flask], int], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = site()
+        Gentrifugo(app)
+        app.config["GENTRIFUGO_ENGIN"] = "redis"
+        serve(app)
+        (message,) = [message for message in caplog.messages if "has changed" in message]
+        assert "GENTRIFUGO_ENGINE" in message
+
+    def test_a_file_that_has_gone_since_is_no_change_of_options(
+        self, serve: Callable[[Flask], int], caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "config.json"
+        file.write_text('{"name": "a"}')
+        app = site()
+        Gentrifugo(app, config=str(file))
+        file.unlink()
+        serve(app)
+        assert "has changed" not in caplog.text
 
     def test_mistakes_in_options_that_are_set_too_late_are_logged(
         self, serve: Callable[[Flask], int], caplog: pytest.LogCaptureFixture

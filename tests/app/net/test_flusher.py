@@ -257,6 +257,25 @@ def test_a_round_that_could_not_be_scheduled_is_scheduled_with_the_next_frame(mo
     assert eventually(lambda: (first.socket.sent, second.socket.sent) == ([b"1", b"2"], [b"3"]))
 
 
+@pytest.mark.usefixtures("short_slices")
+def test_a_round_that_could_not_be_continued_is_continued_with_the_next_frame(
+    flusher: Flusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_memory(lane: lane_module.Lane, wait: float) -> None:
+        raise MemoryError
+
+    transports = [FakeTransport(flusher) for _ in range(3)]
+    outboxes = [transport.outbox for transport in transports]
+    with monkeypatch.context() as patch:
+        patch.setattr(lane_module.Lane, "_start_timer", without_memory)
+        patch.setattr(gevent.get_hub(), "handle_error", lambda *error: None)
+        flusher.fan_out(outboxes, b"1")
+        settle()
+    assert [transport.socket.sent for transport in transports] == [[b"1"], [], []]
+    flusher.fan_out(outboxes, b"2")
+    eventually_true(lambda: [transport.socket.sent for transport in transports] == [[b"1", b"2"], [b"12"], [b"12"]])
+
+
 # -- fairness
 
 

@@ -200,8 +200,8 @@ def test_json_client_that_reads_a_payload_that_is_not_json_is_disconnected(
         client.send(requests[method])
     eventually(lambda: client.close == (3506, "inappropriate protocol"))
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        f"payload in channel 'kept:a' is not JSON: disconnecting client {client.connection.uid} (user 'alice'), "
-        "which uses protocol v2 with JSON"
+        f"payload or info in channel 'kept:a' is not JSON: disconnecting client {client.connection.uid} "
+        "(user 'alice'), which uses protocol v2 with JSON"
     ]
 
 
@@ -215,7 +215,7 @@ def test_the_log_names_the_channel_whose_payload_a_reply_to_connect_cannot_carry
     token = connection_token(KEY, "alice", channels=["kept:a", "kept:b"])
     client.send({"id": 1, "connect": {"token": token, "subs": {"kept:a": position, "kept:b": position}}})
     eventually(lambda: client.close == (3506, "inappropriate protocol"))
-    assert "payload in channel 'kept:b' is not JSON" in caplog.text
+    assert "payload or info in channel 'kept:b' is not JSON" in caplog.text
 
 
 def test_many_clients_that_read_such_a_payload_are_one_line_in_the_log(
