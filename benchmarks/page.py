@@ -50,8 +50,8 @@ WRITE_DELAY = f"""\
 
 Under load the server rests between two rounds of writing, so that messages for the same client gather and leave in one
 system call. The option `client_write_delay` is the longest rest, for when the process is busy or each client gets
-hundreds of messages a second. Otherwise, and for channels of few subscribers, a quarter of it is enough. A message that
-comes alone is written at once. Here
+hundreds of messages a second. Otherwise, and for channels of few subscribers, it rests for a quarter of it at most, and
+only if messages gather meanwhile. A message that comes alone is written at once. Here
 {WRITE_DELAY_LOAD["connections"]} subscribers of one channel get {WRITE_DELAY_LOAD["rate"]:g} messages a second.
 
 ![CPU of a delivery and latency by client_write_delay](benchmarks/write_delay.svg)
@@ -117,7 +117,7 @@ READING = """\
 - **Compare ratios, from one sitting.** Another processor or another kernel changes all figures, and so does other work
   on the machine, which every run shows as the CPU of all others. Work of other virtual machines on the same host
   changes them too, from one minute to the next: where two sections have the same load, their figures differ by up to a
-  third. So compare figures of one section, which were measured in turn. To compare two servers, or two versions of this
+  half. So compare figures of one section, which were measured in turn. To compare two servers, or two versions of this
   one, start both and let the modes run on both in turn:
 
       python -m benchmarks fanout paced api --url http://127.0.0.1:8000 --pid 1234 \\

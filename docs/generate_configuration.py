@@ -96,7 +96,7 @@ You can set every option in all three places, except `namespaces`, which only a 
 the environment and the flags set `secret` or a key for [tokens](jwt.md), or if `insecure` is on.
 
 A server without `api_key` and without `secret` refuses all backends, unless `insecure_api` is on. If only its clients
-publish, that is as it should be; so the log, `checkconfig` and `doctor` say it, but it is no error with `--strict`.
+publish, that is intended. So the log, `checkconfig` and `doctor` only warn of it, also with `--strict`.
 
 ## Commands
 

@@ -74,7 +74,7 @@ class TestInitialization:
         (message,) = [message for message in caplog.messages if "has changed" in message]
         assert "GENTRIFUGO_ENGINE" in message
 
-    def test_a_file_that_has_gone_since_is_no_change_of_options(
+    def test_a_deleted_config_file_is_not_reported_as_a_change_of_options(
         self, serve: Callable[[Flask], int], caplog: pytest.LogCaptureFixture, tmp_path: Path
     ) -> None:
         file = tmp_path / "config.json"
