@@ -57,6 +57,9 @@ OPTIONS: dict[str, Any] = {
 SHORT = 2
 """Seconds that a token lives when a test waits for its end."""
 
+WITH_SINCE = [library for library in LIBRARIES if library.name != "centrifuge-python"]
+"""The libraries with the option `since`, the position of a first subscription."""
+
 _numbers = itertools.count(1)
 Start = Callable[..., Driver]
 
@@ -401,11 +404,10 @@ def test_missed_messages_are_recovered_in_order(
         assert [event for event in client.seen(0.2) if event["event"] == "publication"] == []
 
 
+@pytest.mark.parametrize("library", WITH_SINCE, ids=str)
 def test_first_subscription_with_a_position_receives_the_stored_message(
-    server: Server, api: ApiClient, library: Library, start_client: Start
+    server: Server, api: ApiClient, start_client: Start
 ) -> None:
-    if library.name == "centrifuge-python":
-        pytest.skip("centrifuge-python has no position for a first subscription")
     channel, empty, beginning = fresh("scores"), fresh("scores"), {"offset": 0, "epoch": ""}
     for number in (1, 2):
         api.publish(channel, number)

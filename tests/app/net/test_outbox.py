@@ -279,7 +279,7 @@ def test_draining_an_empty_outbox_returns_at_once(flusher: Flusher) -> None:
 
 
 def test_draining_waits_for_the_next_round(nothing_left_behind: None) -> None:
-    transport = FakeTransport(Flusher(rest=0.01, rest_factor=inf))
+    transport = FakeTransport(Flusher(rest=0.01, rest_factor=inf, cpu_share=lambda: 1))
     transport.outbox.append(b"a")
     settle()
     transport.outbox.append(b"b")
@@ -306,7 +306,7 @@ def test_draining_ends_at_its_timeout_if_the_flusher_rests_longer(
     nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flusher_module, "MAX_FEW", 0)
-    transport = FakeTransport(Flusher(rest=3600, rest_factor=inf))
+    transport = FakeTransport(Flusher(rest=3600, rest_factor=inf, cpu_share=lambda: 1))
     transport.outbox.append(b"a")
     settle()
     transport.outbox.append(b"b")
