@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -120,7 +119,7 @@ class Gentrifugo(HookDecorators, Backend):
             call_hook=partial(call, app),
             passed_connections=passed_connections,
             shares_origin=True,
-            note_start=partial(log_late_options, app, arguments, loaded, deepcopy(options_in(app))),
+            note_start=partial(log_late_options, app, arguments, loaded, options_in(app)),
         )
         for event, hook in self._hooks:
             service.node.hooks.add(event, hook)

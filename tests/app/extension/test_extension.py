@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
@@ -63,6 +64,14 @@ class TestInitialization:
             "app.config: GENTRIFUGO_NAME, GENTRIFUGO_ENGINE: not used, because set after Gentrifugo was initialized; "
             "set options before init_app(app), or Gentrifugo(app)"
         ]
+
+    def test_objects_under_other_names_in_the_configuration_need_not_be_copyable(
+        self, serve: Callable[[Flask], int], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = site(GENTRIFUGO_LOCK=threading.Lock())
+        Gentrifugo(app)
+        serve(app)
+        assert "has changed" not in caplog.text
 
     def test_a_misspelt_option_that_is_set_too_late_is_named(
         self, serve: Callable[[Flask], int], caplog: pytest.LogCaptureFixture
