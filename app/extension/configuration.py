@@ -144,9 +144,17 @@ def _derive_secret(secret_key: str | bytes, purpose: bytes) -> str:
     return hmac.digest(key, purpose, hashlib.sha256).hex()
 
 
-def log_late_options(app: Flask, arguments: Arguments, loaded: LoadedConfig, used: Mapping[str, Any]) -> None:
-    """Log the options in app.config that have other values than in the configuration that was `loaded` from `used`."""
-    if options_in(app) == used:
+def options_as_text(app: Flask) -> str:
+    """Return the options in app.config as text, which differs after a change, also within a list or a mapping."""
+    return repr(options_in(app))
+
+
+def log_late_options(app: Flask, arguments: Arguments, loaded: LoadedConfig, used: str) -> None:
+    """Log the options in app.config that have other values than in the configuration that was `loaded`.
+
+    `used` is what `options_as_text` returned then. Without a change nothing is loaded, because a file may have changed.
+    """
+    if options_as_text(app) == used:
         return
     try:
         now = load(app, arguments)

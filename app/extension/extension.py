@@ -28,7 +28,7 @@ from .applications import Applications
 from .arguments import Arguments, Options, check_arguments, checked_app
 from .backend import MAX_SHOWN_CHANNEL, Backend, HistoryMessage
 from .backends import BACKENDS, Backends, backends_of
-from .configuration import FIRST_KEY, load, log_late_options, options_in
+from .configuration import FIRST_KEY, load, log_late_options, options_as_text
 from .connection_params import connection_params
 from .flask_commands import group, readable_config_errors
 from .hook_context import call
@@ -119,7 +119,7 @@ class Gentrifugo(HookDecorators, Backend):
             call_hook=partial(call, app),
             passed_connections=passed_connections,
             shares_origin=True,
-            note_start=partial(log_late_options, app, arguments, loaded, options_in(app)),
+            note_start=partial(log_late_options, app, arguments, loaded, options_as_text(app)),
         )
         for event, hook in self._hooks:
             service.node.hooks.add(event, hook)

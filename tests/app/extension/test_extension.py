@@ -65,6 +65,15 @@ class TestInitialization:
             "set options before init_app(app), or Gentrifugo(app)"
         ]
 
+    def test_an_option_that_is_changed_in_place_too_late_is_named(
+        self, serve: Callable[[Flask], int], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = site(GENTRIFUGO_NAMESPACES=[{"name": "news"}])
+        Gentrifugo(app)
+        app.config["GENTRIFUGO_NAMESPACES"].append({"name": "chat"})
+        serve(app)
+        assert "app.config: GENTRIFUGO_NAMESPACES: not used, because set after" in caplog.text
+
     def test_objects_under_other_names_in_the_configuration_need_not_be_copyable(
         self, serve: Callable[[Flask], int], caplog: pytest.LogCaptureFixture
     ) -> None:
