@@ -90,7 +90,7 @@ class ClientV2(BaseClient):
         "session",
         "subscriptions",
         "tokens",
-        "_handling",
+        "is_busy",
         "_has_own_pings",
         "_is_connected",
         "_is_refused",
@@ -121,7 +121,8 @@ class ClientV2(BaseClient):
         self.positions = EventPositions(self.frame) if has_ids else None
         self.encoding = encoding(format_, self.frame, has_joins=False, is_positioned=False)
         self.subscriptions = SubscriptionsV2(node, self)
-        self._handling = False
+        self.is_busy = False
+        """Whether a command of the client is being carried out."""
         self._has_own_pings = has_own_pings
         self._is_connected = False
         self._is_refused = False
@@ -140,7 +141,7 @@ class ClientV2(BaseClient):
         metrics.counters.client_bytes_in += len(frame)
         self.traffic.messages_received += 1
         self.traffic.bytes_received += len(frame)
-        self._handling = True
+        self.is_busy = True
         try:
             self._handle(frame)
         except ClosedMeanwhile:
@@ -158,7 +159,7 @@ class ClientV2(BaseClient):
             log.debug("client %s (user %r): invalid frame: %s", self.uid, self.user, error, extra=self.ids)
             self.disconnect(CLOSE_BAD_REQUEST)
         finally:
-            self._handling = False
+            self.is_busy = False
         metrics.client_api.record(time.perf_counter() - started)
 
     def _handle(self, frame: bytes) -> None:
@@ -307,14 +308,11 @@ class ClientV2(BaseClient):
         """Start sending pings, if this client receives them: it has received the reply to connect."""
         self._is_connected = True
         if self.has_pings and not self.closed:
-            self._pings = Pings(
-                self.node.timers,
-                self.node.config,
-                lambda: self._send(self.format.ping),
-                lambda: self._handling,
-                self.close_silent,
-                awaits_answers=not self.format.is_one_way,
-            )
+            self._pings = Pings(self.node.timers, self.node.config, self, not self.format.is_one_way)
+
+    def send_ping(self) -> None:
+        """Queue one ping, which is an empty reply."""
+        self._send(self.format.ping)
 
     def _grace_period(self) -> float:
         # The client does not refresh its token if a backend renews connections, so there is nothing to wait for.

@@ -81,7 +81,7 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
     subscriptions = _with_channels(client, identity, channels, request)
     if client.last_event is not None:
         subscriptions = [_continued_subscription(client, wanted, client.last_event) for wanted in subscriptions]
-    return identity._replace(subscriptions=subscriptions)
+    return replace(identity, subscriptions=subscriptions)
 
 
 def _continued_subscription(
@@ -195,8 +195,8 @@ def _ask(client: ServedClient, event: str, user: str | None, identity: Identity)
     if outcome.user is None:
         raise CodedClosing(CLOSE_BAD_REQUEST, "missing token, and no hook has set a user", is_noted=True)
     if event == hooks.REFRESH:
-        return identity._replace(info=outcome.info), ()
-    return identity._replace(user=outcome.user, info=outcome.info), context.channels
+        return replace(identity, info=outcome.info), ()
+    return replace(identity, user=outcome.user, info=outcome.info), context.channels
 
 
 def _server_side(client: ServedClient, claims: ConnectionToken, request: ConnectRequest) -> list[GrantedSubscription]:
@@ -237,7 +237,7 @@ def server_side(
         ) from None
     wanted = request or SubscribeRequest()
     granted = apply_override(permissions.grant(options, wanted, user), given, options)
-    granted = granted._replace(may_have_deltas=False)  # client libraries support no deltas in server-side subscriptions
+    granted = replace(granted, may_have_deltas=False)  # client libraries support no deltas in server-side subscriptions
     data = Raw(given.data) if given.data else NO_PAYLOAD
     return GrantedSubscription(channel, wanted, granted, given.info, expires_at, data, is_server_side=True)
 

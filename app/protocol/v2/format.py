@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ...model.events import RawClientInfo
 from .messages import Command, EmulationRequest, Push, Reply
@@ -32,8 +32,8 @@ class Format(ABC):
     """The bytes between two encoded replies of one frame."""
 
     @abstractmethod
-    def decode_commands(self, frame: bytes) -> Iterator[Command]:
-        """Yield the commands of a frame, one by one.
+    def decode_commands(self, frame: bytes) -> Iterable[Command]:
+        """Return the commands of a frame, decoded one by one.
 
         Raises InvalidFrame for an invalid command, after the valid ones before it.
         """

@@ -6,8 +6,7 @@ Payloads are passed on unchanged, except that line breaks are removed, because t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -42,17 +41,15 @@ class JSONFormat(Format):
     ping = b"{}"
     separator = b"\n"
 
-    def decode_commands(self, frame: bytes) -> Iterator[Command]:
-        """Yield the command of each line. The frame may end with a line break. Text after an object is ignored."""
+    def decode_commands(self, frame: bytes) -> Iterable[Command]:
+        """Return the command of each line. The frame may end with a line break. Text after an object is ignored."""
         try:
             frame.decode()
         except UnicodeDecodeError as error:
             raise InvalidFrame(f"not UTF-8 (byte {error.start})") from None
-        for line in frame.removesuffix(b"\n").split(b"\n") if b"\n" in frame else (frame,):
-            try:
-                yield _decode_line(line)
-            except InvalidJSON as error:
-                raise InvalidFrame(str(error)) from None
+        if b"\n" in frame:
+            return map(_decode_line, frame.removesuffix(b"\n").split(b"\n"))
+        return (_decode_line(frame),)
 
     def decode_emulation(self, body: bytes) -> EmulationRequest:
         """Decode an object whose `data` is a string with a frame."""
@@ -66,12 +63,12 @@ class JSONFormat(Format):
 
     def encode_reply(self, reply: Reply) -> bytes:
         """Encode a reply as one line, without the line break."""
-        _check_reply(reply)
+        _check(reply)
         return _encode(reply).replace(b"\n", b"")
 
     def encode_push(self, push: Push) -> bytes:
         """Encode a push as one line, without the line break."""
-        _check_push(push)
+        _check(push)
         return _encode(push).replace(b"\n", b"")
 
     def encode_publication(
@@ -124,14 +121,30 @@ def decode_message(decoder: msgspec.json.Decoder[M], type_: type[M], data: bytes
 
 
 def _decode_line(line: bytes) -> Command:
-    check_nesting(line, MAX_NESTING + ENVELOPE_LEVELS)
+    """Decode one command. Raises InvalidFrame."""
     try:
-        return _decode_message(_command, Command, line)
+        check_nesting(line, MAX_NESTING + ENVELOPE_LEVELS)
+        return _command.decode(line)
+    except (InvalidJSON, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _decode_unusual_line(line)
+
+
+def _decode_unusual_line(line: bytes) -> Command:
+    """Decode one command that msgspec refuses as it is: it has nulls, text after it, or half of a surrogate pair.
+
+    Raises InvalidFrame.
+    """
+    try:
+        check_nesting(line, MAX_NESTING + ENVELOPE_LEVELS)
+        try:
+            return _decode_message(_command, Command, line)
+        except InvalidJSON as error:
+            trailing = _TRAILING.search(str(error))
+            if trailing is None:
+                raise
+            return _decode_message(_command, Command, line[: int(trailing[1]) - 1])
     except InvalidJSON as error:
-        trailing = _TRAILING.search(str(error))
-        if trailing is None:
-            raise
-        return _decode_message(_command, Command, line[: int(trailing[1]) - 1])
+        raise InvalidFrame(str(error)) from None
 
 
 def _decode_message(decoder: msgspec.json.Decoder[M], type_: type[M], data: bytes) -> M:
@@ -179,22 +192,50 @@ def _check_payload(payload: Raw) -> None:
         raise NotJSON("payload is not JSON")
 
 
-@cache
-def _payload_check(type_: type[Message]) -> Check | None:
-    """Return the function that raises NotJSON for a message of this type with an invalid payload.
+def _check_list(values: list[Any]) -> None:
+    for value in values:
+        _check(value)
 
-    Returns None for types without payloads.
-    """
-    checks = {field.name: check for field in fields_of(type_) if (check := _field_check(type_, field)) is not None}
-    if not checks:
-        return None
-    checked = tuple(checks.values())
-    values_of = attrgetter(*checks) if len(checks) > 1 else _one_value(*checks)
 
+def _check_map(values: dict[str, Any]) -> None:
+    for value in values.values():
+        _check(value)
+
+
+_CHECKS: dict[type, Check] = {Raw: _check_payload, list: _check_list, dict: _check_map}
+"""The function that checks the payloads in a value of each type, for the types that can contain payloads."""
+
+
+def _check(value: Any) -> None:
+    """Raise NotJSON for a value of a message that contains an invalid payload."""
+    check = _CHECKS.get(type(value))
+    if check is not None:
+        check(value)
+
+
+def _add_check(type_: type[Message]) -> bool:
+    """Add the function for a type of message to the table. Returns whether its messages can contain payloads."""
+    if type_ not in _CHECKS:
+        names = [field.name for field in fields_of(type_) if _can_have_payload(type_, field)]
+        if not names:
+            return False
+        _CHECKS[type_] = _message_check(attrgetter(*names) if len(names) > 1 else _one_value(*names))
+    return True
+
+
+def _can_have_payload(type_: type[Message], field: Field) -> bool:
+    if field.message is None or field.message is type_:
+        return field.kind is Kind.PAYLOAD
+    return _add_check(field.message)
+
+
+def _message_check(values_of: Callable[[Any], tuple[Any, ...]]) -> Check:
     def check_message(message: Any) -> None:
-        for value, check in zip(values_of(message), checked, strict=True):
-            if value is not None and value is not NO_PAYLOAD:
-                check(value)
+        for value in values_of(message):
+            if value is not None and value is not NO_PAYLOAD:  # nearly all fields of a reply or push are None
+                check = _CHECKS.get(type(value))
+                if check is not None:
+                    check(value)
 
     return check_message
 
@@ -203,27 +244,5 @@ def _one_value(name: str) -> Callable[[Any], tuple[Any]]:
     return lambda message: (getattr(message, name),)
 
 
-def _field_check(type_: type[Message], field: Field) -> Check | None:
-    if field.kind is Kind.PAYLOAD:
-        return _check_payload
-    if field.message is None or field.message is type_:
-        return None
-    check = _payload_check(field.message)
-    if check is None or field.shape is Cardinality.ONE:
-        return check
-
-    def check_all(values: Any) -> None:
-        for value in values.values() if field.shape is Cardinality.MAP else values:
-            check(value)
-
-    return check_all
-
-
-def _check_of(type_: type[Message]) -> Check:
-    check = _payload_check(type_)
-    assert check is not None
-    return check
-
-
-_check_reply = _check_of(Reply)
-_check_push = _check_of(Push)
+_add_check(Reply)
+_add_check(Push)

@@ -5,7 +5,8 @@ Nothing is allowed unless an option or a token allows it. All functions are pure
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ...config.channel_options import ChannelOptions
 from ...config.options import split_list
@@ -14,7 +15,7 @@ from .claims import SubscriptionOptions
 from .messages import SubscribeRequest
 
 
-class Requester(NamedTuple):
+class Requester(Struct):
     """The properties of a client that permissions depend on."""
 
     user: str
@@ -71,7 +72,7 @@ def _is_allowed(requester: Requester, for_client: bool, for_subscriber: bool, fo
     return for_client if requester.user else for_anonymous
 
 
-class Grant(NamedTuple):
+class Grant(Struct):
     """The features of a subscription that are enabled, of those that the client has requested."""
 
     is_positioned: bool
@@ -118,7 +119,8 @@ def apply_override(granted: Grant, given: SubscriptionOptions, options: ChannelO
     if given.force_push_join_leave is not None:
         has_joins = options.join_leave and given.force_push_join_leave
     is_positioned = has_history and (is_positioned or is_recoverable)
-    return granted._replace(
+    return replace(
+        granted,
         is_positioned=is_positioned,
         is_recoverable=has_history and is_recoverable,
         has_joins=has_joins,

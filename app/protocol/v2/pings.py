@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+from random import random
 from typing import Protocol
 
 from ...runtime.timers import RoughDelay, Timer, Timers
@@ -23,34 +22,37 @@ class PingOptions(Protocol):
         ...
 
 
+class PingedClient(Protocol):
+    """The client that pings are sent to. No method may block."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the server is carrying out a command of the client: an answer may wait behind that command."""
+        ...
+
+    def send_ping(self) -> None:
+        """Send one ping to the client."""
+        ...
+
+    def close_silent(self) -> None:
+        """Close the connection, because the client has not answered a ping."""
+        ...
+
+
 class Pings:
-    """The pings of one connection. `ping` sends one; `close` is called if the client does not answer.
+    """The pings of one connection. With `awaits_answers`, a client that does not answer is closed."""
 
-    `is_busy` returns whether the server is carrying out a command of the client, because an answer may wait behind that
-    command. No callback may block.
-    """
+    __slots__ = ("_awaits_answers", "_client", "_is_awaited", "_is_sent", "_options", "_timer")
 
-    __slots__ = ("_awaits_answers", "_close", "_is_awaited", "_is_busy", "_is_sent", "_options", "_ping", "_timer")
-
-    def __init__(
-        self,
-        timers: Timers,
-        options: PingOptions,
-        ping: Callable[[], None],
-        is_busy: Callable[[], bool],
-        close: Callable[[], None],
-        awaits_answers: bool = True,
-    ) -> None:
+    def __init__(self, timers: Timers, options: PingOptions, client: PingedClient, awaits_answers: bool = True) -> None:
         self._awaits_answers = awaits_answers
         self._options = options
-        self._ping = ping
-        self._is_busy = is_busy
-        self._close = close
+        self._client = client
         self._is_awaited = False
         self._is_sent = False
         """Whether a ping was sent, and it is not checked yet whether it was answered."""
         # The first interval is shorter by a random part, so that clients that connect together are not pinged together.
-        first = RoughDelay(options.ping_interval * random.uniform(0.5, 1))
+        first = RoughDelay(options.ping_interval * (0.5 + random() / 2))
         self._timer: Timer = timers.after(first, self._send_or_check)
 
     def note_answer(self) -> bool:
@@ -70,12 +72,12 @@ class Pings:
         """Send a ping, or check that the last one was answered. Returns the seconds until the next call."""
         if not self._is_sent:
             self._is_sent, self._is_awaited = True, self._awaits_answers
-            self._ping()
+            self._client.send_ping()
             return self._timeout
         if not self._is_awaited:
             self._is_sent = False
             return RoughDelay(self._options.ping_interval - self._timeout)
-        if self._is_busy():
+        if self._client.is_busy:
             return self._timeout
-        self._close()
+        self._client.close_silent()
         return None

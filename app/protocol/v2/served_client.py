@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from msgspec import Struct
 
 from ...http.opening_request import Opening
 from ...node.hooks import Context
@@ -15,7 +17,7 @@ from .subscriptions import GrantedSubscription, SubscriptionsV2
 from .tokens import TokenVerifier
 
 
-class Identity(NamedTuple):
+class Identity(Struct):
     """The identity of a client: user, info and expiry."""
 
     user: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import gevent
@@ -59,8 +58,7 @@ class FormattingClient(SubscribingClient, Protocol):
         """Renew an expired subscription, or end it. May block."""
 
 
-@dataclass(slots=True)
-class Subscription:
+class Subscription(Struct):
     """One subscription of a client."""
 
     info: bytes

@@ -9,9 +9,9 @@ from __future__ import annotations
 import binascii
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -58,7 +58,7 @@ class _Header(msgspec.Struct):
 _header = msgspec.json.Decoder(_Header)
 
 
-class SignedToken(NamedTuple):
+class SignedToken(msgspec.Struct):
     """The parts of a token whose signature has not been verified yet."""
 
     algorithm: str
@@ -112,6 +112,19 @@ def _key_set_at(url: str) -> KeySet | None:
     return KeySet(url)
 
 
+def _by_algorithm(keys: Iterable[Key]) -> dict[str, list[Key]]:
+    """Return the keys that verify tokens of each algorithm."""
+    found: dict[str, list[Key]] = {}
+    for key in keys:
+        for algorithm in key.algorithms:
+            found.setdefault(algorithm, []).append(key)
+    return found
+
+
+def _audiences(claims: Lifetime) -> Sequence[str]:
+    return [claims.aud] if isinstance(claims.aud, str) else claims.aud or ()
+
+
 class TokenVerifier:
     """Verifies tokens with the keys of a configuration. `now` returns the Unix time in seconds."""
 
@@ -119,7 +132,7 @@ class TokenVerifier:
         """Load the keys. Raises ConfigError for a key that cannot be used."""
         self._now = now
         self._config = config
-        self._keys: Sequence[Key] = configured_keys(config)
+        self._keys = _by_algorithm(configured_keys(config))
         self._key_set = _key_set_at(config.token_jwks_public_endpoint)
 
     def reload(self, config: Config) -> None:
@@ -131,7 +144,7 @@ class TokenVerifier:
             return
         self._config = config
         try:
-            self._keys = configured_keys(config)
+            self._keys = _by_algorithm(configured_keys(config))
         except ConfigError as error:
             log.error("cannot load the keys for tokens, keeping the current ones: %s", error)
         url = config.token_jwks_public_endpoint
@@ -192,7 +205,7 @@ class TokenVerifier:
         if self._key_set is not None and signed.kid and signed.algorithm not in HMAC:
             key = self._key_set.find(signed.kid)
             return [key] if key is not None and signed.algorithm in key.algorithms else []
-        return [key for key in self._keys if signed.algorithm in key.algorithms]
+        return self._keys.get(signed.algorithm, ())
 
     def _check_lifetime(self, claims: Lifetime) -> None:
         now = self._now()
@@ -202,8 +215,7 @@ class TokenVerifier:
             )
         if claims.nbf is not None and claims.nbf > now:
             raise ExpiredToken(f"token is not valid yet: claim nbf is {claims.nbf - now:.0f} s ahead of this clock")
-        audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud or []
-        if self._config.token_audience and self._config.token_audience not in audiences:
+        if self._config.token_audience and self._config.token_audience not in _audiences(claims):
             raise InvalidToken("token is for another audience (claim aud, option token_audience)")
         if self._config.token_issuer and claims.iss != self._config.token_issuer:
             raise InvalidToken("token is from another issuer (claim iss, option token_issuer)")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from gentrifugo.app.model.events import RawClientInfo
-from gentrifugo.app.protocol.v2.format import Format
+from gentrifugo.app.protocol.v2.format import Format, InvalidFrame
 from gentrifugo.app.protocol.v2.json_format import JSON
 from gentrifugo.app.protocol.v2.messages import (
     ClientInfo,
@@ -94,11 +94,16 @@ def test_a_ping_is_an_empty_reply_and_a_pong_an_empty_command(format_: Format) -
 
 @pytest.mark.parametrize("format_", FORMATS, ids=lambda format_: format_.name)
 def test_valid_commands_are_returned_before_the_error(format_: Format) -> None:
-    commands = format_.decode_commands(frame_of(format_, COMMANDS[1]) + format_.separator + b"\xff")
-    if format_ is PROTOBUF:
-        assert next(commands) == COMMANDS[1].message
-    with pytest.raises(ValueError, match=r"."):
+    invalid = b"\xff" if format_ is PROTOBUF else b"{"
+    commands = iter(format_.decode_commands(frame_of(format_, COMMANDS[1]) + format_.separator + invalid))
+    assert next(commands) == COMMANDS[1].message
+    with pytest.raises(InvalidFrame):
         next(commands)
+
+
+def test_frame_in_json_that_is_not_utf8_is_refused_as_a_whole() -> None:
+    with pytest.raises(InvalidFrame, match="not UTF-8"):
+        JSON.decode_commands(frame_of(JSON, COMMANDS[1]) + b'\n{"\xff":1}')
 
 
 infos = st.none() | st.builds(

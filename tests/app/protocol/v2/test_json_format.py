@@ -46,7 +46,7 @@ def test_a_line_without_a_command_is_refused(frame: bytes) -> None:
 
 
 def test_commands_before_a_wrong_line_are_read() -> None:
-    commands = JSON.decode_commands(LEAVE + b"\nhello")
+    commands = iter(JSON.decode_commands(LEAVE + b"\nhello"))
     assert next(commands).id == 1
     with pytest.raises(InvalidFrame):
         next(commands)

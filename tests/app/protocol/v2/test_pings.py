@@ -20,16 +20,17 @@ class Pinged:
     def __init__(self, timers: Timers, awaits_answers: bool = True) -> None:
         self.sent = self.checked_while_busy = self.closed = 0
         self.busy = False
-        self.pings = Pings(timers, OPTIONS, self._send, self._is_busy, self._close, awaits_answers)
+        self.pings = Pings(timers, OPTIONS, self, awaits_answers)
 
-    def _send(self) -> None:
-        self.sent += 1
-
-    def _is_busy(self) -> bool:
+    @property
+    def is_busy(self) -> bool:
         self.checked_while_busy += self.busy
         return self.busy
 
-    def _close(self) -> None:
+    def send_ping(self) -> None:
+        self.sent += 1
+
+    def close_silent(self) -> None:
         self.closed += 1
 
 
