@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from ..api.http_api import OPENAPI, has_key
+from ..api.http_api import OPENAPI, OTHER_SCHEME, has_key
 from ..api.methods import NAMES
 from ..config.endpoints import API_PATH, API_PATH_WITHOUT_SLASH, WEBSOCKET_PATH
 from ..exchange.wsgi_exchange import serve_wsgi
@@ -130,7 +130,8 @@ def _carry_out(service: Service) -> Response:
     says_json = content_type.lower().startswith(JSON_TYPE)
     answer = service.authorize_api_request(headers) if says_json or has_key(headers) else None
     if answer is None and request.mimetype not in FORM_TYPES and not (sign or service.config.insecure_api):
-        raise HTTPError(400, f"{_content_type_error(content_type)}; {NO_SIGN}")
+        advice = f"; {OTHER_SCHEME}" if headers.get("authorization") else ""
+        raise HTTPError(400, f"{_content_type_error(content_type)}; {NO_SIGN}{advice}")
     if says_json or _begins_as_json():
         answer = answer or service.authorize_api_request(headers)
         return respond(answer(request.get_data()))

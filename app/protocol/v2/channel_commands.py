@@ -180,7 +180,7 @@ def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> 
             CLOSE_BAD_REQUEST, f"sub_refresh refused: a backend refreshes {channel!r} (option proxy_sub_refresh)"
         )
     if not request.token:
-        raise CodedRefusal(ERROR_BAD_REQUEST)
+        raise CodedRefusal(ERROR_BAD_REQUEST, "the request has no token")
     token = subscription_token(client, channel, request.token)
     if channel not in client.channels:
         raise CodedRefusal(ERROR_PERMISSION_DENIED, "the subscription has ended while keys for tokens were fetched")
@@ -197,7 +197,7 @@ def _unsubscribe(client: ServedClient, id_: int, request: UnsubscribeRequest) ->
 def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
     channel, data = _require_channel(request.channel), b"" if request.data is NO_PAYLOAD else bytes(request.data)
     if not data:
-        raise CodedRefusal(ERROR_BAD_REQUEST)
+        raise CodedRefusal(ERROR_BAD_REQUEST, "the request has no data")
     _check_publish(client, channel)
     data = _approved_data(client, channel, data)
     client.node.metrics.counters.client_num_msg_published += 1
@@ -213,7 +213,9 @@ def _approved_data(client: ServedClient, channel: str, data: bytes) -> bytes:
         try:
             context.data = decode_embedded(data)
         except InvalidJSON:  # a client that uses Protobuf has sent other bytes; hooks receive decoded JSON
-            raise CodedRefusal(ERROR_BAD_REQUEST) from None
+            raise CodedRefusal(
+                ERROR_BAD_REQUEST, "the data is not JSON, and a hook for publications needs JSON"
+            ) from None
         data, is_asked = known.ask(context, data=data).data, True
     if client.node.rules.options(channel).proxy_publish:
         data, is_asked = ask_publication(known, client.context(hooks.PUBLISH, channel), data), True

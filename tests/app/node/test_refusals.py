@@ -86,6 +86,11 @@ def line_of(client: LocalClient | LocalClientV2, text: str) -> str:
             "sub_refresh 'open:a' refused with 'permission denied': the client is not subscribed to the channel",
         ),
         (
+            "publish",
+            {"channel": "open:a"},
+            "publish 'open:a' refused with 'bad request': the request has no data",
+        ),
+        (
             "presence",
             {"channel": "open:a"},
             f"presence 'open:a' refused with 'not available': {NO_PRESENCE} in namespace open",
