@@ -61,7 +61,16 @@ def _lacks_tls(error: BaseException) -> bool:
     return False
 
 
+_PHASES: dict[type[httpx.TimeoutException], tuple[str, str]] = {
+    httpx.ConnectTimeout: ("connect", "no connection"),
+    httpx.PoolTimeout: ("pool", "no free connection"),
+    httpx.ReadTimeout: ("read", "no reply"),
+    httpx.WriteTimeout: ("write", "request not sent"),
+}
+"""The setting of the httpx client that limits each phase of a request, and what had not happened at its end."""
+
+
 def _limits(error: httpx.TimeoutException) -> str:
     """Return a description of the timeout that was reached, which is a setting of the httpx client."""
-    phase, kind = ("connection", "connect") if isinstance(error, _NOT_SENT) else ("reply", "read")
-    return f"no {phase} within {error.request.extensions['timeout'][kind]:g} s"
+    setting, missing = _PHASES[type(error)]
+    return f"{missing} within {error.request.extensions['timeout'][setting]:g} s"

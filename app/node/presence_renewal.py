@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from typing import Protocol, cast
@@ -13,7 +12,7 @@ from gevent.lock import BoundedSemaphore
 from ..config.channel_options import ChannelOptions
 from ..model.errors import Refused
 from ..model.events import RawClientInfo
-from ..runtime.timers import Timer
+from ..runtime.timers import Timer, first_delay
 from .hub import Connection
 from .node import Node
 
@@ -70,8 +69,8 @@ class PresenceRenewal(ABC):
     def _keep_presence(self) -> None:
         """Renew presence at intervals; the first interval is shorter by a random part, to spread the load."""
         if self._presence_timer is None:
-            interval = self._node.config.presence_ping_interval
-            self._presence_timer = self._node.renewals.after(interval * random.uniform(0.5, 1), self._renew_presence)
+            first = first_delay(self._node.config.presence_ping_interval)
+            self._presence_timer = self._node.renewals.after(first, self._renew_presence)
 
     def _end_presence(self) -> None:
         """Stop renewing the presence of the client."""
@@ -82,11 +81,13 @@ class PresenceRenewal(ABC):
         """Refer to the closed client no longer, when no subscription is left. The lock must be held."""
         self._client = cast(SubscribingClient, FormerClient(self._client))  # what it lacks concerns subscribed channels
 
-    def _renew_presence(self) -> None:
-        self._presence_timer = None
-        if not self._client.closed and self.names:
-            gevent.spawn(self._renew_presence_now)
-            self._keep_presence()
+    def _renew_presence(self) -> float | None:
+        """Renew presence. Returns the seconds until the next time; None if the client has no subscriptions."""
+        if self._client.closed or not self.names:
+            self._presence_timer = None
+            return None
+        gevent.spawn(self._renew_presence_now)
+        return self._node.config.presence_ping_interval
 
     def _renew_presence_now(self) -> None:
         for channel in list(self.names):

@@ -6,9 +6,11 @@ import json
 import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from ..config.config import Config
 from ..config.options import ConfigError
@@ -156,6 +158,8 @@ def _json_value(name: str, value: Any) -> Any:
             return json.loads(text)
         except ValueError:
             return text
+    if isinstance(value, Struct):
+        value = asdict(value)
     if isinstance(value, dict):
         return {inner: _json_value(inner, each) for inner, each in value.items() if each not in (None, b"")}
     if name.endswith("_at") and value < MAX_UNIX_TIME:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
+from random import random
 from typing import TypeAlias
 
 import gevent
@@ -40,6 +41,14 @@ class RoughDelay(float):
     """Seconds that may become longer or shorter by 2.5 %, at most by half a second, to call many timers together."""
 
     __slots__ = ()
+
+
+def first_delay(interval: float) -> float:
+    """Return the first delay of what is repeated every `interval` seconds: a random part of it, at least half.
+
+    So what begins at the same time, such as the pings of clients that connect together, is not repeated together.
+    """
+    return interval * (0.5 + random() / 2)
 
 
 class Timer:

@@ -6,7 +6,6 @@ One greenlet receives; any greenlet may append to the outbox and call `close`. I
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
 from contextlib import suppress
 from socket import SHUT_RDWR
@@ -20,7 +19,7 @@ from ..net.outbox import Outbox
 from ..net.read_allowance import ReadAllowance
 from ..net.socket_queues import unread_bytes
 from ..runtime.running_clock import TimeLimit, running_time
-from ..runtime.timers import RoughDelay, Timer, Timers
+from ..runtime.timers import RoughDelay, Timer, Timers, first_delay
 from ..runtime.yielding import yield_if_due
 from .compression import Deflate, inflate_extension
 from .frames import (
@@ -162,8 +161,8 @@ class WebSocket:
         self._ping_timer: Timer | None = None
         self._pongs_before: int | None = None  # the number of pongs before the ping that waits for one
         self._ping_interval = limits.ping_interval
-        if self._ping_interval > 0:  # the first one is random: clients that connect together are not pinged together
-            self._ping_timer = timers.after(RoughDelay(self._ping_interval * random.uniform(0.5, 1)), self._ping)
+        if self._ping_interval > 0:
+            self._ping_timer = timers.after(RoughDelay(first_delay(self._ping_interval)), self._ping)
 
     def serve(self, owner: TransportOwner, handle: Callable[[bytes], None]) -> None:
         """Call `handle` with every message until the connection has ended, and notify `owner` of failures.

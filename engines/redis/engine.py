@@ -124,11 +124,11 @@ class RedisEngine(Engine):
     def _publish_run(self, shard: Shard, items: list[PublishItem], is_last: bool) -> list[PublishOutcome]:
         """Publish the part of a batch that belongs to one shard, and wait until this node has received it.
 
-        So the publications of one request arrive in order, also in channels of several shards. The last part
-        does not wait.
+        So the publications of one request arrive on this node in order, also in channels of several shards. The last
+        part does not wait.
         """
         outcome = self._publish_in(shard, [commands.publish(self._keys, *item) for item in items])
-        is_awaited = not is_last and shard.is_subscribed(items[-1][0].channel)
+        is_awaited = not is_last and any(shard.is_subscribed(publication.channel) for publication, *_ in items)
         if is_awaited and not isinstance(outcome[-1], EngineError):
             shard.wait_until_current()
         return outcome

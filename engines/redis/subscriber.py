@@ -246,6 +246,6 @@ class Subscriber(Link):
         if change.done is not None:
             if not change.done.ready():
                 change.done.set(None)
-        elif self._was_lost and name in self._wanted:
+        elif self._was_lost and change.verb == "SUBSCRIBE" and name in self._wanted:
             self._handler.handle_resubscribed(name)
         return change

@@ -170,6 +170,16 @@ class TestDelays:
             assert delay_before_retry(failure, request(is_repeatable=False), 0, 1) is not None
         assert "timeout, no connection within 3 s" in str(failure)
 
+    def test_a_timeout_is_described_with_the_limit_of_its_phase(self) -> None:
+        limits = {"connect": 1, "pool": 30, "read": None, "write": 5}
+        plain = httpx.Request("POST", URL, extensions={"timeout": limits})
+        for type_, text in (
+            (httpx.ConnectTimeout, "no connection within 1 s"),
+            (httpx.PoolTimeout, "no free connection within 30 s"),
+            (httpx.WriteTimeout, "request not sent within 5 s"),
+        ):
+            assert text in str(transport_error(request(is_repeatable=True), type_("", request=plain)))
+
     def test_a_request_that_may_be_carried_out_is_sent_again_only_if_it_is_repeatable(self) -> None:
         failure = transport_error(request(is_repeatable=True), httpx.ReadError(""))
         assert "ReadError" in str(failure)

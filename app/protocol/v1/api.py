@@ -137,6 +137,9 @@ class Api:
             except (BadRequest, InvalidJSON) as error:
                 log.warning("skipping invalid command from the API queue: %s", error)
                 done += 1
+            except Exception:  # otherwise the engine would repeat the entry, and the commands before it, without end
+                log.exception("internal error in a command from the API queue, which is skipped")
+                done += 1
             commands = commands[done:]
 
     def _replies(self, commands: Sequence[Command], limit: ReplyLimit) -> Iterator[bytes]:

@@ -9,7 +9,6 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 import msgspec
@@ -28,8 +27,7 @@ class InvalidClaims(ValueError):
     """A claim is missing or has the wrong type; the text says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionOptions:
+class SubscriptionOptions(msgspec.Struct, frozen=True):
     """The options that a token sets for a subscription; None leaves an option of the channel unchanged."""
 
     info: bytes = b""
@@ -65,8 +63,7 @@ class ConnectionToken(msgspec.Struct):
     """Unix time in seconds; 0 if it is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionToken:
+class SubscriptionToken(msgspec.Struct, frozen=True):
     """The claims of the token of a subscription."""
 
     user: str
@@ -75,7 +72,7 @@ class SubscriptionToken:
     """The only connection that may use the token; empty for all connections of the user."""
     expires_at: float = 0
     """Unix time in seconds at which the subscription expires; 0 if it does not."""
-    options: SubscriptionOptions = field(default_factory=SubscriptionOptions)
+    options: SubscriptionOptions = UNCHANGED
     token_id: str = ""
     issued_at: float = 0
     """Unix time in seconds; 0 if it is not known."""

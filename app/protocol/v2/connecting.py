@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from ...model.errors import RETRY, Disconnect, Refused
 from ...model.json_codec import decode_if_json
 from ...node import hooks
-from ...node.hooks import Context
 from ...node.proxy_events import CONNECT_PROXY, REFRESH_PROXY, AllowedSubscription, ConnectContext, ask_connection
 from . import permissions
 from .claims import ConnectionToken, SubscriptionOptions, SubscriptionToken
@@ -182,7 +181,8 @@ def _ask(client: ServedClient, event: str, user: str | None, identity: Identity)
 
     Raises CodedClosing if the hook refuses or sets no user, and Refused for an error with a code of the application.
     """
-    context = Context(event, user, client.uid, info=decode_if_json(identity.info), opening=client.opening)
+    context = client.context(event)
+    context.user, context.info = user, decode_if_json(identity.info)
     try:
         outcome = client.node.hooks.ask(context, info=identity.info)
     except Refused as refused:

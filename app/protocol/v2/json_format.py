@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from ...model.events import RawClientInfo
-from ...model.json_codec import MAX_NESTING, InvalidJSON, check_nesting, decode, is_json
+from ...model.json_codec import MAX_NESTING, TOO_DEEP, InvalidJSON, check_nesting, decode, is_json
 from .fields import Cardinality, Field, Kind, Message, fields_of
 from .format import Format, InvalidFrame, NotJSON
 from .messages import NO_PAYLOAD, Command, EmulationRequest, Push, Reply
@@ -29,6 +29,7 @@ _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 _command = msgspec.json.Decoder(Command)
 _emulation = msgspec.json.Decoder(EmulationRequest)
 _members = msgspec.json.Decoder(dict[str, Raw])
+_items = msgspec.json.Decoder(list[Raw])
 _text = msgspec.json.Decoder(str)
 _encode = msgspec.json.Encoder().encode
 
@@ -154,7 +155,10 @@ def _decode_message(decoder: msgspec.json.Decoder[M], type_: type[M], data: byte
     except InvalidJSON:
         if b"null" not in data:
             raise
-    return decode(decoder, _without_nulls(type_, data))
+    try:
+        return decode(decoder, _without_nulls(type_, data))
+    except RecursionError:
+        raise InvalidJSON(TOO_DEEP) from None
 
 
 def _without_nulls(type_: type[Message], data: bytes) -> bytes:
@@ -168,9 +172,17 @@ def _without_nulls(type_: type[Message], data: bytes) -> bytes:
 
 
 def _without_nulls_inside(field: Field, value: bytes) -> bytes:
-    return (
-        value if field.message is None or field.shape is not Cardinality.ONE else _without_nulls(field.message, value)
-    )
+    """Return the value of a field, in whose messages fields that are null are left out."""
+    if field.message is None:
+        return value
+    if field.shape is Cardinality.LIST:
+        return b"[%b]" % b",".join(_without_nulls(field.message, bytes(item)) for item in decode(_items, value))
+    if field.shape is Cardinality.MAP:
+        members = decode(_members, value).items()
+        return b"{%b}" % b",".join(
+            b"%b:%b" % (_encode(name), _without_nulls(field.message, bytes(member))) for name, member in members
+        )
+    return _without_nulls(field.message, value)
 
 
 def _encode_info(info: RawClientInfo) -> bytes:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from random import random
 from typing import Protocol
 
-from ...runtime.timers import RoughDelay, Timer, Timers
+from ...runtime.timers import RoughDelay, Timer, Timers, first_delay
 
 
 class PingOptions(Protocol):
@@ -51,9 +50,7 @@ class Pings:
         self._is_awaited = False
         self._is_sent = False
         """Whether a ping was sent, and it is not checked yet whether it was answered."""
-        # The first interval is shorter by a random part, so that clients that connect together are not pinged together.
-        first = RoughDelay(options.ping_interval * (0.5 + random() / 2))
-        self._timer: Timer = timers.after(first, self._send_or_check)
+        self._timer: Timer = timers.after(RoughDelay(first_delay(options.ping_interval)), self._send_or_check)
 
     def note_answer(self) -> bool:
         """Record an answer of the client. Returns whether one was expected."""

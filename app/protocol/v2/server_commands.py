@@ -40,7 +40,7 @@ def _subscribe(client: ServedClient, command: AddSubscription) -> None:
     request = SubscribeRequest(command.channel)
     if command.recover_epoch is not None:
         request.recover, request.offset, request.epoch = True, command.recover_offset, command.recover_epoch
-    given = SubscriptionOptions(command.info, bytes_of(command.data), **command.override)
+    given = SubscriptionOptions(bytes_of(command.info), bytes_of(command.data), **command.override)
     result = client.subscribe(server_side(client, command.channel, client.user, given, request, command.expires_at))
     push = Subscribe(result.recoverable, result.epoch, result.offset, result.positioned, result.data)
     missed, result.publications = result.publications, []
@@ -66,6 +66,6 @@ def renew(client: ServedClient, command: RenewConnections) -> None:
         client.disconnect(CONNECTION_EXPIRED)
         return
     if command.info:
-        client.default_info = command.info
+        client.default_info = bytes_of(command.info)
     client.expire_at(command.expires_at)
     client.push(Push(refresh=Refresh(expires=command.expires_at > 0, ttl=ttl(command.expires_at))))

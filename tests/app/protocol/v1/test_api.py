@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -491,6 +491,19 @@ def test_disconnect_reaches_other_nodes(start_node: StartNode) -> None:
 
 
 # -- the queue
+
+
+def test_internal_error_does_not_stop_queued_commands(
+    api: Api, client: LocalClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Node, "presence", fail)
+    news = b'{"method": "publish", "params": {"channel": "news", "data": %d}}'
+    api.process_queued([news % 1, b'{"method": "presence", "params": {"channel": "rich:news"}}', news % 2])
+    assert [push["body"]["data"] for push in client.received()] == [1, 2]
+    assert "internal error in a command from the API queue" in caplog.text
 
 
 def test_invalid_entries_do_not_stop_queued_commands(

@@ -16,6 +16,7 @@ from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.errors import CLOSE_DISCONNECT, CLOSE_SHUTDOWN
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.runtime import yielding
+from gentrifugo.app.runtime.timers import Callback, Timer
 from tests.app.conftest import VERSION
 from tests.contents import contents
 from tests.credentials import SECRET, connect_params, private_params, sign
@@ -969,6 +970,22 @@ def test_presence_is_renewed_while_the_client_is_connected(start: StartNode, eng
     client = LocalClient.connected(start(presence_ping_interval=0.01))
     client.subscribe("rich:news")
     eventually(lambda: engine.calls["add_presence"] > 3)
+
+
+def test_only_the_first_interval_of_presence_is_shorter(start: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = start(presence_ping_interval=10)
+    started: list[tuple[float, Callback]] = []
+
+    def after(delay: float, callback: Callback) -> Timer:
+        started.append((delay, callback))
+        return Timer(callback)
+
+    monkeypatch.setattr(node.renewals, "after", after)
+    LocalClient.connected(node).subscribe("rich:news")
+    ((first, renew),) = started
+    assert 5 <= first <= 10
+    assert [renew() for _ in range(3)] == [10, 10, 10]
+    settle()
 
 
 def test_only_channels_with_presence_are_renewed(start: StartNode, engine: FailingEngine) -> None:

@@ -14,7 +14,7 @@ from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2.token_making import connection_token
 from tests.fakes import Bus, FailingEngine
 from tests.greenlets import settle
-from tests.local_client_v2 import KEY, LocalClientV2
+from tests.local_client_v2 import KEY, LocalClientV2, LocalProtobufClient
 from tests.token_keys import key_server, token
 
 StartNode = Callable[..., Node]
@@ -39,6 +39,17 @@ def test_a_hook_subscribes_a_client_to_channels(start: StartNode) -> None:
     client.received()
     node.publish("closed:b", b"1")
     assert client.pushes() == [{"channel": "closed:b", "pub": {"data": 1}}]
+
+
+@pytest.mark.parametrize(
+    ("new_client", "format_"), [(LocalClientV2.connected, "json"), (LocalProtobufClient, "protobuf")]
+)
+def test_hook_receives_the_format_of_the_client(
+    start: StartNode, new_client: Callable[[Node], Any], format_: str
+) -> None:
+    formats: list[str] = []
+    new_client(start(hooks={"connect": lambda context: formats.append(context.protocol)}))
+    assert formats == [format_]
 
 
 def test_a_client_recovers_the_channels_of_a_hook(start: StartNode) -> None:

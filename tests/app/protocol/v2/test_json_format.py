@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 from msgspec import Raw
@@ -15,6 +16,7 @@ from gentrifugo.app.protocol.v2.messages import (
     ClientInfo,
     Command,
     ConnectRequest,
+    FilterNode,
     HistoryRequest,
     HistoryResult,
     PresenceResult,
@@ -68,6 +70,26 @@ def test_null_counts_as_a_missing_field() -> None:
     )
     assert command == Command(1, connect=ConnectRequest(subs={"a": SubscribeRequest(offset=1)}))
     assert decoded(b'{"id":2,"history":{"channel":"n","since":null}}') == [Command(2, history=HistoryRequest("n"))]
+
+
+def test_null_counts_as_a_missing_field_in_lists_and_maps() -> None:
+    (command,) = decoded(
+        b'{"id":1,"connect":{"subs":{"a\\"":{"offset":1,"epoch":null},"b":{"tf":{"nodes":[{"key":"k","val":null}]}}}}}'
+    )
+    assert command.connect is not None
+    first, second = command.connect.subs.values()
+    assert (list(command.connect.subs), first, second.tf) == (
+        ['a"', "b"],
+        SubscribeRequest(offset=1),
+        FilterNode(nodes=[FilterNode(key="k")]),
+    )
+
+
+def test_deeply_nested_messages_with_a_null_are_refused() -> None:
+    for depth in (100, 240):
+        nodes = b'{"nodes":[' * depth + b'{"key":null}' + b"]}" * depth
+        with suppress(InvalidFrame):
+            decoded(b'{"id":1,"subscribe":{"channel":"a","tf":%b}}' % nodes)
 
 
 def test_null_is_a_payload() -> None:

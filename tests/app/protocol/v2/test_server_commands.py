@@ -7,11 +7,12 @@ from collections.abc import Callable
 import gevent
 import pytest
 
+from gentrifugo.app.model.payload import payload
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.user_commands import AddSubscription, RenewConnections, SendMessage
 from tests.fakes import Bus, FailingEngine
 from tests.greenlets import settle
-from tests.local_client_v2 import KEY, LocalClientV2
+from tests.local_client_v2 import KEY, LocalClientV2, LocalProtobufClient
 
 StartNode = Callable[..., Node]
 
@@ -37,6 +38,15 @@ def test_a_message_that_is_not_json_is_not_sent_to_a_client_of_json(
     assert client.pushes() == []
     assert "cannot send a message to client" in caplog.text
     assert client.close is None
+
+
+def test_info_that_is_not_json_reaches_clients_of_protobuf_unchanged(node: Node) -> None:
+    client = LocalProtobufClient(node)
+    client.connection.subscribe_from_server(AddSubscription("alice", channel="rich:a", info=payload(b"\0\1")))
+    (info,) = node.presence("rich:a").values()
+    assert info.channel_info == b"\0\1"
+    client.connection.renew_from_server(RenewConnections("alice", expires_at=0, info=payload(b"\0\2")))
+    assert client.connection.default_info == b"\0\2"
 
 
 def test_a_subscription_that_a_backend_makes_recovers_from_a_position(node: Node, client: LocalClientV2) -> None:
