@@ -27,7 +27,10 @@ NAMESPACES = (Namespace(name="kept", history_size=3, history_lifetime=60), Names
 @pytest.fixture
 def nodes(start_node: Callable[..., Node]) -> tuple[Node, Node]:
     bus = Bus()
-    first, second = (start_node(bus.engine(), name=name, namespaces=NAMESPACES) for name in ("first", "second"))
+    first, second = (
+        start_node(bus.engine(), name=name, namespaces=NAMESPACES, node_ping_interval=0.2)
+        for name in ("first", "second")
+    )
     eventually(lambda: first.cluster.registry.peers and second.cluster.registry.peers)
     return first, second
 
