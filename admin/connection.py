@@ -20,6 +20,7 @@ from ..app.model.errors import (
     CLOSE_EXPIRED,
     CLOSE_INTERNAL_ERROR,
     CLOSE_INVALID_MESSAGE,
+    CLOSE_LIMIT_EXCEEDED,
     CLOSE_METHOD_NOT_FOUND,
     CLOSE_PING_ERROR,
     CLOSE_SLOW,
@@ -239,6 +240,10 @@ class AdminConnection:
     def close_silent(self) -> None:
         """Close after a ping without an answer (websocket.connection.TransportOwner)."""
         self.close(CLOSE_PING_ERROR)
+
+    def close_too_large(self) -> None:
+        """Close after a message that is too large (websocket.connection.TransportOwner)."""
+        self.close(CLOSE_LIMIT_EXCEEDED)
 
     def _close_slow(self) -> None:
         # In another greenlet, because the caller that fills the queue must not block.

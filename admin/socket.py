@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..app.model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Closing
-from ..app.service import CLOSE_TOO_LARGE, Service
+from ..app.service import Service
 from ..app.websocket.connection import WebSocket
 from .access import Access
 from .connection import AdminConnection
@@ -31,7 +31,7 @@ class AdminSockets:
         """
         node, config = service.node, service.config
         max_size = config.client_request_max_size
-        websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, CLOSE_TOO_LARGE)
+        websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size)
         connection = AdminConnection(node, self._access, websocket, self._admit, session)
         service.operators.add(connection)
         try:

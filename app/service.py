@@ -29,7 +29,7 @@ from .http.opening_request import Opening
 from .http.origins import OriginPolicy, Origins
 from .http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from .http.response import HTTPResponse
-from .model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Disconnect
+from .model.errors import CLOSE_SHUTDOWN, Disconnect
 from .net.transport import Transport
 from .node.hooks import CONNECT, HOOK_URL, PROXY, CallHook, Hooks, call_directly
 from .node.node import Node
@@ -50,8 +50,6 @@ log = logging.getLogger(__name__)
 
 READ_FACTOR = 2
 """Messages up to this many times client_request_max_size are read, so that the client can be told the reason."""
-CLOSE_TOO_LARGE = (CLOSE_LIMIT_EXCEEDED.code, CLOSE_LIMIT_EXCEEDED.close_reason)
-"""Code and reason of the close frame for a message that exceeds even this limit."""
 IDLE_CHECK_INTERVAL = 0.02
 """Seconds between two checks whether the service is still busy."""
 
@@ -335,7 +333,7 @@ class Service:
         node, config = self.node, self.config
         node.metrics.counters.http_raw_ws_num_requests += 1
         max_size = READ_FACTOR * config.client_request_max_size
-        websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, CLOSE_TOO_LARGE, deflate)
+        websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, deflate)
         client = self._connect(websocket, opening, request, requested)
         self.open_websockets += 1
         try:
@@ -375,7 +373,6 @@ class Service:
             iframe_may_change=True,
             heartbeat_delay=config.sockjs_heartbeat_delay,
             max_size=READ_FACTOR * config.client_request_max_size,
-            too_large=CLOSE_TOO_LARGE,
             body_timeout=config.http_header_timeout,
             client_queue_max_size=config.client_queue_max_size,
             client_message_write_timeout=config.client_message_write_timeout,

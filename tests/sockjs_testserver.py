@@ -55,6 +55,9 @@ class Echo:
     def close_failed(self, reason: str) -> None:
         self._transport.close(1008, reason)
 
+    def close_too_large(self) -> None:
+        self._transport.close(1009, "message too big")
+
     def close_broken(self, error: Exception) -> None:
         self._transport.close(1011, "broken")
 

@@ -6,6 +6,7 @@ Other programs send no origin, and are not restricted by this check.
 from __future__ import annotations
 
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import lru_cache, partial
@@ -127,9 +128,14 @@ class Origins:
 
     def _lists(self, origin: str) -> bool:
         normal = _normal(origin)
-        return normal in self._exact or any(
-            normal.startswith(f"{scheme}://") and normal.endswith(rest) for scheme, rest in self._below
+        return normal in self._exact or (
+            _WITH_NAME.fullmatch(normal) is not None
+            and any(normal.startswith(f"{scheme}://") and normal.endswith(rest) for scheme, rest in self._below)
         )
+
+
+_WITH_NAME = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9_-]+(\.[a-z0-9_-]+)*(:\d+)?", re.ASCII)
+"""An origin whose host is a name. Others, which browsers do not send, could end like the name of an allowed host."""
 
 
 def _normal(origin: str) -> str:

@@ -280,6 +280,10 @@ class BaseClient(ABC):
         self.node.metrics.counters.client_num_closed_ping_error += 1
         self.close_later(CLOSE_PING_ERROR)
 
+    @abstractmethod
+    def close_too_large(self) -> None:
+        """Close the connection because a message is too large. May block."""
+
     def close_failed(self, reason: str) -> None:
         """Close the connection after the transport failed to write."""
         log.debug("client %s (user %r): %s", self.uid, self.user, reason, extra=self.ids)

@@ -42,7 +42,7 @@ class FormerClient:
 class PresenceRenewal(ABC):
     """The part of a client's subscriptions that renews its presence at intervals, once it has been started."""
 
-    __slots__ = ("_client", "_lock", "_node", "_presence_timer")
+    __slots__ = ("_client", "_lock", "_node", "_presence_timer", "_present")
 
     def __init__(self, node: Node, client: SubscribingClient) -> None:
         self._node = node
@@ -52,6 +52,8 @@ class PresenceRenewal(ABC):
         # a hook may unsubscribe or disconnect this client.
         self._lock = BoundedSemaphore()
         self._presence_timer: Timer | None = None
+        # The channels for which presence was stored: a reload may switch the option off before the client leaves.
+        self._present: set[str] | None = None
 
     @property
     @abstractmethod
@@ -65,6 +67,23 @@ class PresenceRenewal(ABC):
     def _stores_presence(self, channel: str, options: ChannelOptions) -> bool:
         """Return whether presence is stored for a subscription to a channel with these options."""
         return options.presence
+
+    def _add_presence(self, channel: str) -> None:
+        """Store that the client is in a channel, and renew that at intervals. May block.
+
+        Raises Refused if the engine fails.
+        """
+        if self._present is None:
+            self._present = set()
+        self._present.add(channel)
+        self._node.add_presence(channel, self._client.uid, self.info(channel))
+        self._keep_presence()
+
+    def _remove_presence(self, channel: str) -> None:
+        """Remove the client from the presence of a channel, if it was stored. May block."""
+        if self._present is not None and channel in self._present:
+            self._present.remove(channel)
+            self._node.remove_presence(channel, self._client.uid)
 
     def _keep_presence(self) -> None:
         """Renew presence at intervals; the first interval is shorter by a random part, to spread the load."""
@@ -98,6 +117,6 @@ class PresenceRenewal(ABC):
     def _renew_presence_in(self, channel: str) -> None:
         try:
             if self._stores_presence(channel, self._node.rules.options(channel)):
-                self._node.add_presence(channel, self._client.uid, self.info(channel))
+                self._add_presence(channel)
         except Refused:
             pass  # logged where it failed; the next renewal retries

@@ -6,7 +6,6 @@ A field of a response that is null counts as missing, as many libraries write nu
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from typing import Any, TypeVar
 
 import msgspec
@@ -114,7 +113,7 @@ def payload_of(name: str, json: Raw, encoded: str | None, protocol: str, keeps_n
         return data
     try:
         data = b64decode(encoded, validate=True)
-    except Base64Error as error:
+    except ValueError as error:  # also for text that is not ASCII
         raise Undelivered(f"invalid result: field b64{name}: {error}") from None
     if protocol == "json" and not is_json(data):
         raise Undelivered(f"invalid result: field b64{name} is not JSON, but the client uses JSON")

@@ -225,6 +225,12 @@ class ClientConnection:
             self._services.node.metrics.counters.client_num_closed_send_error += 1
             gevent.spawn(self.close, CLOSE_SEND_ERROR)
 
+    def close_too_large(self) -> None:
+        """Close the connection because a message is too large. May block."""
+        client = self._client or self._decide(b"")
+        if client is not None:
+            client.close_too_large()
+
     def close_broken(self, error: Exception) -> None:
         """Log an unexpected error, and close with the advice to reconnect."""
         if self._client is not None:

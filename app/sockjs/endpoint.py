@@ -165,7 +165,7 @@ class SockJS:
 
     def _serve_websocket(self, socket: Any, recv: Callable[[int], bytes], opening: Opening | None = None) -> None:
         set_up = self._options()
-        websocket = WebSocket(socket, recv, self._flusher, self._timers, set_up, set_up.max_size, set_up.too_large)
+        websocket = WebSocket(socket, recv, self._flusher, self._timers, set_up, set_up.max_size)
         session = WebSocketSession(websocket)
         self.open_receivers += 1
         try:
@@ -304,7 +304,7 @@ class SockJS:
             body = self._read_body(exchange)
         except HTTPError as error:
             if session is not None and error.status == 413:
-                session.close(*self._options().too_large)
+                session.close_too_large()
             raise
         if session is None:
             raise _no_session()

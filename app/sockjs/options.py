@@ -41,8 +41,6 @@ class SockJSOptions:
     """Seconds without a receiving request after which a session ends; a closed session is kept as long."""
     max_size: int = 131072
     """Maximum size of a request of a client: of the body of a POST, or of a message over a WebSocket."""
-    too_large: tuple[int, str] = (1009, "message too big")
-    """Code and reason with which a session is closed if its client sends more than `max_size`."""
     body_timeout: float = 10
     """Timeout for a request body, in addition to the time for its size (net/read_allowance.py)."""
     client_queue_max_size: int = 10485760

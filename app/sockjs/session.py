@@ -162,6 +162,11 @@ class Session:
         if self._peer is not None:
             self._peer.close_failed(reason)
 
+    def close_too_large(self) -> None:
+        """Close the session of a client that has sent a request that is too large. May block."""
+        if self._peer is not None:
+            self._peer.close_too_large()
+
     def _slow(self) -> None:
         if self._peer is not None:
             self._peer.close_slow()

@@ -23,9 +23,7 @@ from ..runtime.timers import RoughDelay, Timer, Timers, first_delay
 from ..runtime.yielding import yield_if_due
 from .compression import Deflate, inflate_extension
 from .frames import (
-    MESSAGE_TOO_BIG,
     PING_FRAME,
-    TOO_BIG,
     FrameReader,
     WebSocketMessage,
     binary_frame,
@@ -67,6 +65,9 @@ class TransportOwner(Protocol):
     def close_failed(self, reason: str) -> None:
         """Handle a socket that cannot be written to any more. Must not block."""
 
+    def close_too_large(self) -> None:
+        """Close the connection because of a message that is larger than the transport reads. May block."""
+
     def close_broken(self, error: Exception) -> None:
         """Log an unexpected exception of the code that handled a message, and close the connection."""
 
@@ -95,8 +96,8 @@ class WebSocket:
 
     A peer that always sends must not keep the other greenlets from running, so `recv` must let them run when it is due.
 
-    `max_size` is the maximum size of a message in bytes; for a larger one the connection is closed with the code and
-    reason in `too_big`. With `deflate`, which the handshake has negotiated, messages are compressed.
+    `max_size` is the maximum size of a message in bytes; for a larger one the owner closes the connection. With
+    `deflate`, which the handshake has negotiated, messages are compressed.
     """
 
     name = "websocket"
@@ -119,7 +120,6 @@ class WebSocket:
         "_recv",
         "_socket",
         "_timers",
-        "_too_big",
         "_unparsed",
     )
 
@@ -131,7 +131,6 @@ class WebSocket:
         timers: Timers,
         limits: WebSocketLimits,
         max_size: int,
-        too_big: tuple[int, str] = (MESSAGE_TOO_BIG, TOO_BIG),
         deflate: Deflate | None = None,
     ) -> None:
         self._owner: TransportOwner | None = None
@@ -153,7 +152,6 @@ class WebSocket:
         self._timers = timers
         self._reader = FrameReader(max_size, (inflate_extension(),) if deflate else ())
         self._unparsed = b""  # received data that waits until the messages before it have been handled
-        self._too_big = too_big
         self._allowance: ReadAllowance | None = None  # for the message that has begun to arrive
         self._messages: list[WebSocketMessage] = []  # newest first; an empty deque would take 0.7 KB
         self._closing = self._ended = False
@@ -251,8 +249,9 @@ class WebSocket:
             code = self._reader.closed.code
             self._send_close(b"\x88\x00" if code == NO_STATUS else close_frame(code, self._reader.closed.reason))
         elif self._reader.failed is not None:
-            code, reason = self._too_big if self._reader.too_big else self._reader.failed
-            self._send_close(close_frame(code, reason))
+            if self._reader.too_big and self._owner is not None:
+                self._owner.close_too_large()
+            self._send_close(close_frame(*self._reader.failed))  # does nothing if the owner has closed the connection
 
     # -- out
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from gentrifugo import __version__
 from gentrifugo.app.config.options import ConfigError
 from gentrifugo.app.extension.wsgi import flask_app
+from gentrifugo.app.http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.service import READ_FACTOR, Service, build_engine
 from gentrifugo.app.sockjs import session_directory
@@ -35,11 +37,12 @@ CHANNELS = b'{"method":"channels","params":{}}'
 class ServedClient:
     """A client on one end of a socket pair whose other end the service serves."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, requested: RequestedProtocol = DEFAULT_PROTOCOL) -> None:
         self._server_end, client_end = gevent.socket.socketpair()
         client_end.settimeout(seconds(5))
         self.websocket = WebSocketClient(client_end, {}, b"")
-        self.greenlet = gevent.spawn(service.serve_websocket, self._server_end, self._server_end.recv)
+        serve = partial(service.serve_websocket, requested=requested)
+        self.greenlet = gevent.spawn(serve, self._server_end, self._server_end.recv)
 
     def call(self, method: str, **params: Any) -> Any:
         """Run one command, and return the next message."""
@@ -61,8 +64,8 @@ class Clients:
         self._service = service
         self._all: list[ServedClient] = []
 
-    def open(self) -> ServedClient:
-        self._all.append(ServedClient(self._service))
+    def open(self, requested: RequestedProtocol = DEFAULT_PROTOCOL) -> ServedClient:
+        self._all.append(ServedClient(self._service, requested))
         return self._all[-1]
 
     def connected(self, user: str = "alice") -> ServedClient:
@@ -228,6 +231,33 @@ def test_a_request_over_the_size_limit_gets_an_error(start_service: Callable[...
     client.websocket.send_text("x" * (room * 1_000 + 1))
     closed = client.websocket.wait_closed()
     assert (closed.code, closed.advice["reason"]) == (3000, "limit exceeded")
+    clients.end()
+
+
+@pytest.mark.parametrize("room", [1, READ_FACTOR + 1], ids=["over the limit", "over what is read at all"])
+@pytest.mark.parametrize("format_", ["json", "protobuf"])
+def test_a_first_frame_of_version_2_over_the_size_limit_is_closed_with_1009(
+    start_service: Callable[..., Service], room: int, format_: str
+) -> None:
+    clients = Clients(start_service(client_request_max_size=1_000))
+    client = clients.open(RequestedProtocol(format_))
+    client.websocket.send_frame(BINARY, b"x" * (room * 1_000 + 1))
+    closed = client.websocket.wait_closed()
+    assert (closed.code, closed.reason) == (1009, "")
+    clients.end()
+
+
+@pytest.mark.parametrize("room", [1, READ_FACTOR + 1], ids=["over the limit", "over what is read at all"])
+def test_a_later_frame_of_version_2_over_the_size_limit_is_closed_with_1009(
+    start_service: Callable[..., Service], room: int
+) -> None:
+    clients = Clients(start_service(client_request_max_size=1_000, allow_anonymous_connect_without_token=True))
+    client = clients.open()
+    client.websocket.send_json({"id": 1, "connect": {}})
+    assert "connect" in client.websocket.recv_json()
+    client.websocket.send_text("x" * (room * 1_000 + 1))
+    closed = client.websocket.wait_closed()
+    assert (closed.code, closed.reason) == (1009, "")
     clients.end()
 
 

@@ -170,6 +170,10 @@ class ClientV1(BaseClient):
             self._subscriptions.remove(channel)
             self._send(wire.encode_unsubscribe_push(channel))
 
+    def close_too_large(self) -> None:
+        """Close the connection because a message is too large. May block."""
+        self.close(CLOSE_LIMIT_EXCEEDED)
+
     def close(self, disconnect: Disconnect | None = None) -> None:
         """Close the connection and release everything; `disconnect` is None if the peer has closed it."""
         self._end(disconnect)

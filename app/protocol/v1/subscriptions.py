@@ -110,8 +110,7 @@ class SubscriptionsV1(PresenceRenewal):
         try:
             node.add_subscription(channel, self._client, hold=recovers)
             if options.presence:
-                node.add_presence(channel, self._client.uid, info)
-                self._keep_presence()
+                self._add_presence(channel)
         except Refused:
             self._remove(channel, receives_leave=True)
             raise Closing(CLOSE_INTERNAL_ERROR) from None
@@ -174,11 +173,10 @@ class SubscriptionsV1(PresenceRenewal):
         try:
             options = self._node.rules.options(channel)
         except Refused:  # a reload has removed the namespace
-            options = ChannelOptions(presence=True)
+            options = ChannelOptions()
         if not receives_leave:
             self._node.remove_subscription(channel, self._client)
-        if options.presence:
-            self._node.remove_presence(channel, self._client.uid)
+        self._remove_presence(channel)
         if options.join_leave:
             self._node.publish_leave(channel, info)
         if receives_leave:

@@ -273,6 +273,10 @@ class ClientV2(BaseClient):
         """Close the connection and end its subscriptions; `disconnect` is None if the peer has closed it."""
         self.disconnect(None if disconnect is None else disconnect_of(disconnect))
 
+    def close_too_large(self) -> None:
+        """Close the connection because a message is too large. May block."""
+        self.disconnect(MESSAGE_TOO_LARGE)
+
     def disconnect(self, disconnect: CodedDisconnect | None) -> None:
         """Close the connection as `close` does, with a close code of this version."""
         self._end(disconnect)

@@ -163,8 +163,7 @@ class SubscriptionsV2(PresenceRenewal):
         try:
             node.add_subscription(channel, self._client, True, self._encoding(subscription, has_joins=False))
             if subscription.stores_presence(options):
-                node.add_presence(channel, self._client.uid, self.info(channel))
-                self._keep_presence()
+                self._add_presence(channel)
         except Refused:
             self._remove(channel)
             raise CodedClosing(INTERNAL_SERVER_ERROR) from None
@@ -360,9 +359,8 @@ class SubscriptionsV2(PresenceRenewal):
         try:
             options = self._node.rules.options(channel)
         except Refused:  # a reload has removed the namespace
-            options = ChannelOptions(presence=True)
-        if subscription.stores_presence(options):
-            self._node.remove_presence(channel, self._client.uid)
+            options = ChannelOptions()
+        self._remove_presence(channel)
         if subscription.announces(options):
             self._node.publish_leave(channel, info)
         return True

@@ -67,7 +67,8 @@ def test_listed_and_own_origins_may_connect(origin: str | None) -> None:
     [
         *("http://good.example", "https://good.example:444", "https://wide.example", "https://evilwide.example"),
         *("http://a.wide.example", "https://good.example.evil.example", "null", "", "file://", "http://[", "x" * 5000),
-        *("https://evil.example/https://good.example", "https://good.example@evil.example"),
+        *("https://evil.example/https://good.example", "https://good.example@evil.example", "https://.wide.example"),
+        *("https://evil.example\\.wide.example", "https://evil.example%2f.wide.example", "https://a..wide.example"),
     ],
 )
 def test_unlisted_origins_are_refused(origin: str) -> None:

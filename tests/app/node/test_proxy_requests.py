@@ -27,6 +27,7 @@ def test_payloads_of_results_are_json_or_base64() -> None:
     ("json", "encoded", "text"),
     [
         (b"", "?", "field b64info"),
+        (b"", "é", "field b64info"),
         (b"", "AAE=", "field b64info is not JSON"),
         (b"[" * 600 + b"]" * 600, "", "field info is not JSON"),
     ],

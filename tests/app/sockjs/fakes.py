@@ -36,6 +36,10 @@ class FakePeer:
     def close_failed(self, reason: str) -> None:
         self.failures.append(reason)
 
+    def close_too_large(self) -> None:
+        self.failures.append("too large")
+        self.transport.close(1009, "")
+
     def close_broken(self, error: Exception) -> None:
         self.failures.append(f"broken: {error}")
         self.transport.close(3000, "broken")

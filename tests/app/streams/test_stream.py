@@ -35,6 +35,9 @@ class FakeOwner:
     def close_failed(self, reason: str) -> None:
         self.heard.append("failed")
 
+    def close_too_large(self) -> None:
+        self.heard.append("too large")
+
     def close_broken(self, error: Exception) -> None:
         self.heard.append("broken")
 

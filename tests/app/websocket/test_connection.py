@@ -47,6 +47,7 @@ class Owner:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.closes = 0
+        self.on_too_large: Callable[[], None] = lambda: None
 
     def close_slow(self) -> None:
         self.told.append("slow")
@@ -56,6 +57,10 @@ class Owner:
 
     def close_failed(self, reason: str) -> None:
         self.told.append(f"failed: {reason}")
+
+    def close_too_large(self) -> None:
+        self.told.append("too large")
+        self.on_too_large()
 
     def close_broken(self, error: Exception) -> None:
         self.told.append(f"broken: {error}")
@@ -353,9 +358,11 @@ def test_between_messages_a_peer_may_be_silent(open_line: Callable[..., Line], m
 
 
 def test_too_large_message_is_reported_to_the_owner(open_line: Callable[..., Line]) -> None:
-    line = open_line(too_big=(3000, "no"))
+    line = open_line()
+    line.owner.on_too_large = lambda: line.websocket.close(3000, "no")
     line.peer.send_bytes(b"\x81\xff" + b"\xff" * 8)
     assert line.peer.recv_frame() == Frame(CLOSE, close_payload(3000, "no"))
+    assert line.owner.told == ["too large"]
 
 
 # -- peers that give trouble

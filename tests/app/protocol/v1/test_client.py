@@ -23,6 +23,7 @@ from tests.credentials import SECRET, connect_params, private_params, sign
 from tests.fakes import FailingEngine
 from tests.greenlets import BackgroundGreenlet, eventually, settle
 from tests.local_client import LocalClient, closed
+from tests.local_client_v2 import KEY, LocalClientV2
 
 StartNode = Callable[..., Node]
 
@@ -986,6 +987,19 @@ def test_only_the_first_interval_of_presence_is_shorter(start: StartNode, monkey
     assert 5 <= first <= 10
     assert [renew() for _ in range(3)] == [10, 10, 10]
     settle()
+
+
+@pytest.mark.parametrize("connected", [LocalClient.connected, LocalClientV2.connected])
+def test_client_leaves_the_presence_of_a_channel_whose_option_was_switched_off(
+    start: StartNode, engine: FailingEngine, connected: Callable[[Node], Any]
+) -> None:
+    node = start(token_hmac_secret_key=KEY, presence=True, allow_subscribe_for_client=True)
+    client = connected(node)
+    client.subscribe("news")
+    assert len(engine.presence("news")) == 1
+    node.configure(replace(node.config, presence=False))
+    client.connection.close()
+    assert engine.presence("news") == {}
 
 
 def test_only_channels_with_presence_are_renewed(start: StartNode, engine: FailingEngine) -> None:
