@@ -22,7 +22,7 @@ from tests.nginx_server import free_port, nginx
 from tests.parts import ROOT, node_package, program
 from tests.servers import running
 from tests.sockjs_client import Connection, Service
-from tests.waiting import eventually
+from tests.waiting import eventually, seconds
 
 BLOCKS = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs" / "sockjs.md").read_text(encoding="utf-8"), re.DOTALL)
 PREFIXES = {"domain": "", "location": "/realtime"}
@@ -105,7 +105,7 @@ def test_requests_of_every_transport_pass_nginx(service: Service, upstream: Any)
     assert "now" in poll.answer().text
     while "now" not in websocket.recv_text():
         pass
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < seconds(2)
     assert num_clients(api) == 3
     poll = poller.start_poll()
     poll.close()
