@@ -159,15 +159,16 @@ class Gentrifugo(HookDecorators, Backend):
         info: Any = None,
         channels: Collection[str] = (),
         expires: float | None = None,
+        meta: Any = None,
     ) -> str:
         """Return a token (JWT) for protocol v2, with which a client connects as `user`; empty for an anonymous user.
 
         `info`, which can be anything that JSON can express, is sent to other clients. The server subscribes the client
         to the `channels`. The connection expires after `expires` seconds unless the client sends a new token; None for
-        never. In templates it is `gentrifugo_token`. Raises TypeError and ValueError for invalid arguments, and
-        ValueError without a key.
+        never. Hooks read `meta`, which clients never receive, as `context.meta`. In templates it is
+        `gentrifugo_token`. Raises TypeError and ValueError for invalid arguments, and ValueError without a key.
         """
-        token = connection_token(self._token_key, user, info, channels, expires)
+        token = connection_token(self._token_key, user, info, channels, expires, meta)
         for channel in channels:
             self._warn_of_unknown_namespace(channel)
         return token

@@ -71,6 +71,7 @@ def _body(context: Context) -> bytes:
         "channel": context.channel,
         "data": context.data,
         "info": context.info,
+        "meta": context.meta,
         "reason": context.reason,
         "address": context.opening.address if context.opening is not None else "",
     }

@@ -118,6 +118,8 @@ class Context:
     """At publish: the decoded data, which a hook may replace. At rpc and message: the data that the client sends."""
     info: Any = None
     """The decoded info that others see of the client; at connect, refresh and private_subscribe a hook may set it."""
+    meta: Any = None
+    """The decoded claim `meta` of the client's token; None without one, as with protocol v1."""
     protocol: str = "json"
     """The format of the client's messages: json or protobuf."""
     channels: Collection[str] = ()

@@ -57,7 +57,7 @@ class ConnectionToken(msgspec.Struct):
     channels: Mapping[str, SubscriptionOptions] = {}
     """The channels to which the server subscribes the client."""
     meta: bytes = b""
-    """JSON that hooks of the server may read, and that is never sent to clients."""
+    """JSON that hooks of the server may read, and that is never sent to clients; empty for none."""
     token_id: str = ""
     issued_at: float = 0
     """Unix time in seconds; 0 if it is not known."""

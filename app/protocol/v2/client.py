@@ -16,6 +16,7 @@ import gevent
 from ...http.opening_request import Opening
 from ...model.errors import CLOSE_EXPIRED, Closing, Disconnect, Refused
 from ...model.events import StreamPosition
+from ...model.json_codec import decode_if_json
 from ...net.transport import Transport
 from ...node.base_client import BaseClient, ClosedMeanwhile
 from ...node.hooks import Context
@@ -86,6 +87,7 @@ class ClientV2(BaseClient):
         "frame",
         "last_event",
         "library",
+        "meta",
         "positions",
         "session",
         "subscriptions",
@@ -114,6 +116,7 @@ class ClientV2(BaseClient):
         super().__init__(node, transport, opening, request, stale_timer)
         self.last_event = last_event
         self.library = ""
+        self.meta = b""
         self.session = session
         self.tokens = tokens
         self.format = format_
@@ -296,6 +299,7 @@ class ClientV2(BaseClient):
     def authenticate(self, identity: Identity, library: str) -> None:
         """Register the client as an authenticated user."""
         self.library = library[:MAX_LIBRARY_LENGTH]
+        self.meta = identity.meta
         self._register(identity.user, identity.info)
         self.expire_at(identity.expires_at)
 
@@ -385,7 +389,7 @@ class ClientV2(BaseClient):
     def context(self, event: str, channel: str = "") -> Context:
         """Create the context with which hooks are called for an event of this client."""
         context = super().context(event, channel)
-        context.protocol = self.format.name
+        context.protocol, context.meta = self.format.name, decode_if_json(self.meta)
         return context
 
     # -- commands of backends (node.user_commands.ServerControlled)

@@ -58,7 +58,7 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
     if request.token:
         claims = _read_claims(client, request.token)
         subscriptions = _server_side(client, claims, request) if claims.channels else ()
-        identity = Identity(claims.user, claims.info, claims.expires_at, subscriptions)
+        identity = Identity(claims.user, claims.info, claims.expires_at, subscriptions, claims.meta)
         user = identity.user
     elif allowed := _ask_backend(client, request):
         identity, user = allowed, allowed.user
@@ -128,7 +128,7 @@ def _ask_backend(client: ServedClient, request: ConnectRequest) -> Identity | No
         server_side(client, channel, allowed.user, options_of(given), request.subs.get(channel), given.expires_at)
         for channel, given in allowed.subscriptions.items()
     ]
-    return Identity(allowed.user, allowed.info, allowed.expires_at, subscriptions, allowed.data)
+    return Identity(allowed.user, allowed.info, allowed.expires_at, subscriptions, data=allowed.data)
 
 
 def options_of(allowed: AllowedSubscription) -> SubscriptionOptions:
@@ -155,7 +155,7 @@ def refresh_identity(client: ServedClient, request: RefreshRequest) -> Identity:
         raise CodedClosing(CONNECTION_EXPIRED, f"refresh refused: {refused.detail}", is_noted=True) from None
     if claims.user != client.user:
         raise CodedClosing(INVALID_TOKEN, "refresh refused: token of another user", is_noted=True)
-    identity = Identity(claims.user, claims.info or client.default_info, claims.expires_at)
+    identity = Identity(claims.user, claims.info or client.default_info, claims.expires_at, meta=claims.meta)
     if client.node.hooks.has(hooks.REFRESH):
         identity, _ = _ask(client, hooks.REFRESH, client.user, identity)
     return identity
@@ -182,7 +182,7 @@ def _ask(client: ServedClient, event: str, user: str | None, identity: Identity)
     Raises CodedClosing if the hook refuses or sets no user, and Refused for an error with a code of the application.
     """
     context = client.context(event)
-    context.user, context.info = user, decode_if_json(identity.info)
+    context.user, context.info, context.meta = user, decode_if_json(identity.info), decode_if_json(identity.meta)
     try:
         outcome = client.node.hooks.ask(context, info=identity.info)
     except Refused as refused:

@@ -139,7 +139,7 @@ def _refresh(client: ServedClient, id_: int, request: RefreshRequest) -> None:
     identity = refresh_identity(client, request)
     if client.closed:
         raise ClosedMeanwhile
-    client.default_info = identity.info
+    client.default_info, client.meta = identity.info, identity.meta
     client.expire_at(identity.expires_at)
     result = RefreshResult(expires=identity.expires_at > 0, ttl=ttl(identity.expires_at))
     client.reply(Reply(id_, refresh=result))

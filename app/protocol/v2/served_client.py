@@ -28,6 +28,8 @@ class Identity(Struct):
     """Seconds since 1970; 0 for never."""
     subscriptions: Sequence[GrantedSubscription] = ()
     """The server-side subscriptions of the client."""
+    meta: bytes = b""
+    """JSON that hooks may read, and that clients never receive; empty for none."""
     data: bytes = b""
     """Sent to the client in the reply: JSON, or any bytes with Protobuf; empty for none."""
 
@@ -38,6 +40,7 @@ class ServedClient(Protocol):
     uid: str
     user: str
     default_info: bytes
+    meta: bytes
     authenticated: bool
     closed: bool
     node: Node

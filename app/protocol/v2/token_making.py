@@ -23,18 +23,21 @@ def connection_token(
     info: Any = None,
     channels: Collection[str] = (),
     expires: float | None = None,
+    meta: Any = None,
 ) -> str:
     """Return a token with which a client connects as `user`, or as an anonymous user if `user` is empty.
 
     `info` is sent to other clients, and can be anything that JSON can express. The server subscribes the client to the
-    `channels`. The connection expires after `expires` seconds, or never if it is None. Raises TypeError and ValueError
-    for invalid arguments.
+    `channels`. The connection expires after `expires` seconds, or never if it is None. Hooks read `meta`, which can be
+    anything that JSON can express. Raises TypeError and ValueError for invalid arguments.
     """
     if isinstance(channels, str) or not all(isinstance(channel, str) and channel for channel in channels):
         raise TypeError(f"channels is {channels!r}; expected a list of names of channels")
     claims: dict[str, Any] = {"sub": user_id(user), **_common_claims(info, expires)}
     if channels:
         claims["channels"] = list(channels)
+    if meta is not None:
+        claims["meta"] = _encode_named("meta", meta)
     return sign_token(secret, claims)
 
 
@@ -63,17 +66,17 @@ def _common_claims(info: Any, expires: float | None) -> dict[str, Any]:
         if is_unix_time(expires):
             raise ValueError(f"expires is {expires!r}; expected seconds from now, not a Unix time")
         claims["exp"] = now + max(1, int(expires))
-    return claims if info is None else {**claims, "info": _encoded_info(info)}
+    return claims if info is None else {**claims, "info": _encode_named("info", info)}
 
 
-def _encoded_info(info: Any) -> msgspec.Raw:
-    """Encode the argument `info`. Raises TypeError and InvalidJSON, which is a ValueError, with its name."""
+def _encode_named(name: str, value: Any) -> msgspec.Raw:
+    """Encode the argument with this name. Raises TypeError and InvalidJSON, which is a ValueError, with the name."""
     try:
-        return msgspec.Raw(encode_value(info))
+        return msgspec.Raw(encode_value(value))
     except TypeError as error:
-        raise TypeError(f"info: {error}") from None
+        raise TypeError(f"{name}: {error}") from None
     except ValueError as error:
-        raise InvalidJSON(f"info: {error}") from None
+        raise InvalidJSON(f"{name}: {error}") from None
 
 
 def sign_token(secret: str, claims: Mapping[str, Any]) -> str:

@@ -41,6 +41,11 @@ def test_a_page_of_csrf_protection_is_a_fault_of_the_backend(
     assert "CSRF protection" in str(failure.value)
 
 
+def test_meta_of_the_token_is_sent_to_the_backend(hook: HookURL, backend: Backend) -> None:
+    hook(Context("connect", client="1", meta={"role": "admin"}))
+    assert backend.events[0]["meta"] == {"role": "admin"}
+
+
 @pytest.mark.parametrize(("status", "hint"), [(302, "is a redirect"), (404, "hook_url"), (500, "log of the backend")])
 def test_html_response_is_an_error_with_a_hint(hook: HookURL, backend: Backend, status: int, hint: str) -> None:
     backend.answer = lambda event: (status, WERKZEUG)

@@ -52,6 +52,28 @@ def test_hook_receives_the_format_of_the_client(
     assert formats == [format_]
 
 
+def test_hooks_receive_the_meta_of_the_token(start: StartNode) -> None:
+    received: list[tuple[str, Any]] = []
+
+    def note(context: Context) -> None:
+        received.append((context.event, context.meta))
+
+    client = LocalClientV2(start(hooks={"connect": note, "subscribe": note, "refresh": note}))
+    result = client.call("connect", token=connection_token(KEY, "alice", meta={"role": "admin"}))
+    assert "meta" not in result
+    client.subscribe("open:a")
+    client.call("refresh", token=connection_token(KEY, "alice", meta=[2]))
+    client.subscribe("open:b")
+    client.call("refresh", token=connection_token(KEY, "alice"))
+    client.subscribe("open:c")
+    admin = {"role": "admin"}
+    assert received == [
+        *(("connect", admin), ("subscribe", admin)),
+        *(("refresh", [2]), ("subscribe", [2])),
+        *(("refresh", None), ("subscribe", None)),
+    ]
+
+
 def test_a_client_recovers_the_channels_of_a_hook(start: StartNode) -> None:
     def on_connect(context: Context) -> None:
         context.channels = ["rich:a"]

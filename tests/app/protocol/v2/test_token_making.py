@@ -62,6 +62,11 @@ def test_info_that_json_cannot_express_is_named(info: Any, error: type[Exception
         subscription_token(HMAC_KEY, "ann", "news", {"a": info})
 
 
+def test_meta_that_json_cannot_express_is_named() -> None:
+    with pytest.raises(TypeError, match=r"^meta: "):
+        connection_token(HMAC_KEY, "ann", meta=object())
+
+
 @pytest.mark.parametrize("channel", ["", None, 5])
 def test_a_subscription_is_for_one_channel(channel: Any) -> None:
     with pytest.raises(TypeError, match="channel"):
