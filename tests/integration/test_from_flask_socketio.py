@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 import socketio
-from centrifuge import Client, SubscriptionEventHandler
+from centrifuge import Client, ReplyError, SubscriptionEventHandler
 
 from tests.docs.pages import page
 from tests.integration.test_flask import LISTENING, PROGRAM, environment
@@ -130,6 +130,15 @@ def client_of(http: aiohttp.ClientSession, url: str) -> Client:
     return Client(f"{url.replace('http', 'ws')}/realtime/connection/websocket", get_token=token, proxy=None)
 
 
+async def refusal_of(client: Client, data: dict[str, str]) -> int:
+    """Return the code of the error with which the call `say` is refused; 0 if it is not."""
+    try:
+        await client.rpc("say", data)
+    except ReplyError as error:
+        return int(error.code)
+    return 0
+
+
 def test_site_with_gentrifugo_works(ours: str) -> None:
     async def talk() -> None:
         async with logged_in(ours, "ann") as http, logged_in(ours, "bob") as other:
@@ -146,6 +155,8 @@ def test_site_with_gentrifugo_works(ours: str) -> None:
             reply = await ann.rpc("say", {"room": "room:lobby", "text": "hello"})
             assert reply.data == {"number": 1}
             assert await seen[bob].said.get() == SAID
+            assert await refusal_of(ann, {"room": "room:attic", "text": "hello"}) == 404
+            assert await refusal_of(ann, {"room": "room:lobby"}) == 107
             attic = bob.new_subscription("room:attic", events=seen[bob])
             await attic.subscribe()
             assert await seen[bob].refused.get() == 103
