@@ -134,6 +134,11 @@ def test_a_user_may_subscribe_to_channels_that_name_it(client: LocalClientV2) ->
     assert client.subscribe("closed:a#bob,alice") == {}
 
 
+def test_channel_that_lists_users_is_only_for_them_in_an_open_namespace(client: LocalClientV2) -> None:
+    assert client.subscribe("open:a#bob,alice") == {}
+    assert code(client.call("subscribe", channel="open:a#bob")) == 103
+
+
 def test_a_channel_can_be_subscribed_to_once(client: LocalClientV2) -> None:
     client.subscribe("open:a")
     assert code(client.call("subscribe", channel="open:a")) == 105
