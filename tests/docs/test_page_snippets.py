@@ -92,6 +92,7 @@ def test_all_blocks_are_used() -> None:
         "typescript",
         "tsx",
         "python",
+        "python",
     ]
 
 
@@ -179,3 +180,26 @@ def test_python_snippet_runs(server: Server, token: str, tmp_path: Path) -> None
     api = ApiClient(server.host, server.port, key=str(server.options["api_key"]))
     history = api.call_v4("history", channel="chat:lobby", limit=10)
     assert [publication["data"] for publication in history["publications"]] == [{"text": "hello from Python"}]
+
+
+def test_python_snippet_with_a_token_of_the_subscription_runs(server: Server, token: str, tmp_path: Path) -> None:
+    of_channel = jwt(str(server.options["token_hmac_secret_key"]), sub="42", channel="$board")
+    program = f"""
+async def ask(channel):
+    return {{"$board": {of_channel!r}}}.get(channel)
+
+async def talk():
+    client = Client({address(server)!r}, token={token!r})
+    await client.connect()
+    print((await subscribe(client, "$board", ask)).state.value)
+    try:
+        await subscribe(client, "$other", ask)
+    except SubscriptionUnsubscribedError as error:
+        print("refused", client.get_subscription("$other").state.value)
+    await client.disconnect()
+
+asyncio.run(talk())
+"""
+    imports = "import asyncio\nfrom centrifuge import SubscriptionUnsubscribedError"
+    done = Program("python", f"{imports}\n{block('async def subscribe').text}\n{program}", tmp_path)
+    assert done.output().splitlines() == ["subscribed", "refused unsubscribed"]

@@ -30,7 +30,7 @@ NAMES_OF_OTHERS = {
     *("before_request", "current_user", "make_app"),  # Flask and Flask-Login
     *("cors_allowed_origins", "leave_room", "message_queue"),  # Flask-SocketIO
     *("bind_global", "member_added", "member_removed", "send_to_user", "socket_id"),  # Pusher
-    "use_protobuf",  # centrifuge-python
+    *("get_token", "use_protobuf"),  # centrifuge-python
     *("generate_api_sign", "generate_channel_sign", "generate_token"),  # cent
 }
 SOURCES = (
