@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from .channel_warnings import channel_warnings
@@ -23,6 +23,9 @@ EXAMPLE_KEY = "put a long random text here"
 """The secret in the example of the documentation (docs/configuration.md)."""
 QUOTES = "\"'`"
 """Characters that look like quotes around a secret."""
+
+IN_REDIS_URL = ("redis_host", "redis_port", "redis_password", "redis_db")
+"""The options that redis_url replaces."""
 
 NO_API_KEY = (
     "options api_key and secret are not set, so no backend can use the HTTP API: set api_key, or secret for the API of "
@@ -53,15 +56,44 @@ def config_warnings(config: Config, derived: Collection[str] = (), is_for_applic
         yield "options ssl and ssl_autocert are both on: ssl_cert is used, and no certificate is requested"
     if (config.ssl_cert or config.ssl_key) and not config.ssl:
         yield "options ssl_cert and ssl_key have no effect without ssl"
-    if config.redis_api_num_shards and not config.redis_api:
-        yield "option redis_api_num_shards has no effect without redis_api"
     if bool(config.hook_url) != bool(split_list(config.hook_events)):
         yield "options hook_url and hook_events have no effect without each other: set both"
-    if config.redis_api and config.engine != "redis":
-        yield f"option redis_api is on, but the {config.engine} engine has no queue; set the option engine to redis"
+    yield from redis_warnings(config)
     yield from admin_warnings(config)
     yield from channel_warnings(config, derived, is_for_application)
     yield from no_effect_warnings(config)
+
+
+def redis_warnings(config: Config) -> Iterator[str]:
+    """Yield warnings about options of Redis that have no effect."""
+    if config.redis_api_num_shards and not config.redis_api:
+        yield "option redis_api_num_shards has no effect without redis_api"
+    if config.redis_api and config.engine != "redis":
+        yield f"option redis_api is on, but the {config.engine} engine has no queue; set the option engine to redis"
+    with_own_warning = ("redis_api", "redis_api_num_shards")
+    given = [
+        declared.name
+        for declared in options_of(Config)
+        if declared.name.startswith("redis_")
+        and not declared.facts.no_effect
+        and getattr(config, declared.name) != declared.default
+    ]
+    unused = [name for name in given if name not in with_own_warning]
+    if config.engine != "redis" and unused:
+        yield (
+            f"{_have_no_effect(unused)} without the Redis engine, and nodes with the {config.engine} engine do not "
+            "share messages; set the option engine to redis"
+        )
+    unused = [name for name in given if name in IN_REDIS_URL]
+    if config.engine == "redis" and config.redis_url and unused:
+        yield f"{_have_no_effect(unused)} with redis_url, which contains {'them' if unused[1:] else 'it'}"
+
+
+def _have_no_effect(names: Sequence[str]) -> str:
+    """Return the beginning of a sentence which says that these options have no effect."""
+    if len(names) == 1:
+        return f"option {names[0]} has no effect"
+    return f"options {', '.join(names[:-1])} and {names[-1]} have no effect"
 
 
 def admin_warnings(config: Config) -> Iterator[str]:

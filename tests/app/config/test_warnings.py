@@ -64,7 +64,7 @@ def test_generated_secrets_cause_no_warning() -> None:
 
 @pytest.mark.parametrize("name", ["hook_secret", "api_key", "admin_password", "admin_secret", "redis_password"])
 def test_secrets_without_signatures_for_clients_may_be_short(name: str) -> None:
-    assert warnings_of(**{name: "s"}) == []
+    assert warnings_of(engine="redis", **{name: "s"}) == []
 
 
 @pytest.mark.parametrize("mode", ["insecure", "insecure_api", "insecure_admin"])
@@ -94,6 +94,20 @@ def test_every_insecure_mode_is_a_warning(mode: str) -> None:
         (
             {"redis_api": True},
             "option redis_api is on, but the memory engine has no queue; set the option engine to redis",
+        ),
+        (
+            {"redis_url": "redis://redis.example"},
+            "option redis_url has no effect without the Redis engine, and nodes with the memory engine do not share "
+            "messages; set the option engine to redis",
+        ),
+        (
+            {"redis_host": "redis.example", "redis_prefix": "x", "redis_read_timeout": 5},
+            "options redis_host, redis_prefix and redis_read_timeout have no effect without the Redis engine, and "
+            "nodes with the memory engine do not share messages; set the option engine to redis",
+        ),
+        (
+            {"engine": "redis", "redis_url": "redis://redis.example", "redis_password": "s", "redis_db": 1},
+            "options redis_password and redis_db have no effect with redis_url, which contains them",
         ),
         ({"web_path": "x"}, "option web_path has no effect without web"),
         (
@@ -127,6 +141,8 @@ def test_option_without_effect_is_a_warning(options: dict[str, Any], warning: st
     assert [text for text in warnings_of(**options) if "insecure_admin is on" not in text] == [warning]
 
 
-@pytest.mark.parametrize("options", [{"redis_port": 6379}, {"ssl": False}, {"gomaxprocs": 0}])
+@pytest.mark.parametrize(
+    "options", [{"redis_port": 6379}, {"ssl": False}, {"gomaxprocs": 0}, {"engine": "redis", "redis_url": "redis://a"}]
+)
 def test_an_option_set_to_its_default_causes_no_warning(options: dict[str, Any]) -> None:
     assert warnings_of(**options) == []
