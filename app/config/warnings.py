@@ -18,7 +18,7 @@ INSECURE = {
 SIGNING_KEYS = ("secret", "token_hmac_secret_key", "token_hmac_previous_secret_key")
 """The secrets whose signatures clients get: from one signature, a program can try out secrets without being noticed."""
 MIN_SIGNING_KEY = 16
-"""Characters below which such a secret can be guessed, even if it is random."""
+"""Characters below which a secret can be guessed, even if it is random."""
 EXAMPLE_KEY = "put a long random text here"
 """The secret in the example of the documentation (docs/configuration.md)."""
 QUOTES = "\"'`"
@@ -26,6 +26,31 @@ QUOTES = "\"'`"
 
 IN_REDIS_URL = ("redis_host", "redis_port", "redis_password", "redis_db")
 """The options that redis_url replaces."""
+
+SHORT_TIMES = (
+    "node_ping_interval",
+    "node_metrics_interval",
+    "worker_timeout",
+    "hook_timeout",
+    "http_header_timeout",
+    "http_keepalive_timeout",
+    "sockjs_heartbeat_delay",
+    "redis_connect_timeout",
+    "redis_read_timeout",
+    "redis_write_timeout",
+    "client_message_write_timeout",
+    "stale_connection_close_delay",
+    "ping_interval",
+    "client_pong_timeout",
+    "presence_ping_interval",
+    "presence_expire_interval",
+    *(each.name for each in options_of(Config) if each.name.startswith("proxy_") and each.is_time),
+)
+"""The times that hardly differ between servers. Others, such as lifetimes, may be as long as days."""
+MILLISECONDS_FACTOR = 100
+"""How many times the default such a time is at least if it is in milliseconds: 1000, but some choose less than it."""
+SHORT_TIME = 1.0
+"""The seconds that count as the default of a time whose default is 0, which stands for none or another option."""
 
 NO_API_KEY = (
     "options api_key and secret are not set, so no backend can use the HTTP API: set api_key, or secret for the API of "
@@ -50,6 +75,8 @@ def config_warnings(config: Config, derived: Collection[str] = (), is_for_applic
             yield f"option {name} is on: {sentence}"
     yield from secret_warnings(config)
     yield from weak_key_warnings(config)
+    yield from api_key_warnings(config)
+    yield from time_warnings(config)
     if config.presence_expire_interval <= config.presence_ping_interval:
         yield "option presence_expire_interval should exceed presence_ping_interval, or presence expires too early"
     if config.ssl and config.ssl_autocert:
@@ -134,11 +161,38 @@ def weak_key_warnings(config: Config) -> Iterator[str]:
 
 def weak_key_warning(place: str, key: str | bytes, source: str) -> Iterator[str]:
     """Yield a warning if a secret can be guessed from a signature; `source` completes the advice how to get another."""
+    yield from _guessable(place, key, "clients can guess it from a signature", source)
+
+
+def _guessable(place: str, key: str | bytes, consequence: str, source: str) -> Iterator[str]:
     advice = f"use a long random text, such as {source}"
     if key == EXAMPLE_KEY:
         yield f"{place} is the one in the documentation, which everybody knows; {advice}"
     elif key and len(key) < MIN_SIGNING_KEY:
-        yield f"{place} has fewer than {MIN_SIGNING_KEY} characters, so clients can guess it from a signature; {advice}"
+        yield f"{place} has fewer than {MIN_SIGNING_KEY} characters, so {consequence}; {advice}"
+
+
+def api_key_warnings(config: Config) -> Iterator[str]:
+    """Yield warnings about a key of backends that can be guessed, or that also signs what identifies clients."""
+    yield from _guessable("option api_key", config.api_key, "it can be guessed", '"gentrifugo genconfig" writes')
+    for name in SIGNING_KEYS:
+        if config.api_key and config.api_key == getattr(config, name):
+            yield (
+                f"options api_key and {name} have the same value: whoever learns the key of a backend can then sign as "
+                "any user; use two different texts"
+            )
+
+
+def time_warnings(config: Config) -> Iterator[str]:
+    """Yield warnings about times that are probably given in milliseconds."""
+    for declared in options_of(Config):
+        seconds = getattr(config, declared.name)
+        usual = declared.default or SHORT_TIME
+        if declared.name in SHORT_TIMES and seconds >= MILLISECONDS_FACTOR * usual:
+            yield (
+                f"option {declared.name} is {seconds:.10g} s, which is at least {MILLISECONDS_FACTOR} times the usual "
+                f'{usual:g} s: times are in seconds, or have a unit, as in "500ms"'
+            )
 
 
 def no_effect_warnings(config: Config) -> Iterator[str]:

@@ -62,9 +62,69 @@ def test_generated_secrets_cause_no_warning() -> None:
     assert from_mapping(fresh_values()).warnings == []
 
 
-@pytest.mark.parametrize("name", ["hook_secret", "api_key", "admin_password", "admin_secret", "redis_password"])
+@pytest.mark.parametrize("name", ["hook_secret", "admin_password", "admin_secret", "redis_password"])
 def test_secrets_without_signatures_for_clients_may_be_short(name: str) -> None:
     assert warnings_of(engine="redis", **{name: "s"}) == []
+
+
+def test_short_api_key_causes_a_warning_without_its_value() -> None:
+    (warning,) = warnings_of(api_key="a short api key")
+    assert warning.startswith(
+        "option api_key has fewer than 16 characters, so it can be guessed; use a long random text"
+    )
+    assert "a short api key" not in warning
+
+
+def test_api_key_of_the_documentation_causes_a_warning() -> None:
+    (warning,) = warnings_of(api_key=EXAMPLE_KEY)
+    assert warning.startswith("option api_key is the one in the documentation")
+
+
+@pytest.mark.parametrize("name", SIGNING_KEYS)
+def test_an_api_key_that_is_also_a_signing_key_causes_a_warning(name: str) -> None:
+    options: dict[str, Any] = {name: KEY, "api_key": KEY}
+    assert list(config_warnings(Config(**options))) == [
+        f"options api_key and {name} have the same value: whoever learns the key of a backend can then sign as any "
+        "user; use two different texts"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"ping_interval": 25000}, "ping_interval is 25000 s, which is at least 100 times the usual"),
+        ({"client_ping_interval": 2500}, "ping_interval is 2500 s, which is"),
+        (
+            {"proxy_connect_endpoint": "http://a.example", "proxy_connect_timeout": 500},
+            "proxy_connect_timeout is 500 s,",
+        ),
+        ({"hook_timeout": 5000}, "hook_timeout is 5000 s,"),
+        ({"client_message_write_timeout": 1000}, "client_message_write_timeout is 1000 s,"),
+        ({"engine": "redis", "redis_connect_timeout": 1000}, "redis_connect_timeout is 1000 s,"),
+        ({"http_keepalive_timeout": "75000"}, "http_keepalive_timeout is 75000 s,"),
+    ],
+)
+def test_a_time_that_is_probably_in_milliseconds_causes_a_warning(options: dict[str, Any], text: str) -> None:
+    (warning,) = warnings_of(**options)
+    assert warning.startswith(f"option {text}")
+    assert warning.endswith('times are in seconds, or have a unit, as in "500ms"')
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ping_interval": 600},
+        {"ping_interval": "25000ms"},
+        {"hook_timeout": 120},
+        {"connection_lifetime": 86400},
+        {"history_size": 1, "history_lifetime": 2592000},
+        {"expired_connection_close_delay": 86400},
+        {"shutdown_timeout": 3600, "drain_time": 3600},
+        {"admin_token_lifetime": 31536000},
+    ],
+)
+def test_usual_times_cause_no_warning(options: dict[str, Any]) -> None:
+    assert warnings_of(**options) == []
 
 
 @pytest.mark.parametrize("mode", ["insecure", "insecure_api", "insecure_admin"])
