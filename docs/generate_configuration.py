@@ -137,7 +137,9 @@ shown:
     gentrifugo: config.json: namespaces[1].history_size: Must be an integer; the value is "many".
     gentrifugo: CENTRIFUGO_PORT: Must be between 0 and 65535; the value is "70000".
 
-With `--strict` every warning is an error, also when the server starts or reloads.
+Warnings are about values that are possible, but probably not meant: insecure modes, secrets that are short or serve two
+purposes, options without effect, and times such as `"ping_interval": 25000`, which are in seconds and not in
+milliseconds. With `--strict` every warning is an error, also when the server starts or reloads.
 
 Some options have other names in Centrifugo v2 to v6, such as `history_ttl` for `history_lifetime`. If such an option
 means exactly the same and takes the same values, you can use the other name in all places; the tables below show it. If
