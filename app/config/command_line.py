@@ -18,6 +18,7 @@ import configargparse
 from .aliases import without_aliases
 from .config_file import Document, DocumentParser
 from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError, Option
+from .other_names import flat_names
 from .own_flags import FLAGS_ONLY, TOKEN_FLAGS
 from .schema import suggestion
 from .spelling import with_separate_flags, with_usual_names
@@ -248,7 +249,10 @@ def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> 
     settable = {name.upper(): option.item_type is None for option in options for name in option.names}
     for variable in environ:
         name = variable.removeprefix(ENVIRONMENT_PREFIX)
-        if name != variable and name not in settable:
+        in_file = [flat for flat in flat_names(name.lower()) if settable.get(flat.upper()) is False]
+        if name != variable and name not in settable and in_file:
+            yield f"{variable}: not used; option {in_file[0]} {ONLY_IN_FILE}"
+        elif name != variable and name not in settable:
             yield f"{variable}: unknown option{suggestion(name, settable, ENVIRONMENT_PREFIX)}"
         elif name != variable and not settable[name]:
             yield f"{variable}: not used, because this option {ONLY_IN_FILE}"

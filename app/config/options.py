@@ -127,6 +127,8 @@ def origins_or_all(text: str) -> None:
         is_origin = ORIGIN.fullmatch(item) and (
             item in ORIGINS_WITHOUT_HOST or names_a_host(item.replace("://*.", "://"))
         )
+        if item != ALL_ORIGINS and not is_origin and len(item.split()) > 1:
+            raise ValidationError(f"expected commas, not spaces, between the origins {item}.")
         if item != ALL_ORIGINS and not is_origin:
             raise ValidationError(
                 f"invalid origin {item}: expected a form such as https://example.com or https://*.example.com."

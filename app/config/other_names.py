@@ -6,6 +6,7 @@ For each there is the name of the corresponding option here, or an explanation. 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 RENAMED = {
     # v0, and v0 under Python
@@ -21,6 +22,12 @@ RENAMED = {
     "internal_port": "admin_port",
     "redis_address": "redis_url",
     "proxy_http_headers": "hook_headers",
+    # v6, without the object around it
+    "tls_cert_pem_file": "ssl_cert",
+    "tls_key_pem_file": "ssl_key",
+    "subscribe_to_user_personal_channel": "user_subscribe_to_personal",
+    "subscribe_to_user_personal_channel_personal_channel_namespace": "user_personal_channel_namespace",
+    "subscribe_to_user_personal_channel_single_connection": "user_personal_single_connection",
 }
 """Options of other versions, and the options here with a different form of value or a different meaning.
 
@@ -44,6 +51,11 @@ GROUPED = {
 }
 """Nested objects in the files of other versions (v0 in Python, v6), and the options here that replace them."""
 
+OBJECTS = ("channel_without_namespace", "engine", *GROUPED)
+"""The beginnings of names in the environment that stand for an object in the files of v6 around the option."""
+ENDINGS = ("_enabled", "_type")
+"""The ends of such names that the options here do not have: `admin.enabled` of v6 is `admin`."""
+
 INSECURE_MODE = "this option does not exist; docs/insecure.md describes the insecure modes and their risks"
 """Shown for names of insecure modes, which are never suggested: a misspelt option must not disable protection."""
 
@@ -52,7 +64,7 @@ _ENDPOINTS = "connect|refresh|subscribe|sub_refresh|publish|rpc|disconnect|chann
 _TIMEOUTS = "connect|refresh|subscribe|sub_refresh|publish|rpc"
 """The events in the names of the options proxy_..._timeout."""
 MISSING = (
-    (r"(client|api|admin|grpc_api)_insecure|insecure_web|client_insecure_skip_token_signature_verify", INSECURE_MODE),
+    (r"(client|(\w+_)?api|admin)_insecure|insecure_web|client_insecure_skip_token_signature_verify", INSECURE_MODE),
     (r"token_(user_id|audience_|issuer_|jwks_public_endpoint_|\w+_hmac)\w*|jwks_\w+|(separate_)?subscription_token_\w+",
      "tokens of connections and subscriptions are verified with the same options, which begin with token_ "
      "(docs/jwt.md)"),
@@ -88,6 +100,16 @@ _MISSING = [(re.compile(rf"(?:{pattern})\Z"), reason) for pattern, reason in MIS
 def new_name_of(name: str) -> str:
     """Return the option here that corresponds to one of another version; empty if there is none."""
     return RENAMED.get(name, "")
+
+
+def flat_names(name: str) -> Iterator[str]:
+    """Yield what an option of v6 may be called without the objects around it, such as `namespaces` for
+    `channel_namespaces`.
+    """
+    inner = [name.removeprefix(f"{each}_") for each in OBJECTS if name.startswith(f"{each}_")]
+    for candidate in (*inner, name):
+        yield candidate
+        yield from (candidate.removesuffix(end) for end in ENDINGS if candidate.endswith(end))
 
 
 def explanation(name: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, Option, options_of
-from .other_names import explanation, new_name_of
+from .other_names import explanation, flat_names, new_name_of
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
 SECONDS_IN = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
@@ -218,9 +218,23 @@ def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
     reason = "" if lower in spelled else explanation(lower)
     if reason:
         return f"; {reason}"
+    if lower not in spelled and (flat := _flat_hint(lower, spelled, prefix)):
+        return flat
     nearest = _nearest(lower, spelled) or "insecure"
     # A misspelt insecure mode, such as `admin_insecur`, is similar to the names of secrets.
     return "" if "insec" in lower or nearest.startswith("insecure") else f"; did you mean {prefix}{spelled[nearest]}?"
+
+
+def _flat_hint(name: str, spelled: Mapping[str, str], prefix: str) -> str:
+    """Return the hint for the name of an option in nested objects of Centrifugo v6; empty if it is none."""
+    for flat in flat_names(name):
+        if flat in spelled and not flat.startswith("insecure"):
+            return f"; did you mean {prefix}{spelled[flat]}?"
+        if new_name := spelled.get(new_name_of(flat)):
+            return f"; use {prefix}{new_name} instead"
+        if reason := explanation(flat):
+            return f"; {reason}"
+    return ""
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

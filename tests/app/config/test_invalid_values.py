@@ -64,6 +64,11 @@ def test_error_names_source_option_expectation_and_value(
         ("redis_port", "6379,x", "redis_port: x is not a port number"),
         ("hook_events", "connect,dance", "--hook_events: unknown item dance; possible items: "),
         ("trusted_proxies", "10.0.0.0/8,x", "--trusted_proxies: invalid address or network x: expected a form such as"),
+        (
+            "allowed_origins",
+            "https://a.example https://b.example",
+            "--allowed_origins: expected commas, not spaces, between the origins https://a.example https://b.example.",
+        ),
         ("allowed_origins", "example", "--allowed_origins: invalid origin example: expected a form such as"),
     ],
 )

@@ -328,11 +328,13 @@ class TestWarnings:
             "CENTRIFUGO_SERVICE_XYZ": "1",
             "OTHER_PORT": "1",
             "CENTRIFUGO_NAMESPACES": "[]",
+            "CENTRIFUGO_CHANNEL_NAMESPACES": "[]",
         }
         assert load([], environ).warnings == [
             "CENTRIFUGO_PROT: unknown option; did you mean CENTRIFUGO_PORT?",
             "CENTRIFUGO_SERVICE_XYZ: unknown option",
             "CENTRIFUGO_NAMESPACES: not used, because this option can be set only in the configuration file",
+            "CENTRIFUGO_CHANNEL_NAMESPACES: not used; option namespaces can be set only in the configuration file",
         ]
 
     @pytest.mark.parametrize("service", ["CENTRIFUGO", "CENTRIFUGO_EU"])
