@@ -87,6 +87,8 @@ def unexpected(name: str, word: str) -> str:
 
 def hint_for_word(word: str) -> str:
     """Return a hint, as the end of a sentence, if a word is probably the value of a flag; empty otherwise."""
+    if word.startswith("-"):
+        return ""
     if Path(word).suffix in PARSERS:
         return f"; a configuration file is given as --config={word}"
     if APPLICATION_WORD.fullmatch(word):

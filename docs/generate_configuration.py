@@ -154,7 +154,8 @@ Numbers and booleans may be written as strings: `"port": "8000"`. The reverse is
 `secret: 0123` as 83. Put such strings in quotes.
 
 As in Centrifugo v1, a file may spell the names of options in upper or lower case, and an option that is `null` has its
-default. Short flags may share a word: `-wd` is `-w -d`.
+default. Short flags may share a word: `-wd` is `-w -d`. What follows `--` is no flag, as in
+`checktoken --config=config.json -- TOKEN`.
 
 ## Changing options while the server runs
 

@@ -146,7 +146,7 @@ def build_parser(options: Sequence[Option], documents: DocumentParser) -> Source
 
 
 def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, str]) -> GivenOptions:
-    """Read all three sources. Unknown names are collected in the result.
+    """Read all three sources. Unknown names are collected in the result. What follows `--` are words, not flags.
 
     Raises `ConfigError` for a flag without its value, after which flags and values cannot be told apart.
     """
@@ -156,6 +156,8 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     from_kubernetes = kubernetes_variables(environ, ENVIRONMENT_PREFIX)
     ignored = from_kubernetes | kubernetes_variables(environ, APPLICATION_PREFIX)
     variables = {name: value for name, value in environ.items() if value and name not in ignored}
+    flags_end = argv.index("--") if "--" in argv else len(argv)
+    argv, only_words = argv[:flags_end], argv[flags_end + 1 :]
     try:
         parsed, leftover = parser.parse_known_args(
             normalize_arguments([*with_separate_flags(argv, settable)], settable), env_vars=variables
@@ -174,6 +176,7 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     given.environment = {action.dest: value for action, value in settings.values()}
     given.replace_aliases(options)
     note_leftover(given, leftover, argv, options)
+    given.words += only_words
     given.warnings += unknown_variables(variables, options)
     if from_kubernetes:
         given.warnings.append(
@@ -199,9 +202,7 @@ def normalize_arguments(argv: Sequence[str], options: Sequence[Option]) -> list[
     names = {f"--{name}" for option in options for name in option.names}
     bare = boolean_flags(options)
     result: list[str] = []
-    for index, argument in enumerate(argv):
-        if argument == "--":
-            return result + list(argv[index:])
+    for argument in argv:
         name, equals, value = argument.partition("=")
         underscored = "--" + name[2:].replace("-", "_")
         if name.startswith("--") and underscored in names:
@@ -223,8 +224,7 @@ def boolean_flags(options: Sequence[Option]) -> set[str]:
 def separate_values(argv: Sequence[str], options: Sequence[Option]) -> Iterator[tuple[str, str]]:
     """Yield each boolean flag that a word such as `false` follows, and this word, which is not read as its value."""
     bare = boolean_flags(options)
-    before_words = argv[: argv.index("--")] if "--" in argv else argv
-    for flag, word in pairwise(before_words):
+    for flag, word in pairwise(argv):
         name = f"--{flag[2:].replace('-', '_')}" if flag.startswith("--") else flag
         if word.lower() in BOOLEAN_WORDS and name in bare:
             yield flag, word

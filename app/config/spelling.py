@@ -42,12 +42,7 @@ def with_separate_flags(argv: Sequence[str], options: Sequence[Option]) -> Itera
     Only flags of booleans can come before another one; the others take the rest of the word as their value.
     """
     booleans = {option.facts.short for option in options if option.type is bool and option.facts.short}
-    rest = iter(argv)
-    for argument in rest:
-        if argument == "--":
-            yield argument
-            yield from rest
-            return
+    for argument in argv:
         while argument[:2] in booleans and len(argument) > 2 and argument[2] not in "=-":
             yield argument[:2]
             argument = "-" + argument[2:]

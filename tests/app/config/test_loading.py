@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from gentrifugo.app.config import command_line
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import DEFAULT_KEY_ADVICE, LoadedConfig, from_mapping, load, reload
-from gentrifugo.app.config.options import ConfigError
+from gentrifugo.app.config.options import ConfigError, options_of
 
 SECRET = {"CENTRIFUGO_SECRET": "secret-of-a-test"}
 Write = Callable[..., Path]
@@ -362,6 +363,19 @@ class TestWarnings:
     def test_argument_after_double_dash_is_not_a_flag(self, write: Write) -> None:
         write(secret="secret-of-a-test")
         assert not load(["--", "--debug"], {}).config.debug
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["checktoken", "--", "-token"],
+            ["checktoken", "--port=1", "--", "-token"],
+            ["--port", "1", "checktoken", "--", "-token"],
+            ["--debug", "--", "checktoken", "-token"],
+        ],
+    )
+    def test_words_may_follow_the_end_of_the_flags(self, arguments: list[str]) -> None:
+        given = command_line.read(options_of(Config), arguments, {})
+        assert (given.words, given.problems) == (["checktoken", "-token"], [])
 
     def test_own_port_variable_is_used_beside_those_of_kubernetes(self, write: Write) -> None:
         write(secret="secret-of-a-test")

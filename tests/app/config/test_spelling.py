@@ -47,7 +47,6 @@ def test_options_of_a_namespace_do_not_change_other_namespaces() -> None:
         (["-w=false"], ["-w=false"]),
         (["-w-d"], ["-w-d"]),
         (["-wx"], ["-w", "-x"]),
-        (["--", "-wd"], ["--", "-wd"]),
         (["-"], ["-"]),
     ],
 )
