@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,6 +16,7 @@ from flask import Flask
 from ..config.command_line import GivenOptions
 from ..config.config import Config
 from ..config.loading import LoadedConfig
+from ..config.options import ConfigError
 from ..config.site_options import application_source, is_debugger_requested
 from ..extension import site
 from ..views.mounted import endpoints_of
@@ -25,13 +28,18 @@ from .site_settings import SiteSettings, answer, is_settings_process
 
 log = logging.getLogger(__name__)
 
+MISSING_NAME = re.compile(r"Failed to find attribute '\w+' in '([\w.]+)'")
+"""Flask's error about a module without the name that is given for the application."""
+FACTORIES = ("create_app", "make_app")
+"""The names of functions that Flask calls if no name is given."""
+
 
 def run(given: GivenOptions, path: str, reload: Callable[[Config], LoadedConfig]) -> int:
     """Load the application at `path`, and serve it or send its settings to the parent process; returns the exit status.
 
     Raises ConfigError and ApplicationError.
     """
-    application = site.find(path, application_source(given))
+    application = _find(path, application_source(given))
     loaded = site.load_site_config(application, given, path)
     if is_settings_process(os.environ):
         endpoints = sorted(endpoints_of(application))
@@ -40,6 +48,25 @@ def run(given: GivenOptions, path: str, reload: Callable[[Config], LoadedConfig]
     if is_debugger_requested(given):
         loaded = replace(loaded, warnings=[*loaded.warnings, show_errors(application)])
     return _serve_until_change(loaded, reload, application) if given.reload else run_server(loaded, reload, application)
+
+
+def _find(path: str, source: str) -> Flask:
+    """Load the application, and name a factory in the error if its module has one, but not the given name."""
+    try:
+        return site.find(path, source)
+    except ConfigError as error:
+        raise ConfigError([_with_factory(problem, path) for problem in error.problems], error.warnings) from None
+
+
+def _with_factory(problem: str, path: str) -> str:
+    """Return the error text, with the path of a factory if the name in `path` does not exist, but a factory does."""
+    missing = MISSING_NAME.search(problem)
+    module = sys.modules.get(missing[1]) if missing else None
+    for name in FACTORIES:
+        if callable(getattr(module, name, None)):
+            module_path = site.PATH_AND_NAME.split(path, maxsplit=1)[0]
+            return f"{problem.removesuffix('.')}; did you mean {module_path}:{name}?"
+    return problem
 
 
 def _serve_until_change(loaded: LoadedConfig, reload: Callable[[Config], LoadedConfig], application: Flask) -> int:

@@ -216,7 +216,9 @@ def test_development_server_serves_the_site_and_logs_its_limits(tmp_path: Path) 
     [
         (["--app=nowhere"], "--app: module 'nowhere' not found: there is no file {directory}/nowhere.py"),
         (["--app=nowhere:app"], "--app: module 'nowhere' not found: there is no file {directory}/nowhere.py"),
-        (["--app=chat:nothing"], "--app: Failed to find attribute 'nothing' in 'chat'."),
+        (["--app=library:app"], "--app: Failed to find attribute 'app' in 'library'."),
+        (["--app=chat:app"], "--app: Failed to find attribute 'app' in 'chat'; did you mean chat:create_app?"),
+        (["--app=chat.py:app"], "--app: Failed to find attribute 'app' in 'chat'; did you mean chat.py:create_app?"),
         (
             ["--app=chat", "--workers=2"],
             "workers: more than one requires the Redis engine, because the memory engine does not connect processes: "
