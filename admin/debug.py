@@ -11,6 +11,7 @@ import gevent.util
 import greenlet
 from flask import Blueprint, Response, request
 
+from ..app.runtime.background import BackgroundLoop
 from ..app.runtime.yielding import yield_if_due
 from . import profile
 from .stacks import stack_of
@@ -72,6 +73,8 @@ def _all_greenlets() -> list[greenlet.greenlet]:
 
 def _function_of(found: greenlet.greenlet, stack: list[str]) -> str:
     run = getattr(found, "_run", None) or getattr(found, "run", None)
+    if isinstance(loop := getattr(run, "__self__", None), BackgroundLoop):
+        return f"background loop: {loop.name}"
     name = getattr(run, "__qualname__", "") or getattr(type(run), "__qualname__", "")
     if isinstance(found, gevent.Greenlet) and name:
         return f"{getattr(run, '__module__', '?')}.{name}"

@@ -10,9 +10,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 
-import gevent
-
 from ..app.model.events import Event, Publication, RawClientInfo, StreamPosition
+from ..app.runtime.background import PeriodicTask
 from ..app.runtime.yielding import iterate_yielding, yield_if_due
 from .base import (
     Engine,
@@ -47,7 +46,7 @@ class MemoryEngine(Engine):
         self._clock = clock
         self._sweeps = sweeps
         self._handler: EngineHandler | None = None
-        self._sweeper: gevent.Greenlet[[], None] | None = None
+        self._sweeper = PeriodicTask("memory engine", lambda: EXPIRY_INTERVAL, self.free_expired)
         self._subscribed: set[str] = set()
         self._occupancy: LocalOccupancy | None = None
         # Presence: channel -> client -> (info, expiry). A client that is added again moves to the end. So the clients
@@ -60,16 +59,14 @@ class MemoryEngine(Engine):
         """Start calling `handler` with events and control messages."""
         self._handler = handler
         if self._sweeps:
-            self._sweeper = gevent.spawn(self._sweep)
+            self._sweeper.start()
 
     def stop(self) -> None:
         """Release all resources. A second call does nothing."""
         if self._occupancy is not None:
             self._occupancy.stop()
         self._handler = None
-        if self._sweeper is not None:
-            self._sweeper.kill()
-            self._sweeper = None
+        self._sweeper.stop()
 
     def enable_occupancy_events(self, handler: OccupancyHandler, longest: float) -> None:
         """Report occupancy to `handler`. Must be called before `start`."""
@@ -198,11 +195,6 @@ class MemoryEngine(Engine):
     def remove_history(self, channel: str) -> None:
         """Delete the history of a channel; its stream continues."""
         self._history.remove(channel)
-
-    def _sweep(self) -> None:
-        while True:
-            gevent.sleep(EXPIRY_INTERVAL)
-            self.free_expired()
 
     def free_expired(self) -> None:
         """Delete all expired histories and presence; the sweep calls this once a second."""

@@ -12,9 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from heapq import nlargest
 
-import gevent
-
-from ..runtime.background import BackgroundLoop
+from ..runtime.background import PeriodicTask
 from ..runtime.yielding import iterate_yielding
 from .hub import Hub
 from .rings import Rings, SamplesWanted
@@ -42,7 +40,7 @@ class _Recorded:
         self.rings = Rings()
 
 
-class ChannelSamples(BackgroundLoop):
+class ChannelSamples(PeriodicTask):
     """The recorded channels of one node.
 
     `count_presence` returns how many clients are present in a channel on all nodes, or None if that is not known. It
@@ -54,17 +52,15 @@ class ChannelSamples(BackgroundLoop):
     ) -> None:
         self.published: dict[str, int] = {}
         """Publications by channel, only of those that are recorded; the node adds them."""
-        super().__init__()
+        super().__init__("recorded channels", lambda: LOOKUP_INTERVAL, self._look_up, at_start=True)
         self._hub = hub
         self._count_presence = count_presence
         self._clock = clock
         self._recorded: OrderedDict[str, _Recorded] = OrderedDict()
 
-    def _run(self) -> None:
-        while True:
-            self.find()
-            self.update_presence()
-            gevent.sleep(LOOKUP_INTERVAL)
+    def _look_up(self) -> None:
+        self.find()
+        self.update_presence()
 
     # -- which channels
 

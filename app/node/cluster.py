@@ -19,6 +19,7 @@ from ...engines.health import ServerHealth
 from ..config.config import Config
 from ..model.errors import Refused
 from ..model.json_codec import InvalidJSON
+from ..runtime.background import PeriodicTask
 from ..runtime.log_throttle import ThrottledLog, kind_of
 from ..runtime.running_clock import running_time
 from . import control
@@ -96,7 +97,7 @@ class Cluster:
         self._failures = failures
         self._skipped = ThrottledLog(log, logging.WARNING, max_keys=MAX_SKIPPED_KINDS)
         self._snapshot: dict[str, int] = {}
-        self._greenlets: list[gevent.Greenlet[..., None]] = []
+        self._tasks: list[PeriodicTask] = []
         self.watched = WatchedFeed(encode, metrics.counters, self._send_watched, self._ping_peers_soon)
         self.samples = NodeHistory(metrics, self._gauges, channel_samples)
         self.surveys = Surveys(
@@ -131,21 +132,23 @@ class Cluster:
 
     def start(self) -> None:
         """Start the greenlets that send pings and end metrics intervals. Must be called after `announce`."""
-        self._greenlets = [
-            gevent.spawn(self._repeat, lambda: self._config().node_ping_interval, self._ping),
-            gevent.spawn(self._repeat, lambda: self._config().node_metrics_interval, self._end_metrics_interval),
+        self._tasks = [
+            PeriodicTask("pings", lambda: self._config().node_ping_interval, self._ping),
+            PeriodicTask("metrics", lambda: self._config().node_metrics_interval, self._end_metrics_interval),
+            self.samples,
         ]
-        self.samples.start()
+        for task in self._tasks:
+            task.start()
 
     def stop(self) -> None:
         """Stop the greenlets, and tell the other nodes that this one leaves. A second call does nothing."""
         self.watched.stop()
-        self.samples.stop()
-        gevent.killall(self._greenlets)
-        if self._greenlets and self._engine.joins_nodes:
+        for task in self._tasks:
+            task.stop()
+        if self._tasks and self._engine.joins_nodes:
             # In another greenlet: an engine that hangs must not delay the stop for long.
             gevent.spawn(self._send_ping, leaving=True).join(LEAVING_TIMEOUT)
-        self._greenlets = []
+        self._tasks = []
 
     # -- all nodes
 
@@ -269,15 +272,6 @@ class Cluster:
             pass  # logged already; operators miss a few messages
 
     # -- pings and metrics
-
-    @staticmethod
-    def _repeat(interval: Callable[[], float], action: Callable[[], None]) -> None:
-        while True:
-            gevent.sleep(interval())
-            try:
-                action()
-            except Exception:
-                log.exception("internal error in a periodic task: %s", getattr(action, "__name__", action))
 
     def _ping(self) -> None:
         self._send_ping()

@@ -22,7 +22,7 @@ class MissedChannels(BackgroundLoop):
     def __init__(
         self, hub: Hub, spread: Callable[[Sequence[OpenConnection], Callable[[OpenConnection], None]], None]
     ) -> None:
-        super().__init__()
+        super().__init__("missed messages")
         self._hub = hub
         self._spread = spread
         self._channels: set[str] = set()
@@ -36,21 +36,28 @@ class MissedChannels(BackgroundLoop):
         if not self._hub.mute(channel, only_positioned):
             return
         self._channels.add(channel)
-        if self._greenlet is None:
-            self.start()
+        self.start()
 
-    def _run(self) -> None:
-        while self._channels:
-            channels, self._channels = self._channels, set()
-            connections = [open_ for open_ in self._hub.open if self._affected_channels(open_, channels)]
-            if connections:
-                log.warning(
-                    "messages may be missing in %d channels: ending subscriptions of %d clients, which then recover",
-                    len(channels),
-                    len(connections),
-                )
-                self._spread(connections, partial(self._recover, channels))
-        self._greenlet = None
+    def _has_work(self) -> bool:
+        return bool(self._channels)
+
+    def _step(self) -> None:
+        channels, self._channels = self._channels, set()
+        try:
+            self._end_subscriptions(channels)
+        except Exception:
+            self._channels |= channels  # their subscribers receive nothing until they recover
+            raise
+
+    def _end_subscriptions(self, channels: set[str]) -> None:
+        connections = [open_ for open_ in self._hub.open if self._affected_channels(open_, channels)]
+        if connections:
+            log.warning(
+                "messages may be missing in %d channels: ending subscriptions of %d clients, which then recover",
+                len(channels),
+                len(connections),
+            )
+            self._spread(connections, partial(self._recover, channels))
 
     def _recover(self, channels: set[str], connection: OpenConnection) -> None:
         for channel in self._affected_channels(connection, channels):

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import gevent
-
 from ..model.errors import Refused
 from ..model.events import StreamPosition
-from ..runtime.background import BackgroundLoop
+from ..runtime.background import PeriodicTask
 from ..runtime.yielding import yield_if_due
 from .positions import LivePositions
 
@@ -20,7 +18,7 @@ POSITION_CHECK_INTERVAL = 40.0
 """Seconds between two checks. Clients with positions are notified of a loss within twice this time."""
 
 
-class PositionCheck(BackgroundLoop):
+class PositionCheck(PeriodicTask):
     """Checks the followed channels. `top` looks up the top of a stream; `note` is called for a channel with a gap."""
 
     def __init__(
@@ -30,17 +28,11 @@ class PositionCheck(BackgroundLoop):
         note: Callable[[str], None],
         interval: float = POSITION_CHECK_INTERVAL,
     ) -> None:
-        super().__init__()
+        super().__init__("position check", lambda: interval, self.check)
         self._positions = positions
         self._top = top
         self._note = note
-        self._interval = interval
         self._before: Mapping[str, StreamPosition | None] = {}
-
-    def _run(self) -> None:
-        while True:
-            gevent.sleep(self._interval)
-            self.check()
 
     def check(self) -> None:
         """Compare the channels without new publications since the last call with the engine."""

@@ -7,9 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-import gevent
-
-from ..runtime.background import BackgroundLoop
+from ..runtime.background import PeriodicTask
 from .breakdowns import OTHER_KINDS
 from .channel_samples import ChannelSamples
 from .metrics import Metrics
@@ -49,7 +47,7 @@ class Gauges(NamedTuple):
     """The seconds that the engine last took."""
 
 
-class NodeHistory(BackgroundLoop):
+class NodeHistory(PeriodicTask):
     """Takes samples of one node. `gauges` returns the current ones; `clock` is in seconds since 1970."""
 
     def __init__(
@@ -59,7 +57,7 @@ class NodeHistory(BackgroundLoop):
         channels: ChannelSamples,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__()
+        super().__init__("samples", lambda: MIN_STEP - clock() % MIN_STEP, self.take, at_start=True)
         self._metrics = metrics
         self._gauges = gauges
         self._channels = channels
@@ -76,11 +74,6 @@ class NodeHistory(BackgroundLoop):
         """Stop the greenlets. A second call does nothing."""
         self._channels.stop()
         super().stop()
-
-    def _run(self) -> None:
-        while True:
-            self.take()
-            gevent.sleep(MIN_STEP - self._clock() % MIN_STEP)
 
     def take(self) -> None:
         """Store a sample in each ring whose time has come. Other greenlets may run meanwhile."""

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 import gevent
 
 from ..model.events import Publication
+from ..runtime.background import BackgroundLoop
 from .metrics import Counters
 
 BATCH_INTERVAL = 0.1
@@ -33,7 +34,7 @@ class Watcher(Protocol):
         """Show messages, and how many were left out after them. Does not block and does not raise."""
 
 
-class WatchedFeed:
+class WatchedFeed(BackgroundLoop):
     """Collects the messages of this node and shows the messages of all nodes to the operators of this one.
 
     `send_to_peers` sends a batch to the other nodes; it may block. `on_change` is called when the first operator of
@@ -47,6 +48,7 @@ class WatchedFeed:
         send_to_peers: Callable[[Sequence[bytes], int], None],
         on_change: Callable[[], None],
     ) -> None:
+        super().__init__("watched messages")
         self._encode = encode
         self._counters = counters
         self._send_to_peers = send_to_peers
@@ -58,7 +60,6 @@ class WatchedFeed:
         self._is_full = False
         """Whether the batch that waits takes no more messages."""
         self._missed = 0
-        self._sender: gevent.Greenlet[[], None] | None = None
         self.wanted = False
         """Whether an operator watches on any node."""
 
@@ -102,28 +103,22 @@ class WatchedFeed:
         waiting.append(publication)
         self._size = size
         self._is_full = len(waiting) >= BATCH_MESSAGES or size >= BATCH_SIZE
-        if self._sender is None:
-            self._sender = gevent.spawn(self._send)
+        self.start()
 
     def show(self, messages: Sequence[bytes], missed: int) -> None:
         """Show a batch to the operators of this node."""
         for watcher in list(self._watchers):
             watcher.show(messages, missed)
 
-    def stop(self) -> None:
-        """Send no more batches. A second call does nothing."""
-        if self._sender is not None:
-            self._sender.kill()
-            self._sender = None
+    def _has_work(self) -> bool:
+        return bool(self._waiting)
 
-    def _send(self) -> None:
-        while self._waiting:
-            messages = [self._encode(publication) for publication in self._waiting]
-            missed, self._missed = self._missed, 0
-            self._waiting, self._size, self._is_full = [], 0, False
-            self._counters.node_num_admin_msg_published += len(messages) + missed
-            self.show(messages, missed)
-            if self._peers_watch:
-                self._send_to_peers(messages, missed)
-            gevent.sleep(BATCH_INTERVAL)
-        self._sender = None
+    def _step(self) -> None:
+        batch, missed = self._waiting, self._missed
+        self._waiting, self._size, self._is_full, self._missed = [], 0, False, 0
+        self._counters.node_num_admin_msg_published += len(batch) + missed
+        messages = [self._encode(publication) for publication in batch]
+        self.show(messages, missed)
+        if self._peers_watch:
+            self._send_to_peers(messages, missed)
+        gevent.sleep(BATCH_INTERVAL)

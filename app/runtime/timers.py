@@ -75,7 +75,7 @@ class Timers(BackgroundLoop):
     """
 
     def __init__(self, resolution: float = 0.1, clock: Callable[[], float] = running_time) -> None:
-        super().__init__()
+        super().__init__("timers")
         self._resolution = resolution
         self._clock = clock
         self._ticks: list[int] = []
@@ -113,14 +113,13 @@ class Timers(BackgroundLoop):
         if self._ticks[0] == tick:
             self._earlier.set()
 
-    def _run(self) -> None:
-        while True:
-            self._earlier.clear()
-            wait = self._ticks[0] * self._resolution - self._clock() if self._ticks else None
-            if wait is None or wait > 0:
-                self._earlier.wait(wait)
-            else:
-                self._call_bucket(heappop(self._ticks))
+    def _step(self) -> None:
+        self._earlier.clear()
+        wait = self._ticks[0] * self._resolution - self._clock() if self._ticks else None
+        if wait is None or wait > 0:
+            self._earlier.wait(wait)
+        else:
+            self._call_bucket(heappop(self._ticks))
 
     def _call_bucket(self, tick: int) -> None:
         timers = iter(self._buckets.pop(tick))

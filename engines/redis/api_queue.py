@@ -16,6 +16,7 @@ from typing import Any
 import gevent
 import hiredis
 
+from ...app.runtime.background import PeriodicTask
 from ...app.runtime.log_throttle import ONCE, ThrottledLog
 from ..base import CommandHandler, EngineError
 from .connection import Dial, RedisConnection
@@ -50,6 +51,7 @@ class ApiQueue(Link):
         self._node = node
         self._pipeline = pipeline
         self._handler: CommandHandler | None = None
+        self._renewal = PeriodicTask(f"{self._name}: lease", lambda: LEASE / 3, self._renew)
         self._busy = False
         self._stopping = False
         self._failures = ThrottledLog(log, interval=ONCE)
@@ -114,19 +116,17 @@ class ApiQueue(Link):
 
     @contextmanager
     def _lease_renewed(self) -> Iterator[None]:
-        renewal = gevent.spawn(self._renew)
+        self._renewal.start()
         try:
             yield
         finally:
-            renewal.kill()
+            self._renewal.stop()
 
     def _renew(self) -> None:
-        while True:
-            gevent.sleep(LEASE / 3)
-            try:
-                self._ask(RENEW, [self._lease_key], int(LEASE * 1000))
-            except EngineError as error:
-                log.error("%s: cannot renew the lease: %s", self._name, error)
+        try:
+            self._ask(RENEW, [self._lease_key], int(LEASE * 1000))
+        except EngineError as error:
+            log.error("%s: cannot renew the lease: %s", self._name, error)
 
     def _pause_after_failure(self, reason: str) -> None:
         self._failures.log(reason, "%s: %s, retrying", self._name, reason)

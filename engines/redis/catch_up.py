@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from gevent.event import Event as Signal
 from ...app.model.events import Event, Publication
 from ...app.runtime.background import BackgroundLoop
 from ...app.runtime.backoff import Backoff
+from ...app.runtime.log_throttle import place_of
 from ...app.runtime.running_clock import wait_for
 from ...app.runtime.yielding import yield_if_due
 from ..base import EngineError, Recovery
@@ -88,8 +90,7 @@ class CatchUp(BackgroundLoop):
     """Detects and closes the gaps in the channels of one shard."""
 
     def __init__(self, name: str, source: Source) -> None:
-        super().__init__()
-        self._name = name
+        super().__init__(name)
         self._source = source
         # The newest publication that was delivered, or that the history had if nothing was delivered yet.
         self._newest: dict[str, str] = {}
@@ -166,20 +167,18 @@ class CatchUp(BackgroundLoop):
         gap = self._gaps.get(channel)
         return gap is None or wait_for(gap.closed, timeout)
 
-    def _run(self) -> None:
-        while True:
-            self._arrived.wait()
-            self._arrived.clear()
-            returned, self._returned = self._returned, []
-            closed = left_open = 0
-            for start in range(0, len(returned), CLOSED_TOGETHER):
-                for is_complete in self._close(returned[start : start + CLOSED_TOGETHER]):
-                    closed += is_complete
-                    left_open += not is_complete
-            if closed:
-                log.info("%s: recovered missed messages from the history of %d channels", self._name, closed)
-            if left_open:
-                log.warning("%s: messages may be missing in %d channels", self._name, left_open)
+    def _step(self) -> None:
+        self._arrived.wait()
+        outcome: Counter[bool] = Counter()
+        while self._returned:
+            returned = self._returned[:CLOSED_TOGETHER]
+            outcome.update(self._close(returned))
+            del self._returned[: len(returned)]
+        self._arrived.clear()
+        if outcome[True]:
+            log.info("%s: recovered missed messages from the history of %d channels", self._name, outcome[True])
+        if outcome[False]:
+            log.warning("%s: messages may be missing in %d channels", self._name, outcome[False])
 
     def _close(self, returned: Sequence[tuple[_Gap, int]]) -> list[bool]:
         """Close some gaps. Returns for each closed gap whether nothing is missing."""
@@ -220,18 +219,27 @@ class CatchUp(BackgroundLoop):
         """Deliver missed and held events without switching greenlets. Returns whether nothing is missing."""
         channel = gap.channel
         newest = self._newest.get(channel, self._noted.get(channel, ""))
-        missed = history.since(newest) if history is not None else NOTHING_MISSED
+        missed = NOTHING_MISSED
+        try:
+            if history is not None:
+                missed = history.since(newest)
+            return missed.complete or not self._source.report_open_gap(
+                channel, None if history is None else len(missed.publications), time.monotonic() - gap.began
+            )
+        finally:
+            del self._gaps[channel]
+            self._deliver_held(gap, missed)
+            gap.closed.set()
+
+    def _deliver_held(self, gap: _Gap, missed: Recovery) -> None:
         late = [Received(publication, True) for publication in reversed(missed.publications)]
         uids = {publication.uid for publication in missed.publications}
-        is_missing = not missed.complete and self._source.report_open_gap(
-            channel, None if history is None else len(late), time.monotonic() - gap.began
-        )
         # Events that the history still has are delivered in their place there; those that it does not have are older.
         for received in (*_without(gap.before, uids), *late, *_without(gap.held, uids)):
-            self._deliver(channel, received)
-        del self._gaps[channel]
-        gap.closed.set()
-        return not is_missing
+            try:
+                self._deliver(gap.channel, received)
+            except Exception as error:  # a bug must lose only this message
+                self._exceptions.log(place_of(error), "%s: cannot handle a message", self._name, error=error)
 
 
 def _without(held: Sequence[Received], uids: set[str]) -> list[Received]:

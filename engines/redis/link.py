@@ -6,7 +6,6 @@ import logging
 import time
 from abc import abstractmethod
 
-import gevent
 from gevent.event import Event
 
 from ...app.runtime.background import BackgroundLoop
@@ -26,8 +25,6 @@ INITIAL_DELAY, MAX_DELAY = 0.02, 0.5
 """Seconds between two attempts to connect; see Backoff."""
 JITTER = 0.5
 """The random share of a delay, so that not all nodes reconnect at the same moment."""
-ERROR_RETRY_DELAY = 1.0
-"""Seconds until the next attempt to connect after an unexpected exception."""
 
 
 class ServerReturn:
@@ -58,15 +55,15 @@ class Link(BackgroundLoop):
     """
 
     def __init__(self, name: str, dial: Dial, server_return: ServerReturn) -> None:
-        super().__init__()
+        super().__init__(name)
         self.unavailable_reason = f"{name}: not connected yet"
         """Why there is no connection; empty while connected, and during the first attempt to reconnect."""
-        self._name = name
         self._dial = dial
         self._server_return = server_return
         self._address: ServerAddress | None = None
         """The address of the last connection."""
         self._ready = Event()
+        self._backoff = Backoff(INITIAL_DELAY, MAX_DELAY, jitter=JITTER)
         self._breaks = ThrottledLog(log)
         self.changed_at = time.time()
         """When the connection became usable or was lost, in seconds since 1970."""
@@ -119,21 +116,18 @@ class Link(BackgroundLoop):
     def _note_error(self, reason: str) -> None:
         self.error, self.error_at = reason, time.time()
 
-    def _run(self) -> None:
-        backoff = Backoff(INITIAL_DELAY, MAX_DELAY, jitter=JITTER)
-        while True:
-            try:
-                self._serve_once()
-                backoff.reset()
-            except ConnectionLost as error:
-                self._note_error(str(error))
-                self._note_failure(str(error))
-                self._server_return.wait(backoff.next_delay())
-            except Exception:
-                self._note_error("internal error")
-                log.exception("%s: internal error; reconnecting in %g s", self._name, ERROR_RETRY_DELAY)
-                self._give_up(f"{self._name}: internal error")
-                gevent.sleep(ERROR_RETRY_DELAY)
+    def _step(self) -> None:
+        try:
+            self._serve_once()
+            self._backoff.reset()
+        except ConnectionLost as error:
+            self._note_error(str(error))
+            self._note_failure(str(error))
+            self._server_return.wait(self._backoff.next_delay())
+        except Exception:
+            self._note_error("internal error")
+            self._give_up(f"{self._name}: internal error")
+            raise
 
     def _serve_once(self) -> None:
         """Connect and serve until the connection breaks. Raises ConnectionLost if it could never be used."""

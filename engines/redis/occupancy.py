@@ -20,6 +20,7 @@ import gevent
 from gevent.event import Event
 from gevent.pool import Pool
 
+from ...app.runtime.background import BackgroundLoop, PeriodicTask
 from ..base import EngineError, OccupancyHandler
 from ..occupancy import STOP_TIMEOUT
 from .codec import SkipLog, decode_names
@@ -45,7 +46,7 @@ SWEEP_STEP_DELAY = 0.01
 """Seconds between two steps of a sweep, in which other commands can use Redis."""
 
 
-class ShardOccupancy:
+class ShardOccupancy(BackgroundLoop):
     """The channels of one shard; `handler` may take up to `longest` seconds for a call.
 
     `subscribed` has the pub/sub channels that this node is subscribed to, also while its connection is broken and Redis
@@ -61,7 +62,7 @@ class ShardOccupancy:
         handler: OccupancyHandler,
         longest: float,
     ) -> None:
-        self._name = name
+        super().__init__(f"{name}: occupancy")
         self._keys = keys
         self._pipeline = pipeline
         self._subscribed = subscribed
@@ -80,11 +81,12 @@ class ShardOccupancy:
         self._epoch = b""
         self._arrived = Event()
         self._pool = Pool(CONCURRENT_COMPARISONS)
-        self._greenlets: list[gevent.Greenlet[[], None]] = []
+        self._sweeper = PeriodicTask(f"{name}: occupancy sweep", lambda: SWEEP_INTERVAL, self._try_to_sweep)
 
     def start(self) -> None:
         """Start the greenlets that report."""
-        self._greenlets = [gevent.spawn(self._run), gevent.spawn(self._sweep_regularly)]
+        super().start()
+        self._sweeper.start()
 
     def stop(self) -> None:
         """Make the pending reports within STOP_TIMEOUT. Other nodes make the rest."""
@@ -92,7 +94,8 @@ class ShardOccupancy:
         with gevent.Timeout(STOP_TIMEOUT, False):  # type: ignore[arg-type]  # False: end the block silently
             while self._changed:
                 gevent.sleep(0.01)
-        gevent.killall(self._greenlets)
+        self._sweeper.stop()
+        super().stop()
         self._pool.kill()
 
     @property
@@ -109,12 +112,11 @@ class ShardOccupancy:
         self._waiting.append(channel)
         self._arrived.set()
 
-    def _run(self) -> None:
-        while True:
-            self._arrived.wait()
-            while self._waiting:
-                self._pool.spawn(self._report, self._waiting.popleft())
-            self._arrived.clear()
+    def _step(self) -> None:
+        self._arrived.wait()
+        while self._waiting:
+            self._pool.spawn(self._report, self._waiting.popleft())
+        self._arrived.clear()
 
     def _report(self, channel: str) -> None:
         """Report the changes of a channel until there are no more."""
@@ -135,7 +137,7 @@ class ShardOccupancy:
                 else:
                     finished = lease
         except EngineError as error:
-            log.debug("%s: cannot compare the occupancy of %r: %s", self._name, channel, error)
+            log.debug("%s: cannot compare channel %r: %s", self._name, channel, error)
             self._failed[channel] = finished
             self._last_failure = time.monotonic()
         finally:
@@ -176,20 +178,18 @@ class ShardOccupancy:
 
     # -- changes that no node has noticed
 
-    def _sweep_regularly(self) -> None:
-        while True:
-            gevent.sleep(SWEEP_INTERVAL)
-            try:
-                is_first = self._pipeline.ask(
-                    "SET", self._keys.sweeping, b"1", "NX", "PX", milliseconds(SWEEP_INTERVAL * 0.9)
-                )
-                # Redis has accepted a write, so comparisons can succeed again.
-                self._repeat_failed()
-                if is_first:
-                    self._sweep()
-            except EngineError as error:
-                log.debug("%s: occupancy sweep failed: %s", self._name, error)
-                self._last_failure = time.monotonic()
+    def _try_to_sweep(self) -> None:
+        try:
+            is_first = self._pipeline.ask(
+                "SET", self._keys.sweeping, b"1", "NX", "PX", milliseconds(SWEEP_INTERVAL * 0.9)
+            )
+            # Redis has accepted a write, so comparisons can succeed again.
+            self._repeat_failed()
+            if is_first:
+                self._sweep()
+        except EngineError as error:
+            log.debug("%s: sweep failed: %s", self._name, error)
+            self._last_failure = time.monotonic()
 
     def _repeat_failed(self) -> None:
         """Repeat failed comparisons. Channels without subscribers here wait until other nodes have reconnected."""

@@ -29,6 +29,7 @@ def test_greenlets_are_counted_by_function(server: Server) -> None:
     assert re.search(r"^\d+ greenlets$", text, re.MULTILINE)
     assert re.search(r"^3 x \S*HTTPServer\._serve$", text, re.MULTILINE)
     assert everything.count("WebSocket.receive") == 2
+    assert re.search(r"^2 x background loop: timers$", text, re.MULTILINE)
 
 
 def test_gevent_page_shows_the_run_info(server: Server) -> None:

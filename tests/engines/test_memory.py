@@ -260,6 +260,24 @@ def test_running_engine_deletes_expired_data(
     engine.stop()
 
 
+def test_sweep_continues_after_an_unexpected_exception(
+    clock: FakeClock, nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(memory, "EXPIRY_INTERVAL", 0.01)
+    engine = MemoryEngine(clock)
+    listener = Listener(engine)
+    engine.start(listener)
+    engine.add_presence("news", "c1", ALICE, SHORT)
+    clock.advance(SHORT)
+    with monkeypatch.context() as broken:
+        broken.setattr(engine, "_free_expired_presence", lambda *_: 1 / 0)
+        eventually(lambda: "ZeroDivisionError" in caplog.text)
+    engine.add_presence("chat", "c1", ALICE, SHORT)
+    clock.advance(SHORT)
+    eventually(lambda: "chat" not in engine._presence)
+    engine.stop()
+
+
 def test_long_sweep_lets_other_greenlets_run(
     engine: MemoryEngine, clock: FakeClock, nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

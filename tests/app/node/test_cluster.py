@@ -257,9 +257,12 @@ def test_a_defect_does_not_end_the_pings(
     start_node: StartNode, engine: FailingEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     start_node(engine, node_ping_interval=0.01)
-    monkeypatch.setattr(cluster_module, "MAX_MISSED_PINGS", None)
-    eventually(lambda: len(caplog.records) > 1)
+    with monkeypatch.context() as defect:
+        defect.setattr(cluster_module, "MAX_MISSED_PINGS", None)
+        eventually(lambda: "pings: internal error" in caplog.text)
     assert caplog.records[0].exc_info is not None
+    sent = engine.calls["publish_control"]
+    eventually(lambda: engine.calls["publish_control"] > sent + 2)
 
 
 def test_changed_interval_applies_after_the_next_round(start_node: StartNode, engine: FailingEngine) -> None:

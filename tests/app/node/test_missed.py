@@ -80,3 +80,15 @@ def test_stopped_node_disconnects_no_clients(start_node: StartNode) -> None:
     node.stop()
     settle()
     assert connection.closed_with == []
+
+
+def test_subscribers_recover_also_after_an_unexpected_exception(
+    node: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    subscribers = [subscriber(node, f"c{number}", f"news:{number}") for number in range(2)]
+    with monkeypatch.context() as broken:
+        broken.setattr(node.hub, "is_muted", lambda *_: 1 / 0)
+        assert node.handle_missed("news:0", 10, 1)
+        eventually(lambda: "ZeroDivisionError" in caplog.text)
+    assert node.handle_missed("news:1", 10, 1)
+    eventually(lambda: all(connection.closed_with == [CLOSE_INSUFFICIENT_STATE] for connection in subscribers))

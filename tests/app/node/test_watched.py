@@ -76,7 +76,7 @@ def test_suppressed_publications_are_not_shown(start_node: StartNode, once: Publ
     assert node.publish("news", b"2", options=options) == first
     repeated = PublishRequest("news", b"3", options=options)
     assert node.publish_all([repeated, PublishRequest("news", b"4"), repeated])[0] == first
-    eventually(lambda: node.cluster.watched._sender is None)
+    eventually(lambda: node.cluster.watched._greenlet is None)
     assert watcher.data == [1, 4]
 
 
@@ -91,7 +91,7 @@ def test_requests_that_a_backend_repeats_are_shown_once(start_node: StartNode) -
         methods["broadcast"](b'{"channels":["news"],"data":1,"idempotency_key":"a"}')
         for publish in (once, plain):  # the plain one on the fast path
             methods["batch"](b'{"commands":[%b]}' % b",".join([b'{"publish":%b}' % publish] * 3))
-    eventually(lambda: node.cluster.watched._sender is None)
+    eventually(lambda: node.cluster.watched._greenlet is None)
     assert watcher.data == [1, *[2] * 6]
 
 
@@ -113,7 +113,7 @@ def test_batches_are_bounded_in_number_and_in_size(start_node: StartNode, monkey
     large = b'"' + b"x" * 60 + b'"'
     for data in (large, large, *[b"1"] * 2 * BATCH_MESSAGES):
         node.publish("news", data)
-    eventually(lambda: node.cluster.watched._sender is None)
+    eventually(lambda: node.cluster.watched._greenlet is None)
     assert watcher.data == ["x" * 60]
     assert watcher.missed == 2 * BATCH_MESSAGES + 1
 
@@ -139,7 +139,7 @@ def test_a_message_that_does_not_fit_into_the_batch_ends_it(
     node.cluster.watched.add(watcher)
     for data in (b"1", b'"' + b"x" * 60 + b'"', b"2"):
         node.publish("news", data)
-    eventually(lambda: node.cluster.watched._sender is None)
+    eventually(lambda: node.cluster.watched._greenlet is None)
     assert (watcher.data, watcher.missed) == ([1], 2)
 
 
@@ -165,3 +165,17 @@ def test_stopped_node_relays_no_messages(start_node: StartNode) -> None:
     node.cluster.watched.stop()
     settle()
     assert watcher.batches == 0
+
+
+def test_messages_are_shown_also_after_an_unexpected_exception(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = start_node(watch=True)
+    watcher = FakeWatcher()
+    node.cluster.watched.add(watcher)
+    with monkeypatch.context() as broken:
+        broken.setattr(node.cluster.watched, "_encode", lambda publication: 1 / 0)
+        node.publish("news", b"1")
+        eventually(lambda: "ZeroDivisionError" in caplog.text)
+    node.publish("news", b"2")
+    eventually(lambda: watcher.data == [2])

@@ -274,3 +274,55 @@ def test_internal_error_does_not_block_new_publications(
     assert "test: cannot read histories: internal error" in caplog.text
     assert "ZeroDivisionError" in caplog.text
     assert desk.left_open == [("news", None)]
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_event_whose_delivery_fails_does_not_lose_the_others(
+    desk: FakeSource, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failing: int
+) -> None:
+    deliver = desk.deliver
+
+    def deliver_or_fail(event: Event) -> None:
+        if isinstance(event, Publication) and event.uid == str(failing):
+            raise ZeroDivisionError
+        deliver(event)
+
+    desk.catch_up.handle("news", kept(0))
+    monkeypatch.setattr(desk, "deliver", deliver_or_fail)
+    close_gap_after_connection_loss(desk)
+    desk.remembers(0, 1, 2)
+    desk.catch_up.handle("news", kept(3))
+    desk.gate.set()
+    eventually(lambda: not desk.catch_up.has_gap("news"))
+    desk.catch_up.handle("news", kept(4))
+    assert desk.numbers() == [number for number in range(5) if number != failing]
+    assert "test: cannot handle a message" in caplog.text
+
+
+def test_gaps_are_closed_also_after_an_unexpected_exception(
+    desk: FakeSource, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the failing gap has held is delivered, and so are the other gaps of the batch, and later ones."""
+    report = desk.report_open_gap
+
+    def report_or_fail(channel: str, found: int | None, seconds: float) -> bool:
+        if channel == "news":
+            raise ZeroDivisionError
+        return report(channel, found, seconds)
+
+    monkeypatch.setattr(desk, "report_open_gap", report_or_fail)
+    desk.gate.set()
+    desk.remembers(7)
+    for channel in ("news", "chat"):
+        desk.catch_up.handle(channel, kept(1))
+    desk.catch_up.open_gaps(["news", "chat"], time.monotonic() - 1)
+    for channel in ("news", "chat"):
+        desk.catch_up.handle(channel, JOIN)
+        desk.catch_up.note_resubscribed(channel)
+    eventually(lambda: not (desk.catch_up.has_gap("news") or desk.catch_up.has_gap("chat")))
+    assert desk.delivered.count(JOIN.event) == 2
+    assert desk.numbers() == [1, 1, 7, 7]
+    assert desk.left_open == [("chat", 1)]
+    assert "test: internal error, retrying" in caplog.text
+    close_gap_after_connection_loss(desk)
+    eventually(lambda: not desk.catch_up.has_gap("news"))
