@@ -15,7 +15,7 @@ class RequestedProtocol(NamedTuple):
     """The requested format of messages. Clients of version 1 of the protocol request nothing."""
 
     format: str = ""
-    """JSON or PROTOBUF, both of version 2; empty if the first message decides."""
+    """JSON_NAME or PROTOBUF_NAME, both of version 2; empty if the first message decides."""
     subprotocol: str = ""
     """The subprotocol to name in the response to the handshake; empty for none."""
     has_own_pings: bool = False

@@ -22,7 +22,7 @@ class Receiver(Protocol):
     """The request that waits for frames of the session. No method blocks."""
 
     last_write_at: float
-    """Time of the last write to the client, a value of time.monotonic()."""
+    """Time of the last write to the client, a value of `running_time()`."""
 
     def wake(self) -> None:
         """Wake the request, because a frame may be available."""

@@ -26,13 +26,14 @@ class HeartbeatConnection(Protocol):
     """A connection that is its own session, such as a WebSocket."""
 
     last_write_at: float
+    """Time of the last write to the client, a value of `running_time()`."""
 
     def send_heartbeat(self) -> None:
         """Send a heartbeat. Must not block."""
 
 
 class Sessions:
-    """Sessions over HTTP by ID, and connections that last as long as their session. Times are monotonic.
+    """Sessions over HTTP by ID, and connections that last as long as their session.
 
     `on_end` is called with the ID of each session over HTTP that is removed. It must not block.
     """

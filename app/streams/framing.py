@@ -90,7 +90,7 @@ STREAM_HEADERS: Mapping[str, str] = {
     "X-Accel-Buffering": "no",
     "Cache-Control": "private, no-cache, no-store, must-revalidate, max-age=0",
     "Pragma": "no-cache",
-    "Expire": "0",
+    "Expires": "0",
     "X-Content-Type-Options": "nosniff",
 }
 """Headers of every response that is a stream."""

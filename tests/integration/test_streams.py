@@ -97,6 +97,7 @@ def test_client_connects_subscribes_and_receives_messages(server: Any, path: str
         assert client.status == 200
         assert client.headers["x-accel-buffering"] == "no"
         assert client.headers["cache-control"].startswith("private, no-cache, no-store")
+        assert client.headers["expires"] == "0"
         result = client.next()["connect"]
         assert len(result["session"]) >= 22
         assert result["node"]

@@ -62,13 +62,12 @@ from .tokens import TokenVerifier
 log = logging.getLogger(__name__)
 
 MESSAGE_TOO_LARGE = CodedDisconnect(1009, "")
+"""A message of more bytes than client_request_max_size; 1009 is WebSocket's own code for it (RFC 6455 7.4.1)."""
 EARLIER_PROTOCOL = (
     "first command without a method; libraries for the servers Centrifugo 2 and 3, such as centrifuge-js 2, have a "
     "protocol that this server does not have"
 )
-"""A message of more bytes than client_request_max_size; 1009 is WebSocket's own code for it (RFC 6455 7.4.1)."""
-
-
+"""Why the first command of such a client is refused; only logged."""
 MAX_LIBRARY_LENGTH = 100
 """Characters that are kept of the name and version of a client library."""
 

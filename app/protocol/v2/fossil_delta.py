@@ -69,7 +69,7 @@ class _Patch:
         self._steps = 0
 
     def create(self) -> bytes:
-        """Return the patch; None if the payloads have too little in common."""
+        """Return the patch; raises _TooManySteps if finding the common pieces takes too long."""
         target, done = self._target, 0
         parts = [_encode_number(len(target)), b"\n"]
         while (copy := self._next_copy(done)) is not None:
