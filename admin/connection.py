@@ -234,15 +234,15 @@ class AdminConnection:
             self._transport.close(disconnect.code, disconnect.close_reason)
 
     def close_slow(self) -> None:
-        """Close a slow client whose outbox is full (websocket.connection.TransportOwner)."""
+        """Close a slow client whose outbox is full (net.transport.TransportOwner)."""
         gevent.spawn(self._close_slow)
 
     def close_silent(self) -> None:
-        """Close after a ping without an answer (websocket.connection.TransportOwner)."""
+        """Close after a ping without an answer (net.transport.TransportOwner)."""
         self.close(CLOSE_PING_ERROR)
 
     def close_too_large(self) -> None:
-        """Close after a message that is too large (websocket.connection.TransportOwner)."""
+        """Close after a message that is too large (net.transport.TransportOwner)."""
         self.close(CLOSE_LIMIT_EXCEEDED)
 
     def _close_slow(self) -> None:
@@ -252,7 +252,7 @@ class AdminConnection:
             self.close(CLOSE_SLOW)
 
     def close_failed(self, reason: str) -> None:
-        """Close after the socket failed to write (websocket.connection.TransportOwner)."""
+        """Close after the socket failed to write (net.transport.TransportOwner)."""
         log.debug("admin connection: %s", reason)
         self.close()
 

@@ -1,4 +1,4 @@
-"""The interface between a client's connection and whatever carries its messages: a WebSocket, or a SockJS session."""
+"""The interfaces between a connection and whatever carries its messages, such as a WebSocket or a SockJS session."""
 
 from __future__ import annotations
 
@@ -41,3 +41,28 @@ class Transport(Protocol):
     def close(self, code: int, reason: str) -> None:
         """Send waiting data, then the code and reason, and end the connection."""
         ...
+
+
+class TransportOwner(Protocol):
+    """The object that uses a transport and is notified of its failures, such as a client's connection.
+
+    A transport exists before its owner, which needs it to send. See "Transports and owners" in docs/architecture.md.
+    """
+
+    def close_slow(self) -> None:
+        """Handle a queue of unwritten data that is larger than its limit. Must not block."""
+
+    def close_silent(self) -> None:
+        """Handle a ping that the peer has not answered. Must not block."""
+
+    def close_failed(self, reason: str) -> None:
+        """Handle a socket that cannot be written to any more. Must not block."""
+
+    def close_too_large(self) -> None:
+        """Close the connection because of a message that is larger than the transport reads. May block."""
+
+    def close_broken(self, error: Exception) -> None:
+        """Log an unexpected exception of the code that handled a message, and close the connection."""
+
+    def close(self) -> None:
+        """Handle the end of the connection. A second call has no effect. May block."""

@@ -269,7 +269,7 @@ class BaseClient(ABC):
             context.reason = reason
             self.node.hooks.notify_later(context)
 
-    # -- failures of the transport, and of the server (websocket.connection.TransportOwner)
+    # -- failures of the transport, and of the server (net.transport.TransportOwner)
 
     def close_slow(self) -> None:
         """Close a slow client: more data waits to be written than client_queue_max_size."""

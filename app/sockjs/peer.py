@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from ..http.opening_request import Opening
-from ..net.transport import Transport
-from ..websocket.connection import TransportOwner
+from ..net.transport import Transport, TransportOwner
 
 
 class SockJSTransport(Transport, Protocol):

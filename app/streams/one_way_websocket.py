@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ..websocket.connection import TransportOwner, WebSocket
+from ..net.transport import TransportOwner
+from ..websocket.connection import WebSocket
 
 
 class OneWayClient(TransportOwner, Protocol):

@@ -13,7 +13,7 @@ from ..exchange.peer_watch import PeerWatch
 from ..net.direct_tls import direct as direct_of
 from ..net.flusher import Flusher
 from ..net.outbox import Outbox
-from ..websocket.connection import TransportOwner
+from ..net.transport import TransportOwner
 
 CLOSE_TIMEOUT = 5.0
 """Seconds for writing what waits when the connection is closed."""

@@ -18,6 +18,7 @@ from ..net.linger import linger
 from ..net.outbox import Outbox
 from ..net.read_allowance import ReadAllowance
 from ..net.socket_queues import unread_bytes
+from ..net.transport import TransportOwner
 from ..runtime.running_clock import TimeLimit, running_time
 from ..runtime.timers import RoughDelay, Timer, Timers, first_delay
 from ..runtime.yielding import yield_if_due
@@ -48,31 +49,6 @@ NO_STATUS = 1005
 
 class _MessageTimeout(BaseException):
     """The rest of a message has taken too long to arrive."""
-
-
-class TransportOwner(Protocol):
-    """The object that uses a transport and is notified of its failures, such as a client's connection.
-
-    A transport exists before its owner, which needs it to send. See "Transports and owners" in docs/architecture.md.
-    """
-
-    def close_slow(self) -> None:
-        """Handle a queue of unwritten data that is larger than its limit. Must not block."""
-
-    def close_silent(self) -> None:
-        """Handle a ping that the peer has not answered. Must not block."""
-
-    def close_failed(self, reason: str) -> None:
-        """Handle a socket that cannot be written to any more. Must not block."""
-
-    def close_too_large(self) -> None:
-        """Close the connection because of a message that is larger than the transport reads. May block."""
-
-    def close_broken(self, error: Exception) -> None:
-        """Log an unexpected exception of the code that handled a message, and close the connection."""
-
-    def close(self) -> None:
-        """Handle the end of the connection. A second call has no effect. May block."""
 
 
 class WebSocketLimits(Protocol):
