@@ -12,7 +12,7 @@ from gevent.pool import Pool
 from ..model.errors import Error, Refused
 from ..node.commands import PublishRequest, RequestedPublish
 from ..node.node import Node
-from ..protocol.v1.replies import ReplyLimit
+from ..node.reply_limit import ReplyLimit
 from ..protocol.v2.errors import ERROR_LIMIT_EXCEEDED, CodedError
 from ..runtime.yielding import iterate_yielding
 from .messages import Params, PublishParams

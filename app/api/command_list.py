@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from ..model.json_codec import InvalidJSON, decode
-from ..protocol.v1.replies import ReplyLimit
+from ..node.reply_limit import ReplyLimit
 from ..protocol.v2.errors import ERROR_BAD_REQUEST, ERROR_LIMIT_EXCEEDED, CodedError
 from ..runtime.yielding import iterate_yielding
 from .messages import DisconnectParams, DisconnectReason, Params

@@ -19,6 +19,7 @@ from ...model.json_codec import InvalidJSON
 from ...node.breakdowns import SEVERAL
 from ...node.commands import PUBLISH_BATCH_SIZE, PublishRequest
 from ...node.node import Node
+from ...node.reply_limit import ReplyLimit
 from ...runtime.yielding import iterate_yielding, yield_if_due
 from . import wire
 from .plain_commands import (
@@ -28,7 +29,6 @@ from .plain_commands import (
     decode_plain_command,
     decode_plain_commands,
 )
-from .replies import ReplyLimit
 from .wire import ChannelParams, Command, encode_api_reply
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
-"""The replies to one message or request of a peer, with a limit of their total size.
+"""The replies to one message of a peer, with a limit of their total size.
 
-A request of a few kilobytes can cause gigabytes of replies, for example a thousand commands for the same history.
+A message of a few kilobytes can cause gigabytes of replies, for example a thousand commands for the same history.
 """
 
 from __future__ import annotations
@@ -29,13 +29,3 @@ def gather(
         if not can_continue(size):
             return None
     return replies
-
-
-class ReplyLimit:
-    """The remaining bytes of replies that a request may get."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, size: float) -> None:
-        self.left = size
-        """0 or less if no further command may be carried out. The last reply may exceed the limit."""
