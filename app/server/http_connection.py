@@ -194,7 +194,7 @@ class HTTPConnection(WSGIHandler):
             return False
         serve = self._handshakes.open(raw + END_OF_HEAD, self.socket, self._direct, self._address)
         if serve is not None:
-            self._take_websocket(serve)
+            self._take_opened(serve)
         return serve is not None
 
     def _read_head(self) -> bytes | None:
@@ -288,7 +288,7 @@ class HTTPConnection(WSGIHandler):
             self._handshakes.remember(self._heads.raw, head, websocket, service, options)
         request = self._log_access(head, exchange.status, exchange.size)
         opened = exchange.opened
-        self._take_websocket(partial(opened, request=request) if opened and request else opened)
+        self._take_opened(partial(opened, request=request) if opened and request else opened)
         return False
 
     def _serve_endpoint(self, endpoint: SockJS | Streams, path: str, head: Head) -> bool:
@@ -304,12 +304,12 @@ class HTTPConnection(WSGIHandler):
         opened = exchange.opened
         if opened is not None:
             has_ids = service is not None and endpoint is service.streams
-            self._take_websocket(partial(opened, request=request) if has_ids and request else opened)
+            self._take_opened(partial(opened, request=request) if has_ids and request else opened)
         elif exchange.status >= 400 and not exchange.may_follow:
             self._linger()
         return exchange.may_follow
 
-    def _take_websocket(self, serve: Callable[..., None] | None) -> None:
+    def _take_opened(self, serve: Callable[..., None] | None) -> None:
         """End the requests; what they have opened is served after their local variables have been released."""
         self._upgraded = self.close_connection = True
         self._opened = serve
