@@ -105,6 +105,9 @@ class Proxy(ABC):
     The timeout of a request is `timeout` seconds, or option hook_timeout if it is 0.
     """
 
+    accepts_any_object = False
+    """Whether an object without any field of the proxy is a response without a result, and not an invalid one."""
+
     def __init__(self, url: str, config: Config, tries: int = 1, timeout: float = 0) -> None:
         self._backend = BackendHTTP(url, config, tries, timeout)
 
@@ -121,7 +124,8 @@ class Proxy(ABC):
 
     def _ask(self, context: Context, **fields: Any) -> bytes:
         """Return the result for an event of a client; empty if there is none. Raises the exceptions of `__call__`."""
-        return ask(self._backend, {**connection_fields(context), **fields}, context.opening)
+        request = {**connection_fields(context), **fields}
+        return ask(self._backend, request, context.opening, self.accepts_any_object)
 
 
 class ConnectProxy(Proxy):
@@ -166,6 +170,8 @@ class SubscribeProxy(Proxy):
 class RefreshProxy(Proxy):
     """Lets the backend decide about expired connections."""
 
+    accepts_any_object = True  # what has no result ends the connection
+
     def __call__(self, context: Context) -> Renewal:
         """Return the decision of the backend; without a result, the connection has expired.
 
@@ -176,6 +182,8 @@ class RefreshProxy(Proxy):
 
 class SubRefreshProxy(Proxy):
     """Lets the backend decide about expired subscriptions."""
+
+    accepts_any_object = True  # what has no result ends the subscription
 
     def __call__(self, context: Context) -> Renewal:
         """Return the decision of the backend; without a result, the subscription has expired.
@@ -259,7 +267,7 @@ def proxies(config: Config) -> Iterator[tuple[str, Proxy]]:
 def _notify(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> None:
     """Notify a backend of an event. Raises Undelivered, also if the backend answers with an error."""
     try:
-        ask(backend, request, opening)
+        ask(backend, request, opening, accepts_any_object=True)
     except (RPCError, DisconnectClient) as error:
         raise Undelivered(f"the backend refused an event that cannot be refused: {error}") from None
 

@@ -12,12 +12,17 @@ import msgspec
 from msgspec import Raw
 
 from ..http.opening_request import Opening
-from ..model.json_codec import InvalidJSON, decode, is_json
+from ..model.json_codec import InvalidJSON, decode, decode_value, is_json
 from .backend_http import BackendHTTP
 from .hooks import Context, DisconnectClient, RPCError, Undelivered
 from .transport_name import transport_of
 
 T = TypeVar("T")
+
+MAX_NAMED_FIELDS = 5
+"""Maximum number of fields of a response that the log names, if none of them belongs to the proxy."""
+MAX_NAMED_LENGTH = 50
+"""Maximum characters of the name of such a field."""
 
 
 class AnswerError(msgspec.Struct):
@@ -46,11 +51,14 @@ class Answer(msgspec.Struct):
 _answer = msgspec.json.Decoder(Answer)
 
 
-def ask(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) -> bytes:
+def ask(
+    backend: BackendHTTP, request: dict[str, Any], opening: Opening | None, accepts_any_object: bool = False
+) -> bytes:
     """Send a request without its empty fields. Returns the result in the response as JSON; empty if there is none.
 
     Raises RPCError or DisconnectClient if the backend answers with an error or a disconnect, and Undelivered without a
-    valid response.
+    valid response. An object with only other fields is not valid, because it would mean the same as an empty one; with
+    `accepts_any_object` it has no result.
     """
     body = msgspec.json.encode({name: value for name, value in request.items() if value not in ("", [])})
     status, content = backend.post(body, opening, {})
@@ -67,7 +75,18 @@ def ask(backend: BackendHTTP, request: dict[str, Any], opening: Opening | None) 
     except ValueError as error:  # not JSON, or a code that must not be sent
         raise Undelivered(f"invalid response: {error}") from None
     result = bytes(answer.result)
+    if not result and not accepts_any_object:
+        _require_known_field(answer, content)
     return b"" if result == b"null" else result
+
+
+def _require_known_field(answer: Answer, content: bytes) -> None:
+    """Raise Undelivered for a response without a result that has fields, but none that belongs to the proxy."""
+    names = decode_value(content).keys()
+    if names and names.isdisjoint(answer.__struct_fields__):
+        shown = ", ".join(repr(name[:MAX_NAMED_LENGTH]) for name in list(names)[:MAX_NAMED_FIELDS])
+        more = f" and {len(names) - MAX_NAMED_FIELDS} more" if len(names) > MAX_NAMED_FIELDS else ""
+        raise Undelivered(f"the response has none of result, error and disconnect; its fields are {shown}{more}")
 
 
 def decode_result(decoder: msgspec.json.Decoder[T], content: bytes) -> T:

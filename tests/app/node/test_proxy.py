@@ -126,6 +126,8 @@ def test_the_backend_disconnects_the_client(start: Start, backend: Backend) -> N
         (200, [], "invalid response"),
         (200, {"error": {"code": 5, "message": "x"}}, "the code of an RPCError is 5"),
         (200, {"disconnect": {"code": 200, "reason": "x"}}, "the code of a DisconnectClient is 200"),
+        (200, {"data": 1}, "the response has none of result, error and disconnect; its fields are 'data'"),
+        (200, dict.fromkeys("abcdefg"), "its fields are 'a', 'b', 'c', 'd', 'e' and 2 more"),
         (200, {"result": []}, "invalid result"),
         (200, {"result": {"b64data": "?"}}, "invalid result"),
         (200, {"result": {"b64data": "AAE="}}, "the client uses JSON"),
@@ -242,6 +244,19 @@ def test_the_backend_refuses_a_publication_with_an_error(start: Start, backend: 
     client = start(backend.url, event="publish")
     assert publish(client, "HEY")["error"] == {"code": 403, "message": "no shouting"}
     assert [push for push in client.pushes() if "pub" in push] == []
+
+
+def test_a_response_with_only_other_fields_publishes_nothing(
+    start: Start, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = start(backend.url, event="publish")
+    client.subscribe("a")
+    backend.answer = lambda call: (200, {"ok": False})
+    assert client.call("publish", channel="a", data=1)["error"] == INTERNAL
+    assert client.pushes() == []
+    assert "its fields are 'ok'" in caplog.text
+    backend.answer = lambda call: (200, {})
+    assert client.call("publish", channel="a", data=1) == {}
 
 
 def test_backend_receives_no_request_for_a_channel_without_proxy_publish(backend: Backend) -> None:

@@ -203,6 +203,7 @@ def test_an_expired_connection_is_not_accepted(start: Start, backend: Backend) -
     [
         (500, {}, "status 500"),
         (200, "<html>", "an HTML page"),
+        (200, {"user": "42"}, "the response has none of result, error and disconnect; its fields are 'user'"),
         (200, {"result": {"user": 1.5}}, "invalid result"),
         (200, {"result": {"user": "42", "b64info": "AAE="}}, "the client uses JSON"),
         (200, {"result": {"user": "42", "channels": [""]}}, "empty channel name"),
@@ -307,11 +308,23 @@ def test_the_backend_hides_a_client_or_shows_it(start: Start, backend: Backend) 
     assert not node._engine.presence("hidden:a")
 
 
-def test_an_empty_answer_allows_a_subscription(start: Start, backend: Backend) -> None:
-    results(backend, {"result": {}})
+@pytest.mark.parametrize("answer", [{"result": {}}, {}, {"result": None}, {"error": None, "version": 1}])
+def test_an_empty_answer_allows_a_subscription(start: Start, backend: Backend, answer: Any) -> None:
+    results(backend, answer)
     client = LocalClientV2.connected(start("subscribe").node)
     assert client.subscribe("asked:a") == {}
     assert list(client.connection.channels) == ["asked:a"]
+
+
+def test_an_answer_with_only_other_fields_does_not_allow_a_subscription(
+    start: Start, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = LocalClientV2.connected(start("subscribe").node)
+    results(backend, {"allowed": False})
+    assert client.call("subscribe", channel="asked:a")["error"] == INTERNAL
+    assert not client.connection.channels
+    (line,) = errors_in(caplog)
+    assert "its fields are 'allowed'" in line
 
 
 def test_the_backend_refuses_a_subscription(start: Start, backend: Backend) -> None:
@@ -456,7 +469,8 @@ def test_the_backend_renews_subscriptions(start: Start, backend: Backend) -> Non
 
 
 @pytest.mark.parametrize(
-    "answer", [{}, {"result": {"expired": True}}, {"result": {"expire_at": 1}}, {"error": {"code": 400}}]
+    "answer",
+    [{}, {"expired": True}, {"result": {"expired": True}}, {"result": {"expire_at": 1}}, {"error": {"code": 400}}],
 )
 def test_subscriptions_that_the_backend_does_not_renew_end(start: Start, backend: Backend, answer: Any) -> None:
     client = subscription(start("subscribe", "sub_refresh"), backend, answer)
