@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 from ...engines.base import EngineError
 from ...engines.redis.blocking import BlockingRedis
-from ..config import command_line
+from ..config import command_line, schema
 from ..config.config import Config
 from ..config.config_file import Document
 from ..config.loading import load_given
@@ -24,6 +25,10 @@ from ..node.engine_failures import EngineFailures
 from ..node.metrics import Counters
 from .backend import Backend
 
+log = logging.getLogger(__name__)
+
+PUBLISHER_OPTIONS = "the options of publisher(...)"
+"""The name of options that are given as arguments, in errors and warnings."""
 REPORTS_TIMEOUT = 1.0
 """Seconds that nodes have to reply."""
 
@@ -75,18 +80,44 @@ class Publisher(Backend):
         self._redis.close()
 
 
-def publisher(config: Mapping[str, Any] | str | Path | None = None, **options: Any) -> Publisher:
+def publisher(config: Mapping[str, Any] | str | os.PathLike[str] | None = None, **options: Any) -> Publisher:
     """Return a publisher with the options of a mapping or a configuration file; `options` take precedence over them.
 
-    Channels must have the same options as on the nodes, because the options determine histories. Raises ConfigError.
+    Channels must have the same options as on the nodes, because the options determine histories. Unknown options are
+    logged. Raises ConfigError, also for a file that does not exist, and TypeError for a `config` of another type.
     """
-    if isinstance(config, (str, Path)):
-        given = command_line.read(options_of(Config), [f"--config={config}"], {})
+    if isinstance(config, (str, os.PathLike)):
+        given = _options_of_file(os.fspath(config))
         given.application = dict(options)
+    elif config is None or isinstance(config, Mapping):
+        given = command_line.GivenOptions(Document(PUBLISHER_OPTIONS, {**(config or {}), **options}))
     else:
-        given = command_line.GivenOptions(Document("the options of publisher(...)", {**(config or {}), **options}))
+        kind = type(config).__name__
+        raise TypeError(f"config: expected options by name, or the path of a configuration file, not {kind}")
+    unknown = list(_unknown_options(given))
     given.application |= {"engine": "redis", "insecure": True}  # it checks no tokens, so it needs no secret
-    return Publisher(load_given(given).config)
+    made = Publisher(load_given(given).config)
+    for warning in (*unknown, *given.warnings):
+        log.warning("%s", warning)
+    return made
+
+
+def _options_of_file(path: str) -> command_line.GivenOptions:
+    """Return the options in a configuration file. Raises ConfigError for a file that does not exist."""
+    if "://" in path:  # it may contain a password
+        raise ConfigError(["publisher(...): expected the path of a configuration file, not a URL; use redis_url=…"])
+    given = command_line.read(options_of(Config), [f"--config={path}"], {})
+    if given.document.missing:  # only the command works without its file
+        raise ConfigError([f"{path}: {given.document.problem}"])
+    return given
+
+
+def _unknown_options(given: command_line.GivenOptions) -> Iterator[str]:
+    """Yield a sentence for each name that is not that of an option, and for each duplicate name in a file."""
+    document = given.document
+    yield from (f"{document.path}: {text}" for text in document.warnings)
+    yield from (f"{document.path}: {text}" for text in schema.unknown_options(Config, document.values))
+    yield from (f"{PUBLISHER_OPTIONS}: {text}" for text in schema.unknown_options(Config, given.application))
 
 
 def _reports(messages: Iterable[bytes], request: str) -> list[SurveyReport]:
