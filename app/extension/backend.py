@@ -260,7 +260,8 @@ class Backend(ABC):
 def _command_error(refused: Refused, channel: str) -> CommandError:
     """Return the exception for a refused command, with the channel and the reason if there is one."""
     where = f"channel {channel[:MAX_SHOWN_CHANNEL]!r}: " if channel else ""
-    return CommandError(refused.error.text, detail=f"{where}{refused.detail}" if refused.detail else "")
+    reason = refused.detail or refused.error.cause
+    return CommandError(refused.error.text, detail=f"{where}{reason}" if reason else "")
 
 
 def _require_channel(channel: object) -> str:

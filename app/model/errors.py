@@ -6,7 +6,7 @@ The texts are the protocol's own; clients compare them (docs/protocol.md, "Error
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
@@ -30,6 +30,8 @@ class Error:
     advice: str = ""
     backend_code: int = 0
     """The code that an application has chosen, for protocol versions after v1; 0 for none."""
+    cause: str = field(default="", compare=False)
+    """Why the engine failed, for the calls of an application. It is not sent, and logged where the engine failed."""
 
     def advise(self, advice: str) -> Error:
         """Return a copy of the error with another advice, because clients and backends get different advice."""

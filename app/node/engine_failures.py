@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from ...engines.base import EngineError
 from ..model.errors import INTERNAL_ERROR, Refused
@@ -28,6 +29,6 @@ class EngineFailures:
         self._throttled.log(f"{action} {kind}", "cannot %s: %s", action, detail)
 
     def refusal(self, action: str, error: EngineError, channel: str = "") -> Refused:
-        """Log a failure, and return the exception to raise: Refused with INTERNAL_ERROR."""
+        """Log a failure, and return the exception to raise: Refused with INTERNAL_ERROR, which has the cause."""
         self.note(action, error, channel)
-        return Refused(INTERNAL_ERROR)
+        return Refused(replace(INTERNAL_ERROR, cause=str(error)))

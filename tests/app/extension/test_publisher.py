@@ -76,6 +76,20 @@ def test_every_command_fails_while_redis_is_unavailable() -> None:
     outside.close()
 
 
+def test_errors_name_the_channel_and_the_reason_while_redis_is_unavailable() -> None:
+    port = free_port()
+    outside = publisher(redis_port=str(port), redis_connect_timeout=0.1)
+    reason = rf"^internal server error: channel 'news': .*127\.0\.0\.1:{port}.*"
+    with pytest.raises(CommandError, match=reason) as error:
+        outside.publish("news", 1)
+    assert error.value.text == "internal server error"
+    with pytest.raises(CommandError, match=reason):
+        outside.broadcast(["news"], 1)
+    with pytest.raises(CommandError, match=rf"^internal server error: .*127\.0\.0\.1:{port}"):
+        outside.disconnect("ann")
+    outside.close()
+
+
 def test_stats_ignore_reports_of_other_surveys() -> None:
     report = SurveyReport("question")
     messages = [b"garbage", control.encode("node", SurveyReport("another")), control.encode("node", report)]
