@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .._version import __version__
 from .config import command_line, completion, help_text
@@ -25,6 +26,9 @@ from .config.schema import suggestion
 from .config.site_options import application_path
 from .process.standard_error import print_error, report
 from .process.supervised import is_worker
+
+if TYPE_CHECKING:
+    from .process.site_settings import SiteSettings
 
 APPLICATION_WORD = re.compile(r"[\w./-]+\.py(:[A-Za-z_]\w*(\(.*\))?)?|[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.*\))?")
 """A word that looks like an application: a file of Python, with or without a name in it, or a module with a name."""
@@ -132,12 +136,18 @@ def patch() -> None:
 
 def command_configuration(argv: list[str]) -> LoadedConfig:
     """Return the configuration that a command uses, of an application or of a server without one."""
+    settings = application_settings(argv)
+    return load(argv, os.environ) if settings is None else settings.loaded
+
+
+def application_settings(argv: list[str]) -> SiteSettings | None:
+    """Return the settings of the application that a command uses; None without one."""
     given = command_line.read(options_of(Config), argv, os.environ)
     if not application_path(given, os.environ):
-        return load(argv, os.environ)
-    from .process.site_process import loaded_of_site
+        return None
+    from .process.site_process import settings_of_site
 
-    return loaded_of_site(given)
+    return settings_of_site(given)
 
 
 def checkconfig(argv: list[str]) -> int:
@@ -198,7 +208,10 @@ def checktoken(argv: list[str]) -> int:
 
     _, *words = command_line.read(options_of(Config), argv, {}).words
     token = bare_token(words[-1])
-    description = describe_token(command_configuration(argv).config, token)
+    if settings := application_settings(argv):
+        description = describe_token(settings.config, token, settings.secret_key)
+    else:
+        description = describe_token(load(argv, os.environ).config, token)
     for sentence in (*copy_warnings(words), *claim_warnings(token)):
         print_error(f"warning: {sentence}")
     print_line(description)

@@ -20,7 +20,7 @@ from ..config.site_options import ApplicationError, is_debugger_requested, worke
 from .file_watch import FILE_CHECK_INTERVAL, FileWatch, python_folders
 from .master import Master, worker_command
 from .reloader import FILE_CHANGED_STATUS, Reloader
-from .site_settings import is_settings_process, request_settings
+from .site_settings import SiteSettings, is_settings_process, request_settings
 from .standard_error import report
 from .startup_checks import run_checked
 from .supervised import is_worker
@@ -59,8 +59,8 @@ def serve_site(given: GivenOptions, path: str, arguments: Sequence[str]) -> int:
     return 1 if watch is None else _wait_for_change(watch)
 
 
-def loaded_of_site(given: GivenOptions) -> LoadedConfig:
-    """Return the configuration with which an application would be served, for another command than `serve`.
+def settings_of_site(given: GivenOptions) -> SiteSettings:
+    """Return the settings with which an application would be served, for another command than `serve`.
 
     A separate process loads the application; what its code prints goes to standard error. Raises ConfigError, without
     problems if that process has printed them.
@@ -70,7 +70,7 @@ def loaded_of_site(given: GivenOptions) -> LoadedConfig:
     settings = request_settings(worker_command(_serving_arguments(given)), output=sys.stderr)
     if isinstance(settings, int):
         raise ConfigError([])
-    return settings.loaded
+    return settings
 
 
 def _serving_arguments(given: GivenOptions) -> list[str]:

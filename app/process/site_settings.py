@@ -31,6 +31,8 @@ class SiteSettings:
     warnings: list[str]
     origin: str
     endpoints: list[str]
+    secret_key: bytes = b""
+    """The SECRET_KEY of the application; empty for none."""
 
     @property
     def loaded(self) -> LoadedConfig:

@@ -42,8 +42,9 @@ def run(given: GivenOptions, path: str, reload: Callable[[Config], LoadedConfig]
     application = _find(path, application_source(given))
     loaded = site.load_site_config(application, given, path)
     if is_settings_process(os.environ):
-        endpoints = sorted(endpoints_of(application))
-        answer(SiteSettings(loaded.config, loaded.warnings, loaded.origin, endpoints), os.environ)
+        endpoints, key = sorted(endpoints_of(application)), application.secret_key or b""
+        secret_key = key.encode() if isinstance(key, str) else key
+        answer(SiteSettings(loaded.config, loaded.warnings, loaded.origin, endpoints, secret_key), os.environ)
         return 0
     if is_debugger_requested(given):
         loaded = replace(loaded, warnings=[*loaded.warnings, show_errors(application)])

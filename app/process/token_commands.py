@@ -19,7 +19,7 @@ from ..model.errors import Refused
 from ..model.json_codec import decode_value
 from ..node.channels import ChannelRules
 from ..protocol.v2.claims import ConnectionToken, SubscriptionToken
-from ..protocol.v2.token_keys import KeysUnavailable, hmac_key
+from ..protocol.v2.token_keys import HMAC, Key, KeysUnavailable, hmac_key
 from ..protocol.v2.token_making import connection_token, subscription_token
 from ..protocol.v2.token_times import find_milliseconds
 from ..protocol.v2.tokens import ExpiredToken, InvalidToken, TokenVerifier, split_token
@@ -33,6 +33,10 @@ BEFORE_TOKEN = re.compile(r"\A((Authorization|Bearer)(:\s*|\s+))+", re.IGNORECAS
 """The name and the scheme of the HTTP header with a token, which may have been copied too."""
 OTHER_SECRETS = ("secret", "api_key")
 """Options with keys for other purposes, with which tokens are signed by mistake."""
+OWN_KEY_HINT = (
+    "; it is signed with the SECRET_KEY of the application, from which the key for tokens is only derived; create "
+    "tokens with realtime.token, or set GENTRIFUGO_TOKEN_HMAC_SECRET_KEY to the key that signs them"
+)
 
 
 def make_token(config: Config, flags: Mapping[str, str]) -> str:
@@ -85,11 +89,14 @@ def copy_warnings(words: Sequence[str]) -> Iterator[str]:
         yield f"the word {word} is not a part of the token: leave it out where a client is given the token"
 
 
-def describe_token(config: Config, token: str) -> str:
-    """Return the claims of a token as JSON. Raises ConfigError with the reasons if the server refuses the token."""
+def describe_token(config: Config, token: str, application_key: bytes = b"") -> str:
+    """Return the claims of a token as JSON. Raises ConfigError with the reasons if the server refuses the token.
+
+    `application_key` is the SECRET_KEY of the Flask application with this configuration; empty without one.
+    """
     if not config.checks_tokens:
         problem = "checktoken: no key to verify tokens with: set an option such as token_hmac_secret_key"
-        raise ConfigError([problem + _wrong_key_hint(config, token)])
+        raise ConfigError([problem + _wrong_key_hint(config, token, application_key)])
     verifier = TokenVerifier(config)
     try:
         try:
@@ -99,7 +106,7 @@ def describe_token(config: Config, token: str) -> str:
     except (InvalidToken, ExpiredToken, KeysUnavailable) as error:
         hints = list(time_warnings(token)) if isinstance(error, ExpiredToken) else []
         problem = f"checktoken: the server refuses this token: {error}"
-        raise ConfigError([problem + _wrong_key_hint(config, token)], hints) from None
+        raise ConfigError([problem + _wrong_key_hint(config, token, application_key)], hints) from None
     if refused := list(_unknown_channels(config, claims)):
         raise ConfigError(refused)
     kind = "connection" if isinstance(claims, ConnectionToken) else "subscription"
@@ -123,8 +130,8 @@ def _unknown_channels(config: Config, claims: ConnectionToken | SubscriptionToke
             yield f"checktoken: the server refuses this token: {problem}"
 
 
-def _wrong_key_hint(config: Config, token: str) -> str:
-    """Return a hint, as the end of a sentence, if an option that is not for tokens has signed it."""
+def _wrong_key_hint(config: Config, token: str, application_key: bytes) -> str:
+    """Return a hint, as the end of a sentence, if a key that is not for tokens has signed it."""
     try:
         signed = split_token(token)
     except InvalidToken:
@@ -134,6 +141,10 @@ def _wrong_key_hint(config: Config, token: str) -> str:
         secret = getattr(config, name)
         if secret not in keys and hmac_key(secret).verifies(signed.algorithm, signed.text, signed.signature):
             return f"; it is signed with the option {name}; sign it with token_hmac_secret_key"
+    if application_key not in [key.encode() for key in keys] and Key(application_key, HMAC).verifies(
+        signed.algorithm, signed.text, signed.signature
+    ):
+        return OWN_KEY_HINT
     return ""
 
 

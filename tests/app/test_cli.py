@@ -306,7 +306,8 @@ class TestTokens:
     def test_refusal_of_a_token_has_a_reason(self) -> None:
         token = run("gentoken", "--user=42").stdout.strip()
         (problem,) = refused("checktoken", token, CENTRIFUGO_TOKEN_HMAC_SECRET_KEY="another")
-        assert problem == "checktoken: the server refuses this token: invalid signature"
+        why = "invalid signature: it was made with another key than option token_hmac_secret_key"
+        assert problem == f"checktoken: the server refuses this token: {why}"
 
     @pytest.mark.parametrize(
         ("argv", "problem"),
@@ -384,6 +385,14 @@ class TestTokensOfAnApplication:
         assert json.loads(run("checktoken", own, "--app=tok:app").stdout)["user"] == "42"
         other = run("checktoken", sign_token("another key", {"sub": "42"}), "--app=tok:app")
         assert (other.returncode, "invalid signature" in other.stderr) == (1, True)
+        assert "SECRET_KEY" not in other.stderr
+
+    def test_a_token_that_the_key_of_the_application_has_signed_is_recognized(self) -> None:
+        token = sign_token("a key of some length for sessions, at least 32", {"sub": "42"})
+        checked = run("checktoken", token, "--app=tok:app")
+        assert checked.returncode == 1
+        assert "it is signed with the SECRET_KEY of the application" in checked.stderr
+        assert "create tokens with realtime.token, or set GENTRIFUGO_TOKEN_HMAC_SECRET_KEY" in checked.stderr
 
     def test_namespaces_are_those_of_the_application(self) -> None:
         made = run("gentoken", "--app=tok:app", "--user=42", "--channel=chat:room")

@@ -136,6 +136,17 @@ def missing_key_advice(config: Config, algorithm: str, kid: str) -> str:
     return f"set option {name}" + (" or token_jwks_public_endpoint" if kid else "")
 
 
+def tried_keys(config: Config, algorithm: str, kid: str) -> str:
+    """Return the keys with which the signature of a token was compared, as the end of a sentence."""
+    if algorithm in HMAC:
+        names = ("token_hmac_secret_key", "token_hmac_previous_secret_key")
+        used = [name for name in names if getattr(config, name)]
+        return f"{'options' if len(used) > 1 else 'option'} {' and '.join(used)}"
+    if kid and config.token_jwks_public_endpoint:
+        return f"key {kid!r} of the key set of option token_jwks_public_endpoint"
+    return f"option token_{'rsa' if algorithm in RSA else 'ecdsa'}_public_key"
+
+
 def key_of_jwk(jwk: Mapping[str, Any]) -> Key | None:
     """Return the public key of a JSON Web Key; None if it is not for signatures or its type is not supported."""
     algorithms = _algorithms_of_jwk(jwk)

@@ -27,7 +27,7 @@ from .claims import (
     read_connection,
     read_subscription,
 )
-from .token_keys import HMAC, Key, configured_keys, missing_key_advice
+from .token_keys import HMAC, Key, configured_keys, missing_key_advice, tried_keys
 
 if TYPE_CHECKING:
     from .key_set import KeySet
@@ -198,7 +198,8 @@ class TokenVerifier:
         for key in keys:
             if key.verifies(signed.algorithm, signed.text, signed.signature):
                 return signed.payload
-        raise InvalidToken("invalid signature")
+        tried = tried_keys(self._config, signed.algorithm, signed.kid)
+        raise InvalidToken(f"invalid signature: it was made with another key than {tried}")
 
     def _keys_for(self, signed: SignedToken) -> Sequence[Key]:
         """Return the keys that may have signed a token. The key set is not for HMAC: it has only public keys."""

@@ -7,7 +7,7 @@ import pytest
 from gentrifugo.app.config import command_line
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import ConfigError, options_of
-from gentrifugo.app.process.site_process import OPTIONS_KEPT, keep_configuration, loaded_of_site, serve_site
+from gentrifugo.app.process.site_process import OPTIONS_KEPT, keep_configuration, serve_site, settings_of_site
 
 
 def test_a_command_line_that_is_wrong_is_refused_before_the_application_is_loaded() -> None:
@@ -19,7 +19,7 @@ def test_a_command_line_that_is_wrong_is_refused_before_the_application_is_loade
 def test_a_command_line_that_is_wrong_is_refused_before_an_application_is_checked() -> None:
     given = command_line.read(options_of(Config), ["--app=nowhere", "--prot=1"], {})
     with pytest.raises(ConfigError, match="--prot: unknown flag"):
-        loaded_of_site(given)
+        settings_of_site(given)
 
 
 def test_the_options_of_an_application_stay_on_hup() -> None:

@@ -112,7 +112,8 @@ class TestWrongKey:
     )
     def test_a_token_that_another_option_has_signed_is_recognized(self, name: str, config: Config) -> None:
         assert refusal(config, sign_token(OTHER, {"sub": "42"})) == (
-            "checktoken: the server refuses this token: invalid signature; "
+            "checktoken: the server refuses this token: "
+            "invalid signature: it was made with another key than option token_hmac_secret_key; "
             f"it is signed with the option {name}; sign it with token_hmac_secret_key"
         )
 
@@ -125,7 +126,7 @@ class TestWrongKey:
     def test_a_token_with_an_unknown_signature_is_refused_without_a_guess(self) -> None:
         config = Config(token_hmac_secret_key=KEY, secret=OTHER)
         for token in (sign_token("neither", {"sub": "42"}), "a.b.c"):
-            assert "signed with" not in refusal(config, token)
+            assert "it is signed with" not in refusal(config, token)
 
     def test_a_key_for_tokens_that_is_also_the_api_key_is_right(self) -> None:
         config = Config(token_hmac_secret_key=KEY, api_key=KEY)

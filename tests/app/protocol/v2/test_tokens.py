@@ -151,6 +151,29 @@ class TestKeys:
         with pytest.raises(InvalidToken, match="signature"):
             verifier().connection(token(ANN, key="another key of 32 bytes or more bytes"))
 
+    @pytest.mark.parametrize(
+        ("algorithm", "config", "tried"),
+        [
+            ("HS256", HMAC, "option token_hmac_secret_key"),
+            (
+                "HS512",
+                Config(token_hmac_secret_key=HMAC_KEY, token_hmac_previous_secret_key="earlier"),
+                "options token_hmac_secret_key and token_hmac_previous_secret_key",
+            ),
+            ("RS256", Config(token_rsa_public_key=pem(RSA_KEY)), "option token_rsa_public_key"),
+            ("ES256", Config(token_ecdsa_public_key=pem(EC_KEYS["ES256"])), "option token_ecdsa_public_key"),
+        ],
+    )
+    def test_invalid_signature_names_the_keys_that_were_tried(self, algorithm: str, config: Config, tried: str) -> None:
+        with pytest.raises(InvalidToken) as caught:
+            verifier(config).connection(f"{token(ANN, algorithm)[:-8]}AAAAAAAA")
+        assert str(caught.value) == f"invalid signature: it was made with another key than {tried}"
+
+    def test_invalid_signature_names_the_key_of_a_set(self, keys: KeyServer) -> None:
+        checked = verifier(Config(token_jwks_public_endpoint=keys.url))
+        with pytest.raises(InvalidToken, match="another key than key 'RS256' of the key set of option token_jwks_"):
+            checked.connection(f"{token(ANN, 'RS256', kid='RS256')[:-8]}AAAAAAAA")
+
     def test_short_hmac_key_is_accepted(self) -> None:
         assert verifier(Config(token_hmac_secret_key="short")).connection(token(ANN, key="short")).user == "ann"
 
