@@ -47,6 +47,16 @@ _UNKNOWN_EPOCH = "unknown"
 """The epoch of no stream, so that nothing is recovered from it."""
 
 
+BACKEND_SET_NO_USER = (
+    "the backend has set no user (option proxy_connect_endpoint); option allow_anonymous_connect_without_token is off"
+)
+NOTHING_SETS_USER = (
+    "nothing else sets a user: no hook (in Flask @realtime.on_connect), no hook_url, no proxy_connect_endpoint; "
+    "option allow_anonymous_connect_without_token is off"
+)
+"""Why a client without a token may not connect, if no hook and no backend could have named its user."""
+
+
 def identify(client: ServedClient, request: ConnectRequest) -> Identity:
     """Return the identity of a connecting client. May block.
 
@@ -65,11 +75,8 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
     elif is_hooked or config.insecure or config.allow_anonymous_connect_without_token:
         identity = Identity("", b"", 0)
     else:
-        raise CodedClosing(
-            CLOSE_BAD_REQUEST,
-            "missing token: no backend has set a user, and option allow_anonymous_connect_without_token is off",
-            is_noted=True,
-        )
+        why = BACKEND_SET_NO_USER if client.node.hooks.has(CONNECT_PROXY) else NOTHING_SETS_USER
+        raise CodedClosing(CLOSE_BAD_REQUEST, f"missing token, and {why}", is_noted=True)
     channels: Collection[str] = ()
     if is_hooked:
         identity, channels = _ask(client, hooks.CONNECT, user, identity)

@@ -169,6 +169,15 @@ def test_a_field_of_a_response_that_is_null_counts_as_missing(start: Start, back
     assert client.call("publish", channel="asked:a", data=1) == {"error": {"code": 404}}
 
 
+def test_a_refused_client_that_the_backend_does_not_know_is_logged(
+    start: Start, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    results(backend, {})
+    unknown(start("connect")).send({"id": 1, "connect": {}})
+    assert "missing token, and the backend has set no user (option proxy_connect_endpoint)" in caplog.text
+
+
 def test_a_client_that_the_backend_does_not_know_is_refused_unless_anonymous_ones_may_connect(
     start: Start, backend: Backend
 ) -> None:

@@ -25,6 +25,7 @@ from gentrifugo.app.node.hooks import (
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.refusals import MAX_LOGGED_REASONS, MAX_LOGGED_REFUSALS, Refusals
 from gentrifugo.app.protocol.v1.api import Api
+from gentrifugo.app.protocol.v2.connecting import NOTHING_SETS_USER
 from gentrifugo.app.protocol.v2.token_making import connection_token, subscription_token
 from tests.credentials import connect_params, jwt
 from tests.fakes import FakeConnection
@@ -227,7 +228,7 @@ def test_anonymous_user_of_version_1_is_logged_with_the_option(node: Node, log: 
             connection_token("another key", "alice"),
             "invalid token: invalid signature: it was made with another key than option ",
         ),
-        ("", "bad request: missing token: no backend has set a user"),
+        ("", f"bad request: missing token, and {NOTHING_SETS_USER}"),
         (
             connection_token(KEY, "alice", channels=["missing:a"]),
             "unknown channel: cannot subscribe to 'missing:a': namespace 'missing' is not in option namespaces",
