@@ -38,8 +38,9 @@ from .permissions import apply_override
 from .served_client import Identity, ServedClient
 from .subscriptions import GrantedSubscription
 from .token_keys import KeysUnavailable
+from .token_subject import note_missing_subject
 from .token_times import note_expiry
-from .tokens import ExpiredToken, ForeignToken, InvalidToken
+from .tokens import ExpiredToken, ForeignToken, InvalidToken, split_token
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +181,8 @@ def _read_claims(client: ServedClient, token: str) -> ConnectionToken:
         log.debug("client %s: cannot fetch the keys for its token: %s", client.uid, error)
         raise CodedRefusal(ERROR_INTERNAL) from None
     note_expiry("connection", claims.expires_at, claims.user)
+    if not claims.user:
+        note_missing_subject(split_token(token).payload)
     return claims
 
 
