@@ -130,6 +130,9 @@ def _refuse(client: ServedClient, channel: str, command: str) -> NoReturn:
         why = f"the request has no subscription token, which channels that begin with {option} require"
     else:
         why = f"the request has no subscription token, and option {option} is off {place}"
+        if client.user and rules.names_users(channel):
+            option = "allow_user_limited_channels"
+            why = f"{why}, as is {option}, which lets the users in the name of the channel subscribe"
     message = f"client %s (user %r) may not {_ACTIONS[command]} %r: %s"
     arguments = client.uid, client.user, channel, why
     if not _closed_channels.log(f"{option} {namespace}", f"{message} (logged once)", *arguments):

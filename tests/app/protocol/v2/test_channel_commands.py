@@ -84,6 +84,13 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
         ),
         (
             "subscribe",
+            "a#alice",
+            "may not subscribe to 'a#alice': the request has no subscription token, and option "
+            "allow_subscribe_for_client is off for channels without a namespace, as is allow_user_limited_channels, "
+            "which lets the users in the name of the channel subscribe",
+        ),
+        (
+            "subscribe",
             "$open:a",
             "may not subscribe to '$open:a': the request has no subscription token, "
             "which channels that begin with $ require",
@@ -112,9 +119,14 @@ def test_option_that_would_allow_a_command_is_logged(
 
 
 def test_option_is_logged_once_for_each_namespace(client: LocalClientV2, log: pytest.LogCaptureFixture) -> None:
-    for channel in ("closed:a", "closed:b", "a", "b", "$a", "$b"):
+    for channel in ("closed:a", "closed:b", "a", "b", "$a", "$b", "a#alice", "b#alice"):
         client.call("subscribe", channel=channel)
-    assert [line.partition("subscribe to ")[2].partition(":")[0] for line in log.messages] == ["'closed", "'a'", "'$a'"]
+    assert [line.partition("subscribe to ")[2].partition(":")[0] for line in log.messages] == [
+        "'closed",
+        "'a'",
+        "'$a'",
+        "'a#alice'",
+    ]
 
 
 def test_missing_option_for_anonymous_users_is_logged(node: Node, log: pytest.LogCaptureFixture) -> None:
