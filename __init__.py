@@ -7,6 +7,7 @@ server are imported: `import gentrifugo` alone is safe anywhere.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ __all__ = [
     "create_app",
     "publisher",
 ]
+
+_NEEDED = {"AsyncClient": "httpx", "Client": "httpx", "GentrifugoWorker": "gunicorn"}
+"""The names that need a package of an extra. Without the package, `from gentrifugo import *` leaves them out."""
+for _name, _package in _NEEDED.items():
+    if find_spec(_package) is None:
+        __all__.remove(_name)
 
 _HOMES = {
     "__version__": "._version",

@@ -52,6 +52,16 @@ def test_a_name_whose_extra_is_not_installed_says_which_one(name: str, package: 
     assert done.stdout.splitlines() == [package, expected], done.stderr
 
 
+@pytest.mark.parametrize(
+    ("package", "missing"), [("httpx", {"Client", "AsyncClient"}), ("gunicorn", {"GentrifugoWorker"})]
+)
+def test_importing_all_names_leaves_out_those_whose_extra_is_not_installed(package: str, missing: set[str]) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None\nfrom gentrifugo import *\nprint(*globals())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=seconds(30))
+    imported = set(done.stdout.split())
+    assert set(gentrifugo.__all__) - imported == missing, done.stderr
+
+
 def test_a_module_that_is_missing_for_another_reason_is_named_unchanged() -> None:
     code = "import sys; sys.modules['msgspec'] = None; from gentrifugo import Client"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=seconds(30))
