@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from ..runtime.yielding import yield_if_due
 
@@ -78,3 +79,12 @@ def http_client(connections: int, timeout: float) -> PoolManager:
     client = PoolManager(maxsize=connections, timeout=timeout)
     client.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
     return client
+
+
+def failure_of(error: HTTPError) -> str:
+    """Return why a request failed, for log lines. For a failed connection it names host, port and what the OS says."""
+    if not isinstance(error, NewConnectionError):
+        return str(error)
+    host, cause = error.conn.host, error.__cause__
+    reason = (cause.strerror if isinstance(cause, OSError) else "") or str(error).partition(": ")[2]
+    return f"cannot connect to {f'[{host}]' if ':' in host else host}:{error.conn.port}: {reason}"

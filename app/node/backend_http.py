@@ -14,7 +14,7 @@ from urllib3.util import parse_url
 from ..config.config import Config
 from ..config.options import CHECKED_FORWARDING, split_list
 from ..http.opening_request import Opening
-from ..http.outgoing import MAX_RESPONSE_SIZE, http_client
+from ..http.outgoing import MAX_RESPONSE_SIZE, failure_of, http_client
 from ..runtime.backoff import Backoff
 from ..runtime.running_clock import TimeLimit
 from .hooks import Undelivered
@@ -87,7 +87,7 @@ class BackendHTTP:
         except ReadTimeoutError:
             raise self._timeout_error() from None
         except HTTPError as error:
-            raise Undelivered(f"request failed: {error}") from None
+            raise Undelivered(f"request failed: {failure_of(error)}") from None
         except gevent.Timeout as error:
             if error is not timeout:
                 raise

@@ -16,7 +16,7 @@ import msgspec
 from gevent.lock import BoundedSemaphore
 from urllib3.exceptions import HTTPError
 
-from ...http.outgoing import MAX_RESPONSE_SIZE, http_client
+from ...http.outgoing import MAX_RESPONSE_SIZE, failure_of, http_client
 from ...runtime.log_throttle import ThrottledLog, kind_of
 from .token_keys import Key, KeysUnavailable, key_of_jwk
 
@@ -81,7 +81,7 @@ class KeySet:
         try:
             self._keys = self._request_keys()
         except (HTTPError, ValueError) as error:
-            self._failure = str(error)
+            self._failure = failure_of(error) if isinstance(error, HTTPError) else str(error)
             self._log.log(kind_of(self._failure), "token_jwks_public_endpoint: cannot fetch keys: %s", self._failure)
         else:
             self._failure = ""

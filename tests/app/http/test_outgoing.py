@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from socket import gaierror
 
 import pytest
-from urllib3.exceptions import ProtocolError
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
-from gentrifugo.app.http.outgoing import MAX_RECEIVED, http_client
+from gentrifugo.app.http.outgoing import MAX_RECEIVED, failure_of, http_client
 from tests.hook_backend import ENDLESS_ANSWERS, Backend, endless_backend, hook_backend
+from tests.redis_server import free_port
 from tests.waiting import seconds
 
 
@@ -69,3 +72,35 @@ def test_other_greenlets_run_while_a_response_without_an_end_is_read(kind: str) 
         command = [sys.executable, "-c", TURNS, backend.url]
         result = subprocess.run(command, capture_output=True, text=True, timeout=seconds(30))
     assert result.stdout == "turns\n", result.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("http://127.0.0.1:{port}/", "cannot connect to 127.0.0.1:{port}: Connection refused"),
+        ("https://127.0.0.1:{port}/", "cannot connect to 127.0.0.1:{port}: Connection refused"),
+    ],
+)
+def test_failed_connection_is_described_with_host_port_and_reason(url: str, text: str) -> None:
+    port = free_port()
+    with pytest.raises(HTTPError) as caught:
+        read(url.format(port=port))
+    assert failure_of(caught.value) == text.format(port=port)
+
+
+@pytest.mark.parametrize(
+    ("host", "cause", "text"),
+    [
+        ("::1", ConnectionRefusedError(111, "Connection refused"), "[::1]:9: Connection refused"),
+        ("missing", gaierror(-2, "Name or service not known"), "missing:9: Name or service not known"),
+        ("missing", None, "missing:9: no reason"),
+    ],
+)
+def test_failed_connection_is_described_without_names_of_classes(host: str, cause: OSError | None, text: str) -> None:
+    error = NewConnectionError(HTTPConnection(host, 9), "no reason")
+    error.__cause__ = cause
+    assert failure_of(error) == f"cannot connect to {text}"
+
+
+def test_other_failures_keep_their_text() -> None:
+    assert failure_of(ProtocolError("broken")) == "broken"

@@ -8,6 +8,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -183,7 +184,8 @@ def test_unavailable_backend_is_a_temporary_error(start: Start, caplog: pytest.L
         url = gone.url
     assert start(url).call("rpc", method="add")["error"] == INTERNAL
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert "request failed" in record.getMessage()
+    address = urlsplit(url).netloc
+    assert f"request failed: cannot connect to {address}: Connection refused" in record.getMessage()
 
 
 def test_a_client_of_protobuf_sends_and_receives_any_bytes(backend: Backend) -> None:
