@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.extension.backend import Backend, ClientInfo, CommandError, HistoryMessage
@@ -310,6 +311,34 @@ def test_history_contains_all_data_that_clients_can_publish(
 ) -> None:
     node.publish("chat:1", published)
     assert [entry.data for entry in backend.history("chat:1")] == [read]
+
+
+@pytest.mark.parametrize("data", [b"abc", bytearray(b"{}"), memoryview(b"1")])
+def test_bytes_are_refused_as_data(backend: Backend, data: Any) -> None:
+    for command in (
+        lambda: backend.publish("chat:1", data),
+        lambda: backend.broadcast(["chat:1"], data),
+        lambda: backend.send("ann", data),
+        lambda: backend.subscribe("ann", "chat:1", data=data),
+    ):
+        with pytest.raises(
+            TypeError, match=r"^data: \w+ is not a value of JSON; pass the decoded value, or msgspec\.Raw"
+        ):
+            command()
+    with pytest.raises(TypeError, match=r"^info: "):
+        backend.subscribe("ann", "chat:1", info=data)
+
+
+def test_encoded_json_and_bytes_inside_of_data_are_published(backend: Backend) -> None:
+    backend.publish("chat:1", Raw(b'{"a": 1}'))
+    backend.publish("chat:1", {"a": b"abc", "b": math.nan})
+    assert [message.data for message in backend.history("chat:1")] == [{"a": "YWJj", "b": None}, {"a": 1}]
+
+
+@pytest.mark.parametrize("text", [b"", b"nonsense", b"1,2", b"\xff"])
+def test_encoded_data_that_is_not_json_is_refused(backend: Backend, text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"data: the content of the msgspec\.Raw is not JSON"):
+        backend.publish("chat:1", Raw(text))
 
 
 def test_broadcast_refuses_a_string_instead_of_a_list_of_channels(backend: Backend) -> None:
