@@ -24,7 +24,7 @@ from .config.config import Config
 from .config.endpoints import SOCKJS_PATH
 from .config.options import ConfigError, split_list
 from .config.redis_options import redis_settings
-from .http.client_address import TrustedProxies, parse_trusted_proxies
+from .http.client_address import ClientOf, TrustedProxies, parse_trusted_proxies, unknown_client
 from .http.opening_request import Opening
 from .http.origins import OriginPolicy, Origins
 from .http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
@@ -303,17 +303,21 @@ class Service:
 
     # -- backends
 
-    def authorize_api_request(self, headers: Mapping[str, str]) -> Callable[[bytes], HTTPResponse]:
+    def authorize_api_request(
+        self, headers: Mapping[str, str], client: ClientOf = unknown_client
+    ) -> Callable[[bytes], HTTPResponse]:
         """Return the function that answers the body of a JSON request to /api/, before its body is read.
 
         Such a request is one of v1 with a signature, or one of a later version with an API key. Raises HTTPError if it
-        has neither, or an invalid key. Header names are in lower case.
+        has neither, or an invalid key. Header names are in lower case. `client` returns the address that is
+        logged then.
         """
         sign = headers.get("x-api-sign", "")
         if not sign and has_key(headers):
-            return self.method_api.authorize("", headers, "").answer
-        self.http_api.require_sign(sign, OTHER_SCHEME if headers.get("authorization") else "")
-        return partial(self.http_api.answer, sign)
+            return self.method_api.authorize("", headers, "", client).answer
+        source = partial(client, headers)
+        self.http_api.require_sign(sign, OTHER_SCHEME if headers.get("authorization") else "", source)
+        return partial(self.http_api.answer, sign, source=source)
 
     # -- clients
 

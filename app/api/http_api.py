@@ -10,6 +10,7 @@ from functools import partial
 from urllib.parse import parse_qs
 
 from ..config.endpoints import API_PATH
+from ..http.client_address import ClientOf, unknown_client
 from ..http.head import HTTPError
 from ..http.response import JSON_HEADERS, HTTPResponse, error_response, json_response
 from ..model.json_codec import InvalidJSON
@@ -43,42 +44,49 @@ class MethodAPI:
         self._calls = calls
         self._log = ThrottledLog(log, logging.WARNING)
 
-    def authorize(self, method: str, headers: Mapping[str, str], query: str) -> AuthorizedRequest:
+    def authorize(
+        self, method: str, headers: Mapping[str, str], query: str, client: ClientOf = unknown_client
+    ) -> AuthorizedRequest:
         """Check the API key of a request, before its body is read. Raises HTTPError if it is missing or invalid.
 
         Header names are in lower case. `query` is the query of the target, without the question mark. An empty `method`
-        means a request with one command per line (command_list.py). An unknown method also raises HTTPError.
+        means a request with one command per line (command_list.py). An unknown method also raises HTTPError. `client`
+        returns the address that is logged then.
         """
-        check = partial(self._check, method, headers, query)
+        check = partial(self._check, method, headers, query, client)
         check()
         call = self._calls.by_name[method] if method else self._calls.process_lines
         return AuthorizedRequest(self._node, method or SEVERAL, call, check, headers.get(ERROR_MODE) == "transport")
 
-    def _check(self, method: str, headers: Mapping[str, str], query: str) -> None:
+    def _check(self, method: str, headers: Mapping[str, str], query: str, client: ClientOf) -> None:
         """Raise HTTPError for an unknown method, and for a missing or invalid API key. Errors are counted."""
         try:
-            self._check_key(method, headers, query)
+            self._check_key(method, headers, query, client)
         except HTTPError as error:
             name = (method if method in NAMES else UNKNOWN_METHOD) if method else SEVERAL
             self._node.metrics.breakdowns.note_api_error(METHODS_PROTOCOL, name, f"HTTP {error.status}")
             raise
 
-    def _check_key(self, method: str, headers: Mapping[str, str], query: str) -> None:
+    def _check_key(self, method: str, headers: Mapping[str, str], query: str, client: ClientOf) -> None:
         if method and method not in NAMES:
             raise HTTPError(404, f"unknown method {method[:100]!r}; the methods are {_NAMES}")
         config = self._node.config
         if config.insecure_api:
             return
         if not config.api_key:
-            self._log.log("no key", "refused a request to /api/%s: option api_key is not set", method)
+            self._note(method, client(headers), "option api_key is not set")
             raise HTTPError(401, "the server has no API key: set its option api_key")
         key = given_key(headers, query)
         if not hmac.compare_digest(key, config.api_key.encode()):
             missing = OTHER_SCHEME if headers.get("authorization") else MISSING_KEY
             why = "invalid API key" if key else missing
             # Libraries for backends show only the status.
-            self._log.log(why, "refused a request to /api/%s: %s", method, why)
+            self._note(method, client(headers), why)
             raise HTTPError(401, why)
+
+    def _note(self, method: str, address: str, why: str) -> None:
+        path = f"{self._node.config.http_prefix}{API_PATH}{method}"
+        self._log.log(why, "refused a request to %s from %s: %s", path, address, why)
 
     def openapi(self, script_root: str) -> HTTPResponse:
         """Return the OpenAPI document. It requires no key, because it contains no data of this server.

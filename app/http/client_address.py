@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -15,10 +15,18 @@ log = logging.getLogger(__name__)
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+ClientOf: TypeAlias = Callable[[Mapping[str, str]], str]
+"""Returns the address of the client of a request, which has these headers, for log lines."""
+
 MAPPED_IPV4 = "::ffff:"
 """What a socket for IPv4 and IPv6 puts before the addresses of IPv4 clients, as in `::ffff:192.0.2.1`."""
 MAX_LOGGED_PROXIES = 20
 """Maximum number of addresses whose headers are logged as ignored; any client can send these headers."""
+
+
+def unknown_client(headers: Mapping[str, str]) -> str:
+    """Return what the log shows in the place of an address that is not known."""
+    return "an unknown address"
 
 
 class TrustedProxies:

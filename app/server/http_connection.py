@@ -252,7 +252,7 @@ class HTTPConnection(WSGIHandler):
         if "content-length" not in headers and "transfer-encoding" not in headers:
             return None
         if method in API_METHODS:
-            return partial(self._serve_method, service.method_api.authorize(method, headers, head.query))
+            return partial(self._serve_method, service.method_api.authorize(method, headers, head.query, self._client))
         if not method and headers.get("content-type", "").lower().startswith(JSON_TYPE):
             return self._serve_api
         return None
@@ -260,7 +260,7 @@ class HTTPConnection(WSGIHandler):
     def _serve_api(self, head: Head) -> bool:
         service = self._service
         assert service is not None
-        answer = service.authorize_api_request(head.headers)  # before the body, which may be large and slow
+        answer = service.authorize_api_request(head.headers, self._client)  # before the body, which may be large
         return self._send(head, answer(self._api_body(head, service)))
 
     def _serve_method(self, request: AuthorizedRequest, head: Head) -> bool:

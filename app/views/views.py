@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response, abort, current_app, request
@@ -14,8 +14,10 @@ from ..api.methods import NAMES
 from ..config.endpoints import API_PATH, API_PATH_WITHOUT_SLASH, WEBSOCKET_PATH
 from ..exchange.wsgi_exchange import serve_wsgi
 from ..http import upgrade
+from ..http.client_address import peer_name
 from ..http.head import HTTPError
 from ..http.misplaced_handshake import is_handshake, note_misplaced_handshake
+from ..http.outer_address import client_of
 from ..http.response import JSON_TYPE, HTTPResponse, error_response
 from ..protocol.v1.http_api import NO_SIGN
 from ..runtime import monkey
@@ -128,17 +130,24 @@ def _carry_out(service: Service) -> Response:
     headers = {name.lower(): value for name, value in request.headers.items()}
     sign = headers.get("x-api-sign", "")
     says_json = content_type.lower().startswith(JSON_TYPE)
-    answer = service.authorize_api_request(headers) if says_json or has_key(headers) else None
+    client = functools.partial(_client, service)
+    answer = service.authorize_api_request(headers, client) if says_json or has_key(headers) else None
     if answer is None and request.mimetype not in FORM_TYPES and not (sign or service.config.insecure_api):
         advice = f"; {OTHER_SCHEME}" if headers.get("authorization") else ""
         raise HTTPError(400, f"{_content_type_error(content_type)}; {NO_SIGN}{advice}")
     if says_json or _begins_as_json():
-        answer = answer or service.authorize_api_request(headers)
+        answer = answer or service.authorize_api_request(headers, client)
         return respond(answer(request.get_data()))
     form = request.form
     if not (form or request.files) and request.mimetype not in FORM_TYPES and request.get_data():
         raise HTTPError(400, _content_type_error(content_type))
-    return respond(service.http_api.answer(form.get("sign", ""), form.get("data", "").encode()))
+    source = functools.partial(client, headers)
+    return respond(service.http_api.answer(form.get("sign", ""), form.get("data", "").encode(), source))
+
+
+def _client(service: Service, headers: Mapping[str, str]) -> str:
+    """Return the address of the client of the current request, for log lines."""
+    return peer_name(client_of(request.environ, headers, service.proxies))
 
 
 def _method(method: str) -> Response:
@@ -179,7 +188,7 @@ def _answer_method(service: Service, method: str) -> Response:
     headers = {name.lower(): value for name, value in request.headers.items()}
     query = request.environ.get("QUERY_STRING", "")
     try:
-        authorized = service.method_api.authorize(method, headers, query)
+        authorized = service.method_api.authorize(method, headers, query, functools.partial(_client, service))
         with limited_body(service.config.api_request_max_size, service.config.http_header_timeout):
             body = request.get_data(cache=False, parse_form_data=False)
     except HTTPError as error:

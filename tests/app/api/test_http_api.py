@@ -66,8 +66,8 @@ def test_wrong_or_missing_key_is_logged(api: MethodAPI, caplog: pytest.LogCaptur
     for key in ("wrong", "wrong", ""):
         ask(api, headers={"x-api-key": key})
     assert caplog.messages == [
-        "refused a request to /api/publish: invalid API key",
-        "refused a request to /api/publish: missing API key (header X-API-Key)",
+        "refused a request to /api/publish from an unknown address: invalid API key",
+        "refused a request to /api/publish from an unknown address: missing API key (header X-API-Key)",
     ]
 
 

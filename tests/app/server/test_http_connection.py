@@ -278,6 +278,33 @@ def test_a_key_is_checked_without_wsgi_and_with_it(start_server: Callable[..., S
             assert peer.response().status == status
 
 
+def test_refused_backend_is_logged_with_its_address_and_the_whole_path(
+    start_server: Callable[..., Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_server(
+        api_key="key", secret="secret", insecure_api=False, http_prefix="/rt", trusted_proxies="127.0.0.1"
+    )
+    address = b"X-Forwarded-For: 192.0.2.7\r\n"
+    requests = [
+        post(b"{}", b"X-API-Key: no\r\n", b"/rt/api/publish"),
+        post(b"{}", address, b"/rt/api/pub%6cish"),
+        post(COMMAND, JSON + address + b"X-API-Sign: no\r\n", b"/rt/api/"),
+        post(COMMAND, JSON, b"/rt/api"),
+        post(b"sign=", b"Content-Type: application/x-www-form-urlencoded\r\n" + address, b"/rt/api/"),
+    ]
+    for request in requests:
+        peer = server.connect()
+        peer.send(request)
+        assert peer.response().status in (400, 401)
+    lines = [line.partition(": ") for line in caplog.messages if line.startswith("refused a request")]
+    assert [(begin.removeprefix("refused a request to "), reason[:11]) for begin, _, reason in lines] == [
+        ("/rt/api/publish from 127.0.0.1", "invalid API"),
+        ("/rt/api/publish from 192.0.2.7", "missing API"),
+        ("/rt/api/ from 192.0.2.7", "invalid sig"),
+        ("/rt/api/ from 127.0.0.1", "missing sig"),
+    ]
+
+
 def test_new_key_applies_to_connections_that_are_kept(start_server: Callable[..., Server]) -> None:
     server = start_server(api_key="key", insecure_api=False)
     assert server.service is not None

@@ -48,6 +48,15 @@ def test_signed_body_that_begins_like_json_needs_no_content_type(api: FlaskClien
     assert (response.status_code, response.data) == (200, REPLY)
 
 
+def test_refused_backend_is_logged_with_its_address(api: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    api.post("/api/publish", json={}, headers={"X-API-Key": "no"})
+    api.post("/api/", data={"sign": "no", "data": BODY})
+    assert [line.partition(":")[0] for line in caplog.messages if line.startswith("refused")] == [
+        "refused a request to /api/publish from 127.0.0.1",
+        "refused a request to /api/ from 127.0.0.1",
+    ]
+
+
 @pytest.mark.parametrize("content_type", [FORM, "application/json"])
 def test_json_without_signature_is_refused_for_the_missing_signature(
     api: FlaskClient, content_type: str | None

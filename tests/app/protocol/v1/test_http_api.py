@@ -60,11 +60,11 @@ def test_wrong_or_missing_signature_is_logged(api: HTTPApi, caplog: pytest.LogCa
     for given in ("wrong", "0" * 64, "", ""):
         api.answer(given, CHANNELS)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", f"refused a request to /api/: {MISMATCH}"),
+        ("WARNING", f"refused a request to /api/ from an unknown address: {MISMATCH}"),
         (
             "WARNING",
-            'refused a request to /api/: missing signature (X-API-Sign header or form field "sign") '
-            "or API key (X-API-Key header)",
+            "refused a request to /api/ from an unknown address: missing signature (X-API-Sign header or form "
+            'field "sign") or API key (X-API-Key header)',
         ),
     ]
 
@@ -75,7 +75,9 @@ def test_request_that_cannot_be_checked_without_a_secret_is_logged(
     api = start_api(secret="", insecure=True)
     caplog.clear()
     api.answer("given", CHANNELS)
-    assert caplog.messages == ["refused a request to /api/: cannot check signatures: option secret is not set"]
+    assert caplog.messages == [
+        "refused a request to /api/ from an unknown address: cannot check signatures: option secret is not set"
+    ]
 
 
 def test_signed_request_is_refused_without_a_secret(start_api: Callable[..., HTTPApi]) -> None:
