@@ -149,7 +149,7 @@ def test_the_proxy_in_front_spreads_clients_over_the_nodes(tmp_path: Path, start
     with redis_server(tmp_path) as redis:
         nodes = [start_server(health=True, **OPERATORS_OPTIONS, **redis.options) for _ in NODES]
         for name, node in zip(NODES, nodes, strict=True):
-            assert f"server {name}:8000;" in text
+            assert f"server {name}:8000 max_fails=0;" in text
             text = text.replace(f"{name}:8000", f"127.0.0.1:{node.port}")
         text = text.replace("listen 80;", f"listen 127.0.0.1:{port};")
         with (

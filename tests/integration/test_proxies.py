@@ -119,7 +119,7 @@ def test_nginx_uses_another_node_while_one_is_stopping(tmp_path: Path, start_ser
     leaving, staying = (start_server(shutdown_timeout=5) for _ in range(2))
     port = free_port()
     text = nginx_conf(port, leaving).replace("ip_hash;", "")  # in turns: one address of ours would get one node
-    text = text.replace("#server 127.0.0.1:8001;", f"server 127.0.0.1:{staying.port};")
+    text = text.replace("#server 127.0.0.1:8001", f"server 127.0.0.1:{staying.port}")
     with proxy(nginx_of(text, tmp_path), port, tmp_path):
         deaf = ProtocolClient(leaving, "ann")  # it does not answer the close frame, so the node waits for it
         leaving.process.send_signal(signal.SIGTERM)

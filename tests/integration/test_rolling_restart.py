@@ -13,7 +13,10 @@ import pytest
 
 from gentrifugo import Publisher, publisher
 from tests.greenlets import eventually
+from tests.integration.test_proxies import nginx_of
 from tests.judgement import Verdict, judge_all
+from tests.nginx_server import proxy
+from tests.parts import ROOT
 from tests.redis_server import free_port, redis_server
 from tests.servers import Server
 from tests.sockjs_client import Service
@@ -46,6 +49,47 @@ def test_rolling_restart_loses_no_messages(tmp_path: Path, start_server: Callabl
         assert sum(member.incomplete for member in swarm.members) == 0
         assert judge_all(published, swarm.received_messages) == Verdict()
         assert len(published) > 20
+
+
+@pytest.mark.timeout(120)
+def test_nginx_sends_every_client_to_a_node_while_they_are_replaced(
+    tmp_path: Path, start_server: Callable[..., Server]
+) -> None:
+    clients = 80
+    with redis_server(tmp_path) as redis:
+        ports, entrance = [free_port(), free_port()], free_port()
+        nodes = [start_server(port=port, **OPTIONS, **redis.options) for port in ports]
+        outside = publisher({"namespaces": [CHAT], **redis.options})
+        outside.publish("chat:1", "before")
+        with (
+            proxy(nginx_of(nginx_with_two_nodes(entrance, ports), tmp_path), entrance, tmp_path),
+            Swarm([entrance], "chat:1", clients) as swarm,
+        ):
+            eventually(lambda: swarm.subscribed == clients, within=20, what="all are subscribed")
+            for number in (0, 1):
+                restart(nodes, number, partial(start_server, port=ports[number], **OPTIONS, **redis.options))
+                eventually(lambda: swarm.subscribed == clients, within=20, what="all are back")
+            outside.publish("chat:1", "after")
+            eventually(lambda: all(member.got[-1:] == ["after"] for member in swarm.members), within=10)
+        outside.close()
+    assert "cut" not in swarm.closes, "nginx refused clients, although a node was there"
+    assert len(swarm.closes) >= clients
+    assert sum(member.incomplete for member in swarm.members) == 0
+
+
+def nginx_with_two_nodes(entrance: int, ports: list[int]) -> str:
+    """The text of conf/nginx.conf on the port `entrance`, with its second node and with both nodes in turns."""
+    text = (ROOT / "conf" / "nginx.conf").read_text()
+    for old, new in {
+        "        listen 80;": f"listen 127.0.0.1:{entrance};",
+        "ip_hash;": "",  # one address of ours would get one node
+        "#server 127.0.0.1:8001": "server 127.0.0.1:8001",
+        "127.0.0.1:8000": f"127.0.0.1:{ports[0]}",
+        "127.0.0.1:8001": f"127.0.0.1:{ports[1]}",
+    }.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
 
 
 def publish(outside: Publisher, published: list[int]) -> None:

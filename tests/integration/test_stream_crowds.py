@@ -75,7 +75,7 @@ def cluster(start_server: StartServer, tmp_path: Path) -> Iterator[Cluster]:
         text = (ROOT / "conf" / "nginx.conf").read_text().replace("ip_hash;", "")
         text = text.replace("listen 80;", f"listen 127.0.0.1:{port};").replace("connections 40000", "connections 8000")
         ports = " ".join(f"server 127.0.0.1:{server.port};" for server in servers)
-        command = nginx_of(text.replace("server 127.0.0.1:8000;", ports), tmp_path)
+        command = nginx_of(text.replace("server 127.0.0.1:8000 max_fails=0;", ports), tmp_path)
         with proxy(command, port, tmp_path):
             eventually(lambda: [known_nodes(server) for server in servers] == [NODES] * NODES, within=10)
             yield Cluster(port, servers[0].port)
