@@ -118,7 +118,7 @@ def test_draining_node_logs_it_and_spreads_the_closing(start_server: Callable[..
         eventually(lambda: server_says(service) == 503, within=5, what="it says that it drains")
         eventually(lambda: all(member.closed_at for member in swarm.members), within=10, what="all are told")
     closed = sorted(member.closed_at[0] for member in swarm.members)
-    # Six hundred at a thousand a second: not all at once.
+    # Six hundred, spread over drain_time: not all at once.
     assert closed[-1] - closed[0] > 0.3
     gevent.get_hub().threadpool.spawn(server.process.wait, seconds(15)).get()
 
