@@ -35,6 +35,11 @@ MIN_REDIS_VERSION = (6, 2)
 """Major and minor version of the oldest Redis that supports all commands of the engine."""
 ACME_TIMEOUT = 5.0
 """Maximum seconds until an ACME server answers."""
+SELECT_REMEDY = "give it the ACL rules in docs/redis.md, and +select, which a database other than 0 needs"
+UNKNOWN_ISSUER = ("self-signed certificate", "self signed certificate", "unable to get local issuer certificate")
+"""What OpenSSL says about a certificate whose CA is not known here."""
+HANGUP = ("Connection reset by peer", "Connection closed by server")
+"""What redis-py says if the server ends a new connection."""
 MAX_CLOCK_SKEW = 1.0
 """Maximum difference in seconds between the clocks of this machine and of Redis."""
 
@@ -223,6 +228,10 @@ def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
     name = f"Redis {shard.name}"
     with client_of(shard, settings.timeouts) as client:
         try:
+            if (refusal := _error_of(client, ("PING",))) is not None and _is_about_select(refusal):
+                return [
+                    Finding(PROBLEM, f"{name}: the Redis user lacks permissions: the command SELECT", SELECT_REMEDY)
+                ]
             lacking = _missing_permissions(client, shard, settings.prefix)
             if lacking:
                 text = f"{name}: the Redis user lacks permissions: {', '.join(lacking)}"
@@ -235,7 +244,25 @@ def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
         except redis.AuthenticationError as error:
             return [Finding(PROBLEM, f"{name}: {reason(error)}", "check redis_password, or the user in redis_url")]
         except redis.RedisError as error:
-            return [Finding(PROBLEM, f"{name}: {reason(error)}", "start it, or check redis_host and redis_port")]
+            return [
+                Finding(PROBLEM, f"{name}: {reason(error)}", _connection_remedy(error, uses_tls=shard.tls is not None))
+            ]
+
+
+def _is_about_select(refusal: redis.ResponseError) -> bool:
+    """Return whether a connection was refused because the user may not select its database."""
+    return is_refusal(refusal) and "'select'" in str(refusal)
+
+
+def _connection_remedy(error: redis.RedisError, *, uses_tls: bool) -> str:
+    """Return what to do about a failed connection, also if the server and the URL disagree about TLS."""
+    text = str(error)
+    if any(sign in text for sign in UNKNOWN_ISSUER):
+        return "name the file with its CA in redis_url, as in rediss://HOST:PORT?ssl_ca_certs=/path/to/ca.pem"
+    remedy = "start it, or check redis_host and redis_port"
+    if not uses_tls and any(sign in text for sign in HANGUP):  # a TLS port gets no handshake, and hangs up
+        return f"{remedy}; if this port is for TLS, write rediss:// in redis_url"
+    return remedy
 
 
 def _missing_permissions(client: Any, shard: ShardSettings, prefix: str) -> list[str]:

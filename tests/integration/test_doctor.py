@@ -17,7 +17,7 @@ import pytest
 from gentrifugo.app.process.doctor import invalid_configuration_line
 from gentrifugo.engines.redis.permissions import acl_rules
 from tests.acme_server import pebble
-from tests.certificates import make_certificate, self_signed
+from tests.certificates import Certificate, make_certificate, self_signed
 from tests.redis_server import RedisServer, free_port, redis_server
 from tests.waiting import seconds
 
@@ -175,6 +175,43 @@ def test_missing_permissions_of_the_redis_user_are_reported(
         assert f"the Redis user lacks permissions: {lack}" in about(lines, "Redis")
         assert about(lines, "Redis").endswith("give it the ACL rules in docs/redis.md")
     assert redis.ask("KEYS", "centrifugo.doctor") in ([], [b"centrifugo.doctor"])  # without DEL it expires by itself
+
+
+def test_a_user_who_may_not_select_the_database_lacks_one_command(tmp_path: Path, redis: RedisServer) -> None:
+    redis.ask("ACL", "SETUSER", "ben", "reset", "on", ">secret", *acl_rules("centrifugo").split())
+    status, lines = doctor(tmp_path, engine="redis", redis_url=f"redis://ben:secret@127.0.0.1:{redis.port}/1")
+    assert status == 1
+    assert about(lines, "Redis").endswith(
+        "the Redis user lacks permissions: the command SELECT; give it the ACL rules in docs/redis.md, and +select, "
+        "which a database other than 0 needs"
+    )
+
+
+@pytest.fixture(scope="module")
+def tls_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Certificate]]:
+    """The TLS port of a Redis server, and its certificate."""
+    directory = tmp_path_factory.mktemp("tls")
+    certificate, port = make_certificate(directory), free_port()
+    files = ("--tls-cert-file", str(certificate.cert), "--tls-key-file", str(certificate.key))
+    with redis_server(directory, "--tls-port", str(port), *files, "--tls-auth-clients", "no"):
+        yield port, certificate
+
+
+def test_an_unknown_certificate_of_redis_is_reported(tmp_path: Path, tls_redis: tuple[int, Certificate]) -> None:
+    port, certificate = tls_redis
+    status, lines = doctor(tmp_path, engine="redis", redis_url=f"rediss://127.0.0.1:{port}")
+    assert status == 1
+    assert about(lines, "Redis").endswith(
+        "name the file with its CA in redis_url, as in rediss://HOST:PORT?ssl_ca_certs=/path/to/ca.pem"
+    )
+    url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate.cert}"
+    assert doctor(tmp_path, engine="redis", redis_url=url)[0] == 0
+
+
+def test_a_redis_port_that_requires_tls_is_reported(tmp_path: Path, tls_redis: tuple[int, Certificate]) -> None:
+    status, lines = doctor(tmp_path, engine="redis", redis_url=f"redis://127.0.0.1:{tls_redis[0]}")
+    assert status == 1
+    assert about(lines, "Redis").endswith("if this port is for TLS, write rediss:// in redis_url")
 
 
 def test_a_replica_and_an_evicting_server_are_reported(tmp_path: Path, redis: RedisServer) -> None:
