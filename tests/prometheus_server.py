@@ -59,6 +59,20 @@ def lint(text: bytes) -> Sequence[str]:
     return found
 
 
+def check_rules(rules: Path) -> None:
+    """Let promtool check a file with rules."""
+    subprocess.run([program("promtool"), "check", "rules", str(rules)], timeout=seconds(30), check=True)
+
+
+def run_rule_tests(rules: Path, directory: Path, tests: Sequence[Mapping[str, Any]]) -> None:
+    """Let promtool run tests of rules, with the series of each test, and fail with what it says."""
+    file = directory / "tests.yaml"
+    file.write_text(json.dumps({"rule_files": [str(rules)], "tests": tests}), encoding="utf-8")
+    command = [program("promtool"), "test", "rules", str(file)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=seconds(30), check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def check_config(config: Path) -> None:
     """Let promtool check a configuration of Prometheus."""
     subprocess.run([program("promtool"), "check", "config", str(config)], timeout=seconds(30), check=True)

@@ -51,6 +51,7 @@ USES = {
     "conf/packages/postinst": _INTO_PACKAGES,
     "conf/packages/postrm": _INTO_PACKAGES,
     "conf/packages/prerm": _INTO_PACKAGES,
+    "conf/prometheus-alerts.yaml": Use("tests/integration/test_alert_rules.py", "has promtool fire each alert"),
     "conf/systemd/gentrifugo.service": Use(SUPERVISION, "has systemd-analyze verify it"),
     "conf/systemd/gentrifugo.socket": Use(SUPERVISION, "has systemd-analyze verify it"),
     "supervisord.conf": Use("tests/supervisord.py", "runs supervisord with it"),

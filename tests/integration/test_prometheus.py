@@ -4,12 +4,14 @@ dashboard have data."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from gentrifugo.app.node.metrics import COUNTER_NAMES
 from tests.api_client import ApiClient
@@ -205,6 +207,15 @@ def test_every_name_of_centrifugo_has_its_row(nodes: tuple[Server, Server], scra
 def _names(node: Server, names: str) -> set[str]:
     text = ApiClient(node.host, node.port).request("GET", f"/metrics?names={names}").body.decode()
     return {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+
+
+def test_alert_rules_name_metrics_that_exist(nodes: tuple[Server, Server], scraped: Prometheus) -> None:
+    text = (ROOT / "conf" / "prometheus-alerts.yaml").read_text(encoding="utf-8")
+    expressions = [rule["expr"] for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+    named = {name for expression in expressions for name in re.findall(r"\b(?:gentrifugo_\w+|up)\b", expression)}
+    assert named <= _names(nodes[0], "gentrifugo") | {"up"}
+    for expression in expressions:
+        scraped.query(expression)
 
 
 def test_metrics_show_that_redis_is_frozen(redis_node: tuple[Server, RedisServer], tmp_path: Path) -> None:
