@@ -19,7 +19,6 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from ..app.node.breakdowns import Breakdowns
-from ..app.node.metrics import COUNTER_NAMES
 from ..app.node.node import Node
 from ..app.runtime.histogram import BOUNDS, Histogram
 from ..engines.health import ServerFigures
@@ -32,6 +31,54 @@ GAUGES = {
     "node_num_channels": "Channels with a subscriber on this node.",
     "node_uptime_seconds": "Seconds since the start.",
 }
+COUNTERS = {
+    "http_raw_ws_num_requests": "WebSockets opened.",
+    "http_sockjs_num_requests": "SockJS requests: each poll, each stream, each request that sends, each WebSocket.",
+    "client_api_num_requests": "Messages of clients; an array of commands is one.",
+    "client_bytes_in": "Bytes of messages of clients, without WebSocket framing.",
+    "client_num_closed_slow": (
+        "Clients closed as slow. They may never learn the reason, because their socket is full; the log has it, too."
+    ),
+    "client_num_closed_send_error": "Clients that could not be written to, or not within client_message_write_timeout.",
+    "client_num_closed_ping_error": "Clients that did not answer a ping.",
+    "client_num_connect": "Commands connect, including failed ones.",
+    "client_num_subscribe": "Commands subscribe, including failed ones.",
+    "client_num_msg_published": "Messages that clients published.",
+    "client_num_msg_queued": (
+        "Frames queued for clients: messages, joins, leaves, replies, pings, closes. A message to 100 "
+        "subscribers is 100."
+    ),
+    "client_num_msg_sent": (
+        "Frames that were written to sockets. The difference to client_num_msg_queued is what still waits, "
+        "and what was lost when connections ended."
+    ),
+    "client_bytes_out": "Bytes written to sockets of clients, including framing.",
+    "http_api_num_requests": "API requests, including refused ones; an array of commands is one.",
+    "node_num_client_msg_published": (
+        "Messages that clients and backends published on this node, also those that reached nobody."
+    ),
+    "node_num_client_msg_received": "Messages that came from the engine, for subscribers on this node.",
+    "node_num_join_msg_published": "Joins handed to the engine.",
+    "node_num_join_msg_received": "Joins that came from the engine.",
+    "node_num_leave_msg_published": "Leaves handed to the engine.",
+    "node_num_leave_msg_received": "Leaves that came from the engine.",
+    "node_num_control_msg_published": "Messages to the other nodes; each node reports every node_ping_interval.",
+    "node_num_control_msg_received": "Messages from nodes, including its own.",
+    "node_num_admin_msg_published": (
+        "Messages published on this node in channels with watch, while an operator watches."
+    ),
+    "node_num_admin_msg_received": "Messages of other nodes in channels with watch that came here to be shown.",
+    "node_num_add_client_conn": "Clients that connected successfully.",
+    "node_num_remove_client_conn": "Connected clients that left.",
+    "node_num_add_client_sub": "Subscriptions made.",
+    "node_num_remove_client_sub": "Subscriptions ended.",
+    "node_num_add_presence": "Entries written to presence, including renewals.",
+    "node_num_remove_presence": "Removals from presence.",
+    "node_num_presence": "Requests for presence, by clients and backends.",
+    "node_num_history": "Requests for history, by clients, backends and recovery.",
+    "node_num_last_message_id": "Lookups of the newest uid, for last in replies to subscribe.",
+}
+"""What each counter counts, with the words of docs/stats.md. `# HELP` has it in Prometheus."""
 TRAFFIC_COUNTERS = {
     "client_connections_accepted": ("accepted", "Connections that were authenticated."),
     "client_messages_received": ("messages_received", "Messages of clients; an array of commands counts as one."),
@@ -90,8 +137,8 @@ class NodeCollector(Collector):
         for name, meaning in GAUGES.items():
             yield GaugeMetricFamily(PREFIX + name, meaning, info.metrics[name])
         yield from self._other_gauges()
-        for name in COUNTER_NAMES:
-            yield CounterMetricFamily(PREFIX + name, "Since the start; see docs/stats.md.", info.metrics[name])
+        for name, meaning in COUNTERS.items():
+            yield CounterMetricFamily(PREFIX + name, meaning, info.metrics[name])
         yield from _of_clients(node.metrics.breakdowns)
         yield from _of_backends(node.metrics.breakdowns)
         yield from _of_hooks(node.metrics.breakdowns)

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gentrifugo.app.node.metrics import COUNTER_NAMES
 from gentrifugo.app.runtime.histogram import BOUNDS
 from tests.api_client import ApiClient
+from tests.docs.pages import page
 from tests.parts import ROOT
 from tests.protocol_client import ProtocolClient
 from tests.protocol_client_v2 import ProtocolClientV2
@@ -140,3 +141,16 @@ def test_the_panels_of_the_dashboard_do_not_overlap() -> None:
         assert not cells & taken, panel["title"]
         assert grid["x"] + grid["w"] <= 24
         taken |= cells
+
+
+def test_every_counter_has_the_meaning_of_its_row(server: Server) -> None:
+    tables = (
+        page("stats.md").table_after(heading) for heading in ("Counters: clients", "Counters: API", "Counters: node")
+    )
+    rows = {row[0]: row[1] for table in tables for row in table}
+    answer = ApiClient(server.host, server.port).request("GET", "/metrics").body.decode()
+    explained = {
+        family.name.removeprefix("gentrifugo_"): family.documentation
+        for family in text_string_to_metric_families(answer)
+    }
+    assert {name: explained[name] for name in COUNTER_NAMES} == rows
