@@ -67,6 +67,16 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     assert complaints == []
 
 
+def test_the_pages_name_the_directories_that_the_unit_makes() -> None:
+    unit = (ROOT / "conf" / "systemd" / "gentrifugo.service").read_text(encoding="utf-8")
+    deployment, tls = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("deployment.md", "tls.md"))
+    places = {"LogsDirectory": "/var/log", "RuntimeDirectory": "/run", "StateDirectory": "/var/lib"}
+    directories = [f"{place}/gentrifugo" for option, place in places.items() if f"\n{option}=gentrifugo\n" in unit]
+    assert len(directories) == 3
+    assert [directory for directory in directories if f"`{directory}`" not in deployment] == []
+    assert '"ssl_autocert_cache_dir": "/var/lib/gentrifugo"' in tls
+
+
 @pytest.mark.parametrize("options", [{"api_port": 2}, {}], ids=["with api_port", "without"])
 def test_sockets_of_systemd_are_used(tmp_path: Path, options: dict[str, Any]) -> None:
     main, api = free_port(), free_port()
