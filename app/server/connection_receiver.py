@@ -7,10 +7,9 @@ from contextlib import suppress
 from socket import AF_UNIX, IPPROTO_TCP, TCP_NODELAY
 from typing import Any
 
-from gevent.pywsgi import WSGIServer
-
 from ..exchange import fd_passing
 from ..sockjs.session_directory import SessionDirectory
+from .accepting import AcceptingServer
 from .http_connection import HTTPConnection
 
 log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ class ConnectionReceiver:
             server.close()
 
 
-class _PassedConnectionServer(WSGIServer):
+class _PassedConnectionServer(AcceptingServer):
     """Accepts Unix socket connections, each of which transfers one client connection."""
 
     def handle(self, channel: Any, address: Any) -> None:

@@ -8,7 +8,6 @@ from socket import AF_UNIX, IPPROTO_TCP, MSG_PEEK, TCP_NODELAY
 from typing import Any
 
 from gevent import spawn_raw
-from gevent.pywsgi import WSGIServer
 from gevent.ssl import SSLContext, SSLSocket
 
 from ..http.client_address import host_of, peer_name, peer_with_ipv4
@@ -17,6 +16,7 @@ from ..net.direct_socket import RECV_SIZE
 from ..net.direct_tls import direct
 from ..runtime.running_clock import TimeLimit
 from ..views.mounted import service_of
+from .accepting import AcceptingServer
 from .http_connection import HEAD_TIMEOUT, HTTPConnection
 from .known_handshakes import KnownHandshakes
 from .opened_connection import OpenedConnection, log_end
@@ -28,7 +28,7 @@ ACME_HELLO = b"\x0aacme-tls/1"
 """Part of the first message of an ACME server that validates a name: the only protocol that it offers (RFC 8737)."""
 
 
-class HTTPServer(WSGIServer):
+class HTTPServer(AcceptingServer):
     """Accepts connections, with TLS if it has an `ssl_context`. Its other arguments are those of WSGIServer.
 
     `challenge_context` is for ACME servers that validate a name; after the handshake their connection is closed. A

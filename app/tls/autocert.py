@@ -23,13 +23,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from gevent.lock import BoundedSemaphore
-from gevent.pywsgi import WSGIServer
 from gevent.ssl import SSLContext
 
 from ..config.config import Config
 from ..config.options import ConfigError, split_list
 from ..config.secret_file import write_secret
 from ..runtime.backoff import Backoff
+from ..server.accepting import AcceptingServer
 from . import acme_order, http_challenges
 from .context import bare_context
 
@@ -72,7 +72,7 @@ class Autocert:
         """The TLS context for handshakes of an ACME server that validates a TLS-ALPN-01 challenge."""
         self.challenge_context.set_alpn_protocols([ACME_PROTOCOL])
         self.challenge_context.sni_callback = self._choose_challenge
-        self._http: WSGIServer | None = None
+        self._http: AcceptingServer | None = None
         if config.ssl_autocert_http:
             self._http = http_challenges.server(config.ssl_autocert_http_addr, self._tokens)
 

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from gevent.pywsgi import WSGIServer
-
 from ..config.options import ConfigError
 from ..http.response import CLOSE_CONNECTION
 from ..server import listeners
+from ..server.accepting import AcceptingServer
 from ..server.http_connection import HTTPConnection
 
 log = logging.getLogger(__name__)
@@ -21,7 +20,7 @@ CHALLENGE_PATH = "/.well-known/acme-challenge/"
 _PORT = re.compile(r":[0-9]*$")
 
 
-def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
+def server(address: str, tokens: Mapping[str, str]) -> AcceptingServer:
     """Create the server for `address` (host:port or :port), without starting it. Raises ConfigError."""
     host, _, port = address.rpartition(":")
     if not port.isdigit():
@@ -42,7 +41,7 @@ def server(address: str, tokens: Mapping[str, str]) -> WSGIServer:
         return []
 
     # HTTPConnection limits the time of every read: anybody can reach this port.
-    return WSGIServer(listener, application, handler_class=HTTPConnection, log=None, error_log=log)
+    return AcceptingServer(listener, application, handler_class=HTTPConnection, log=None, error_log=log)
 
 
 def _https_url(environ: dict[str, Any]) -> str:
