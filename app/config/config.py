@@ -199,7 +199,12 @@ class Config(StreamOptions):
         unit=SECONDS,
         reload=True,
     )
-    shutdown_timeout: float = option(10, "Maximum time for closing connections when the server stops.", unit=SECONDS)
+    shutdown_timeout: float = option(
+        10,
+        "Maximum time for stopping the server; connections are closed until its last second, or its second half if "
+        "that is shorter.",
+        unit=SECONDS,
+    )
     worker_timeout: float = option(
         30,
         "With `workers`: a worker whose event loop is blocked for this long is killed and replaced; 0 means never.",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .channel_warnings import channel_warnings
 from .config import Config
+from .contradictions import contradiction_warnings
 from .options import options_of, split_list
 
 INSECURE = {
@@ -86,6 +87,7 @@ def config_warnings(config: Config, derived: Collection[str] = (), is_for_applic
     if bool(config.hook_url) != bool(split_list(config.hook_events)):
         yield "options hook_url and hook_events have no effect without each other: set both"
     yield from redis_warnings(config)
+    yield from contradiction_warnings(config)
     yield from admin_warnings(config)
     yield from channel_warnings(config, derived, is_for_application)
     yield from no_effect_warnings(config)

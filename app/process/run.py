@@ -17,6 +17,7 @@ from gevent.ssl import SSLContext
 
 from .. import logs
 from ..config.config import Config
+from ..config.contradictions import closing_time
 from ..config.loading import LoadedConfig
 from ..config.options import ConfigError
 from ..extension.wsgi import flask_app, port_app
@@ -178,10 +179,10 @@ class Server:
         log.info("configuration reloaded")
 
     def _shut_down(self) -> None:
-        """Close all clients and refuse new requests; return when all connections have ended or at shutdown_timeout."""
+        """Close all clients and refuse new requests; return when all connections have ended, or at shutdown_timeout."""
         if self._master is not None:
             self._stop_listening()
-        deadline = time.monotonic() + max(self._service.config.shutdown_timeout - 1, 0)
+        deadline = time.monotonic() + closing_time(self._service.config.shutdown_timeout)
         closing = gevent.spawn(self._service.close_connections)  # blocks while the engine is unreachable
         while time.monotonic() < deadline and (self._service.is_busy or not closing.ready()):
             gevent.sleep(SHUTDOWN_CHECK_INTERVAL)

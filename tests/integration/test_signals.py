@@ -63,6 +63,15 @@ def test_a_client_before_connect_is_closed_with_the_reason_too(start_server: Sta
     assert server.process.wait(seconds(STOP_LIMIT)) == 0
 
 
+def test_a_short_shutdown_timeout_still_lets_clients_reconnect(start_server: StartServer) -> None:
+    server = start_server(shutdown_timeout=0.8)
+    client = ProtocolClient(server, "ann")
+    os.kill(server.pid, signal.SIGTERM)
+    assert client.wait_closed().advice == {"reason": "shutting down", "reconnect": True}
+    client.close()
+    assert server.process.wait(seconds(STOP_LIMIT)) == 0
+
+
 def test_a_client_that_does_not_answer_the_close_delays_the_stop_but_does_not_prevent_it(
     start_server: StartServer,
 ) -> None:

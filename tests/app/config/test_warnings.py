@@ -119,7 +119,7 @@ def test_a_time_that_is_probably_in_milliseconds_causes_a_warning(options: dict[
         {"connection_lifetime": 86400},
         {"history_size": 1, "history_lifetime": 2592000},
         {"expired_connection_close_delay": 86400},
-        {"shutdown_timeout": 3600, "drain_time": 3600},
+        {"shutdown_timeout": 3700, "drain_time": 3600},
         {"admin_token_lifetime": 31536000},
     ],
 )
