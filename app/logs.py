@@ -30,7 +30,9 @@ LEVELS = {
     "fatal": logging.CRITICAL,
     "none": logging.CRITICAL + 10,
 }
-FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(message)s"
+BEGIN = "%(asctime)s.%(msecs)03d %(levelname)s "
+PID_MARK = "[%(process)d] "
+"""The mark of lines of several processes that have no numbers."""
 DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 FIELDS = ("client", "user", "request", "peer", "method", "target", "status", "size", "took_ms")
 """Optional fields of a log record besides its text, set with `extra`."""
@@ -50,6 +52,7 @@ class JSONFormatter(logging.Formatter):
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
+            "pid": record.process,
             "message": record.getMessage(),
         }
         line |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
@@ -119,13 +122,15 @@ class LineHandler(logging.Handler):
         super().close()
 
 
-def configure(config: Config) -> None:
+def configure(config: Config, mark: str = "") -> None:
     """Log to standard output or the file of option log_file, in the format of option log_format.
 
-    Raises OSError when the file cannot be opened.
+    `mark` is a format that shows in lines for reading which of several processes wrote them. Raises OSError when the
+    file cannot be opened.
     """
     handler = _to_file(config.log_file) if config.log_file else _to_stdout()
-    handler.setFormatter(JSONFormatter() if config.log_format == "json" else logging.Formatter(FORMAT, DATE_FORMAT))
+    for_reading = logging.Formatter(f"{BEGIN}{mark}%(message)s", DATE_FORMAT)
+    handler.setFormatter(JSONFormatter() if config.log_format == "json" else for_reading)
     for old in root.handlers[:]:
         root.removeHandler(old)
         old.close()
@@ -150,13 +155,13 @@ def _to_stdout() -> logging.Handler:
         return logging.StreamHandler(sys.stdout)
 
 
-def run_logged(loaded: LoadedConfig, run: Callable[[], int]) -> int:
-    """Configure the log and call `run`. Returns the exit status. Problems are logged, one line each.
+def run_logged(loaded: LoadedConfig, run: Callable[[], int], mark: str = "") -> int:
+    """Configure the log, with `mark`, and call `run`. Returns the exit status. Problems are logged, one line each.
 
     Raises ConfigError if the log file cannot be opened, or if option log_level is `none`.
     """
     try:
-        configure(loaded.config)
+        configure(loaded.config, mark)
     except OSError as error:
         raise ConfigError([f"log_file: cannot open {loaded.config.log_file}: {error.strerror}"]) from None
     for warning in loaded.warnings:

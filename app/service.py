@@ -22,6 +22,7 @@ from .api.calls import MethodCalls
 from .api.http_api import OTHER_SCHEME, MethodAPI, has_key
 from .config.config import Config
 from .config.endpoints import SOCKJS_PATH
+from .config.node_name import with_worker_name
 from .config.options import ConfigError, split_list
 from .config.redis_options import redis_settings
 from .http.client_address import ClientOf, TrustedProxies, parse_trusted_proxies, unknown_client
@@ -170,6 +171,8 @@ class Service:
         self.started = False
         self.process_id = 0
         """The process that serves with the node. Its child processes have a copy of the node, which nobody reaches."""
+        self.needs_own_name = False
+        """Whether the name of the node must still become that of this process, one of several with the same options."""
         self._starting = BoundedSemaphore()
         self.compression = compression_of(config)
         self._shares_origin = shares_origin
@@ -253,6 +256,7 @@ class Service:
         if not self.started:
             with self._starting:
                 if not self.started:
+                    self._take_own_name()
                     self.node.start(in_background)
                     if self._queue is not None:
                         self._queue.start(self.api.process_queued)
@@ -261,6 +265,11 @@ class Service:
                     if self._note_start is not None:
                         self._note_start()
         self.process_id = os.getpid()
+
+    def _take_own_name(self) -> None:
+        if self.needs_own_name:
+            self.node.configure(with_worker_name(self.config, os.getpid()))
+            self.needs_own_name = False
 
     def _accept_passed_connections(self) -> None:
         if self._passed_connections is None or self.session_directory is None:

@@ -147,7 +147,11 @@ class Config(StreamOptions):
     http_prefix: str = option("", "Prefix of the path of every endpoint.", check=HTTP_PREFIX)
 
     name: str = option(
-        "", "Name of this node; must be unique in the cluster.", flag=True, short="-n", shown_default="hostname_port"
+        "",
+        "Name of this node; must be unique in the cluster, so several workers add their numbers or process IDs.",
+        flag=True,
+        short="-n",
+        shown_default="hostname_port",
     )
     engine: str = option(
         "memory",

@@ -53,7 +53,7 @@ def _listener_warnings(config: Config) -> Iterator[str]:
 
 def _is_set(config: Config, name: str) -> bool:
     """Return whether an option has another value than its default."""
-    (default,) = (declared.default for declared in options_of(type(config)) if declared.name == name)
+    (default,) = (declared.default for declared in options_of(Config) if declared.name == name)
     return bool(getattr(config, name) != default)
 
 

@@ -22,6 +22,7 @@ from ..config.endpoints import API, CLIENT, WEBSOCKET_PATH, own_ports
 from ..config.loading import LoadedConfig, from_mapping, load
 from ..http.misplaced_handshake import is_handshake, note_misplaced_handshake
 from ..http.response import TEXT_TYPE, text_response
+from ..runtime.gunicorn import settings_of_gunicorn
 from ..server.connection_receiver import ConnectionReceiver
 from ..service import Service
 from ..views.mounted import mounted_server
@@ -40,7 +41,7 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
     """
     loaded = _load_config(config)
     if not logs.root.handlers:
-        logs.configure(loaded.config)
+        logs.configure(loaded.config, _log_mark())
     for warning in (*loaded.warnings, *loaded.notes):
         log.warning("%s", warning)
     for endpoints in own_ports(loaded.config):
@@ -57,6 +58,12 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
             "ssl" if loaded.config.ssl else "ssl_autocert",
         )
     return flask_app(loaded.config)
+
+
+def _log_mark() -> str:
+    """Return what begins the log lines of this process, if gunicorn runs several workers."""
+    settings = settings_of_gunicorn()
+    return logs.PID_MARK if settings is not None and settings.workers > 1 else ""
 
 
 def _gunicorn_has_certificate() -> bool:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from itertools import count
 from typing import NoReturn
 
 from .. import logs
@@ -28,7 +29,7 @@ from .announcement import announce
 from .pid_file import pid_file
 from .standard_error import print_error
 from .startup_checks import run_checked, tls_problems, worker_problems
-from .supervised import MASTER_VARIABLE, READY_VARIABLE
+from .supervised import MASTER_VARIABLE, NUMBER_VARIABLE, READY_VARIABLE
 from .worker import Worker
 
 log = logging.getLogger(__name__)
@@ -265,15 +266,21 @@ class Master:
                 log.info("all workers replaced, stopping the last old worker")
 
     def _start(self) -> Worker:
+        number = self._free_number()
         ready, its_end = os.pipe()
         pid = os.fork()
         if not pid:
-            self._exec_worker(its_end)  # pragma: no cover (coverage of a child begins with its next call)
+            self._exec_worker(its_end, number)  # pragma: no cover (coverage of a child begins with its next call)
         os.close(its_end)
         log.info("worker %d starting", pid)
-        return Worker(pid, ready)
+        return Worker(pid, ready, number)
 
-    def _exec_worker(self, ready: int) -> NoReturn:
+    def _free_number(self) -> int:
+        """Return the lowest number that no worker has, also none that is still stopping."""
+        taken = {worker.number for worker in self._workers}
+        return next(number for number in count(1) if number not in taken)
+
+    def _exec_worker(self, ready: int, number: int) -> NoReturn:
         """Replace the forked process with the worker program, and pass it the listening sockets and the pipe."""
         try:
             # Ignored until the worker installs its handlers, because each of these would kill it by default. A worker
@@ -286,13 +293,14 @@ class Master:
                 fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_DESCRIPTOR) for listener in sockets.values()
             ]
             kept = fcntl.fcntl(ready, fcntl.F_DUPFD, FIRST_FREE_DESCRIPTOR)
-            for number, descriptor in enumerate(waiting, FIRST_SYSTEMD_DESCRIPTOR):
-                os.dup2(descriptor, number)
+            for descriptor, copy in enumerate(waiting, FIRST_SYSTEMD_DESCRIPTOR):
+                os.dup2(copy, descriptor)
             given = {
                 "LISTEN_PID": str(os.getpid()),
                 "LISTEN_FDS": str(len(sockets)),
                 "LISTEN_FDNAMES": ":".join(sockets),
                 MASTER_VARIABLE: str(os.getppid()),
+                NUMBER_VARIABLE: str(number),
                 READY_VARIABLE: str(kept),
             }
             os.execve(self._command[0], self._command, {**os.environ, **given})

@@ -19,6 +19,7 @@ from .. import logs
 from ..config.config import Config
 from ..config.contradictions import closing_time
 from ..config.loading import LoadedConfig
+from ..config.node_name import with_worker_name
 from ..config.options import ConfigError
 from ..extension.wsgi import flask_app, port_app
 from ..runtime import limits
@@ -31,7 +32,7 @@ from ..views.mounted import endpoints_of, service_of
 from .announcement import announce
 from .pid_file import pid_file
 from .startup_checks import run_checked
-from .supervised import is_worker, master_of
+from .supervised import is_worker, master_of, number_of_worker
 
 if TYPE_CHECKING:
     from ..tls.autocert import Autocert
@@ -54,7 +55,7 @@ def run_server(loaded: LoadedConfig, reload: Callable[[Config], LoadedConfig], a
         return Server(loaded, reload, application or flask_app(loaded.config)).run()
 
     # The master has already run the startup checks for its workers.
-    return logs.run_logged(loaded, run) if is_worker(os.environ) else run_checked(loaded, run)
+    return logs.run_logged(loaded, run, _log_mark(loaded)) if is_worker(os.environ) else run_checked(loaded, run)
 
 
 class Server:
@@ -72,7 +73,7 @@ class Server:
         self._servers: list[HTTPServer] = []
         self._autocert: Autocert | None = None
         self._handlers: list[Any] = []
-        service.node.configure(loaded.config)
+        service.node.configure(_config_of_process(loaded.config))
 
     def run(self) -> int:
         """Run until SIGINT or SIGTERM; returns the exit status. Raises ConfigError if an address cannot be bound."""
@@ -159,7 +160,7 @@ class Server:
     def _on_reload(self) -> None:
         log.info("SIGHUP: reloading configuration")
         try:
-            loaded = self._reload(self._service.config)
+            loaded = self._reload(self._loaded.config)
             context = server_context(loaded.config) if loaded.config.ssl else None
         except ConfigError as error:
             for problem in error.problems:
@@ -171,10 +172,11 @@ class Server:
         if context is not None:
             for http in self._servers:
                 http.use_tls_context(context)
-        if loaded.config is self._service.config:  # its options cannot change
+        if loaded.config is self._loaded.config:  # its options cannot change
             log.info("certificate reloaded" if context is not None else "nothing to reload")
             return
-        self._service.node.configure(loaded.config)
+        self._loaded = loaded
+        self._service.node.configure(_config_of_process(loaded.config))
         logs.set_level(loaded.config)
         log.info("configuration reloaded")
 
@@ -201,6 +203,16 @@ class Server:
         for http in self._servers:
             http.close()
         gevent.sleep(LAST_REQUEST_TIMEOUT)
+
+
+def _config_of_process(config: Config) -> Config:
+    """Return the configuration of the node in this process, which has a name of its own among several workers."""
+    return with_worker_name(config, number_of_worker(os.environ)) if config.workers > 1 else config
+
+
+def _log_mark(loaded: LoadedConfig) -> str:
+    """Return what begins the log lines of this worker; empty if it is the only one."""
+    return f"[worker {number_of_worker(os.environ)}] " if loaded.config.workers > 1 else ""
 
 
 def _autocert(config: Config) -> Autocert:

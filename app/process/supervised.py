@@ -13,6 +13,8 @@ MASTER_VARIABLE = "GENTRIFUGO_MASTER"
 """Environment variable with the master's process id."""
 READY_VARIABLE = "GENTRIFUGO_READY"
 """Environment variable with the descriptor of a pipe to the master, which a worker writes to."""
+NUMBER_VARIABLE = "GENTRIFUGO_WORKER"
+"""Environment variable with the number of a worker, from 1: no two workers of a master have the same at one time."""
 READY_BYTE, HEARTBEAT_BYTE = b"1", b"\0"
 """Written to the pipe once when the worker is ready, and then periodically while its event loop runs."""
 TRACE_SIGNAL = signal.SIGUSR2
@@ -54,6 +56,11 @@ class MasterLink:
 def is_worker(environ: Mapping[str, str]) -> bool:
     """Return whether this process was started directly by a master. False in child processes of a worker."""
     return environ.get(MASTER_VARIABLE) == str(os.getppid())
+
+
+def number_of_worker(environ: Mapping[str, str]) -> int:
+    """Return the number of this worker among those of its master; 0 without a master."""
+    return int(environ[NUMBER_VARIABLE]) if is_worker(environ) else 0
 
 
 def master_of(environ: Mapping[str, str]) -> MasterLink | None:

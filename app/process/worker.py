@@ -18,10 +18,14 @@ TRACE_TIMEOUT = 1.0
 
 
 class Worker:
-    """A worker process. `pipe` is the descriptor of its pipe, which is closed when the process has exited."""
+    """A worker process. `pipe` is the descriptor of its pipe, which is closed when the process has exited.
 
-    def __init__(self, pid: int, pipe: int) -> None:
+    No other running worker has its `number`.
+    """
+
+    def __init__(self, pid: int, pipe: int, number: int) -> None:
         self.pid = pid
+        self.number = number
         self.is_ready = False
         """Whether the worker has reported that it is ready."""
         self.is_stopping = False

@@ -35,6 +35,7 @@ def attach_service(application: Any, service: Service, endpoints: Collection[str
     """Attach a service to a Flask application."""
     settings = settings_of_gunicorn()
     workers = 1 if settings is None else settings.workers
+    service.needs_own_name = workers > 1
     application.extensions[SERVER] = Mounted(service, frozenset(endpoints), workers)
 
 

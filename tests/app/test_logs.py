@@ -40,7 +40,7 @@ def test_a_json_log_line_has_all_fields(tmp_path: Path) -> None:
     log.info("client %s is here", "c1", extra={"client": "c1", "user": "42\n"})
     line = json_line(path)
     assert line.pop("time").endswith("+00:00")
-    assert line == {"level": "info", "message": "client c1 is here", "client": "c1", "user": "42\n"}
+    assert line == {"level": "info", "pid": os.getpid(), "message": "client c1 is here", "client": "c1", "user": "42\n"}
     try:
         raise ValueError("oh dear")
     except ValueError:
@@ -48,6 +48,14 @@ def test_a_json_log_line_has_all_fields(tmp_path: Path) -> None:
     line = json_line(path)
     assert line["traceback"].endswith("ValueError: oh dear\n")
     assert len(path.read_text().splitlines()) == 2
+
+
+def test_mark_in_lines_for_reading_says_which_process_wrote_them(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    for mark, shown in {"": "", "[worker 2] ": "[worker 2] ", logs.PID_MARK: f"[{os.getpid()}] "}.items():
+        logs.configure(config(log_file=str(path)), mark)
+        log.info("it is here")
+        assert path.read_text().endswith(f" INFO {shown}it is here\n")
 
 
 def test_other_users_of_the_machine_cannot_read_new_files(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.api_client import ApiClient
@@ -45,6 +47,14 @@ def command(server: Gunicorn, method: str, **params: Any) -> Any:
 def nodes(server: Gunicorn) -> list[dict[str, Any]]:
     known = command(server, "stats")["data"]["nodes"]
     return list(known)
+
+
+def test_each_node_has_its_process_in_its_name_and_in_its_log_lines(server: Gunicorn) -> None:
+    children = {str(worker.pid) for worker in psutil.Process(server.process.pid).children()}
+    # A node whose pings come late for a moment is missing.
+    eventually(lambda: {node["name"].rpartition("_")[2] for node in nodes(server)} == children)
+    marks = re.findall(r"^[-\d]+ [:\d]+\.\d{3} [A-Z]+ (?:\[(\d+)\] )?", server.log, re.MULTILINE)
+    assert set(marks) <= children
 
 
 def test_every_client_receives_every_message_once_and_in_order(server: Gunicorn) -> None:

@@ -80,6 +80,42 @@ def test_a_worker_that_crashes_is_replaced(start: StartServer, tmp_path: Path) -
     assert not survivor.is_running()
 
 
+def names_of_nodes(server: Server) -> list[str]:
+    """The names of all nodes that a worker knows, once it knows two; those that have left are missing."""
+
+    def known() -> list[str] | None:
+        answer = ApiClient(server.host, server.port).post('{"method": "stats", "params": {}}')
+        names = [node["name"] for node in json.loads(answer.body)[0]["body"]["data"]["nodes"]]
+        return sorted(names) if len(names) == WORKERS else None
+
+    return eventually(known, within=15)
+
+
+@pytest.mark.parametrize("options", [{}, {"name": "chat"}], ids=["default name", "name given"])
+def test_each_worker_has_its_number_in_the_name_of_its_node_and_in_its_log_lines(
+    start: StartServer, options: dict[str, str]
+) -> None:
+    server = start(**options)
+    name = options.get("name") or f"{socket.gethostname()}_0"
+    assert names_of_nodes(server) == [f"{name}_1", f"{name}_2"]
+    victim = min(workers_of(server), key=lambda worker: worker.pid)
+    victim.kill()
+    eventually(lambda: serving(server) == WORKERS and not victim.is_running(), within=15)
+    change(server, namespaces=[{"name": "talk"}], **options)
+    os.kill(server.pid, signal.SIGHUP)
+    eventually(lambda: server.log.count("configuration reloaded") == WORKERS)
+    assert names_of_nodes(server) == [f"{name}_1", f"{name}_2"]
+    for number in (1, 2):
+        assert f" INFO [worker {number}] configuration reloaded\n" in server.log
+    assert "option name has changed" not in server.log
+    os.kill(server.pid, signal.SIGUSR2)
+    eventually(lambda: "all workers replaced" in server.log, within=30)
+    eventually(lambda: len(workers_of(server)) == serving(server) == WORKERS, within=15)
+    names = names_of_nodes(server)
+    assert len(set(names)) == WORKERS
+    assert {each.removeprefix(f"{name}_") for each in names} <= {"1", "2", "3"}
+
+
 def test_hup_reloads_every_worker_and_keeps_connections(start: StartServer) -> None:
     server = start()
     before = workers_of(server)

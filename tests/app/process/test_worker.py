@@ -32,7 +32,7 @@ class UnresponsiveProcess:
         self.process = subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         assert self.process.stdout.read(5) == b"deaf\n"
-        self.worker = Worker(self.process.pid, reading)
+        self.worker = Worker(self.process.pid, reading, 1)
 
     def write(self, data: bytes) -> None:
         os.write(self._writing, data)
