@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from ..app.config.config import Config
+from ..app.config.options import options_of
 from ..app.config.visible_options import default_channel_options
 from ..app.model.errors import NAMESPACE_NOT_FOUND, Refused
 from ..app.model.events import Publication
@@ -147,13 +149,18 @@ def _without_options(answer: NodeAnswer) -> dict[str, object]:
 
 
 def different_options(answers: Sequence[NodeAnswer]) -> dict[str, dict[str, object]]:
-    """Return the options that do not have the same value on all nodes: the value by uid; of a secret only a mark."""
+    """Return the options that do not have the same value on all nodes: the value by uid; of a secret only a mark.
+
+    Those of which each node has its own value, such as the port, are left out.
+    """
     values: dict[str, dict[str, object]] = {}
     for answer in answers:
         for name, value in {**answer.options, **answer.secrets}.items():
             values.setdefault(name, {})[answer.uid] = value
     values.pop("channel_options", None)
-    values.pop("name", None)
+    for declared in options_of(Config):
+        if declared.facts.of_node:
+            values.pop(declared.name, None)
     uids = {answer.uid for answer in answers}
     return {
         name: _shown_difference(name, by_node, answers)

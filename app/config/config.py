@@ -26,6 +26,7 @@ from .options import (
     networks,
     option,
     origins_or_all,
+    own_option,
     passed_on_headers,
     port_or_empty,
     url_or_empty,
@@ -122,21 +123,21 @@ class Config(StreamOptions):
     )
     insecure_admin: bool = option(False, "Require no password for the admin endpoints.", flag=True, reload=True)
 
-    address: str = option(
+    address: str = own_option(
         "", "Address to listen on; empty or `::` listens on all interfaces, IPv4 and IPv6.", flag=True, short="-a"
     )
-    port: int = option(8000, "Port to listen on; 0 picks a free one.", flag=True, short="-p", check=PORT)
-    api_port: str = option(
+    port: int = own_option(8000, "Port to listen on; 0 picks a free one.", flag=True, short="-p", check=PORT)
+    api_port: str = own_option(
         "", "Port of the API endpoints; empty uses `port`.", flag=True, check=port_or_empty, numeric=True
     )
-    admin_port: str = option(
+    admin_port: str = own_option(
         "",
         "Port of the admin, metrics and debug endpoints; empty uses `port`.",
         flag=True,
         check=port_or_empty,
         numeric=True,
     )
-    unix_socket: str = option("", "Path of a Unix socket to listen on instead of `address` and `port`.", flag=True)
+    unix_socket: str = own_option("", "Path of a Unix socket to listen on instead of `address` and `port`.", flag=True)
     unix_socket_mode: str = option("660", "Permissions of the Unix socket, as for chmod.", check=MODE, numeric=True)
     workers: int = option(
         1,
@@ -146,7 +147,7 @@ class Config(StreamOptions):
     )
     http_prefix: str = option("", "Prefix of the path of every endpoint.", check=HTTP_PREFIX)
 
-    name: str = option(
+    name: str = own_option(
         "",
         "Name of this node; must be unique in the cluster, so several workers add their numbers or process IDs.",
         flag=True,
@@ -188,14 +189,14 @@ class Config(StreamOptions):
     )
 
     log_level: str = option("info", "Lowest severity that is logged.", flag=True, check=LOG_LEVELS, reload=True)
-    log_file: str = option("", "File for the log, reopened on SIGUSR1; empty logs to standard output.", flag=True)
+    log_file: str = own_option("", "File for the log, reopened on SIGUSR1; empty logs to standard output.", flag=True)
     log_format: str = option(
         "text",
         "Format of the log: `text` for reading, `json` for log processing.",
         flag=True,
         check=Choice("text", "json"),
     )
-    pid_file: str = option("", "File that holds the process ID while the server runs.", flag=True)
+    pid_file: str = own_option("", "File that holds the process ID while the server runs.", flag=True)
     drain_time: float = option(
         3,
         "Time over which the server spreads the closing of connections when it stops; it closes at least 100 per "

@@ -226,12 +226,19 @@ class OptionDetails:
     """The reason why the option has no effect. It is accepted so that files of Centrifugo work unchanged."""
     shown_default: str = ""
     """The default in the reference page, if the default is computed at startup."""
+    of_node: bool = False
+    """Whether each node has its own value, so that the nodes of a cluster are expected to differ."""
 
 
 def option(default: T, about: str, **facts: Any) -> T:
     """Declare an option: a dataclass field whose metadata holds its `OptionDetails`."""
     stated = OptionDetails(about, **facts)
     return dataclasses.field(default=default, repr=not stated.secret, metadata={"facts": stated})
+
+
+def own_option(default: T, about: str, **facts: Any) -> T:
+    """Declare an option of which each node has its own value, such as its port."""
+    return option(default, about, of_node=True, **facts)
 
 
 def option_metadata(about: str, **facts: Any) -> Mapping[str, OptionDetails]:

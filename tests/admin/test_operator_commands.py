@@ -170,6 +170,26 @@ class TestNodes:
         assert all(value.startswith("secret, mark ") for value in different["secret"].values())
         assert "first secret" not in str(different)
 
+    def test_options_of_which_each_node_has_its_own_value_are_no_difference(
+        self, start_node: Callable[..., Node]
+    ) -> None:
+        own = {
+            "name": ("one", "two"),
+            "address": ("127.0.0.1", "127.0.0.2"),
+            "port": (8001, 8002),
+            "api_port": ("9001", "9002"),
+            "admin_port": ("9003", "9004"),
+            "unix_socket": ("/run/1", "/run/2"),
+            "log_file": ("/log/1", "/log/2"),
+            "pid_file": ("/pid/1", "/pid/2"),
+        }
+        bus = Bus()
+        one, two = (
+            start_node(bus.engine(), **{name: values[number] for name, values in own.items()}) for number in (0, 1)
+        )
+        eventually(lambda: one.cluster.registry.peers and two.cluster.registry.peers)
+        assert data(one, "node_details")["different"] == {}
+
     def test_single_node_has_no_differing_options(self) -> None:
         assert different_options([]) == {}
 
