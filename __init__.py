@@ -53,9 +53,22 @@ __all__ = [
 
 _NEEDED = {"AsyncClient": "httpx", "Client": "httpx", "GentrifugoWorker": "gunicorn"}
 """The names that need a package of an extra. Without the package, `from gentrifugo import *` leaves them out."""
-for _name, _package in _NEEDED.items():
-    if find_spec(_package) is None:
-        __all__.remove(_name)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # a module without a specification, such as one that a test has put there
+        return True
+
+
+def _leave_out_missing() -> None:
+    for name, package in _NEEDED.items():
+        if not _is_installed(package):
+            __all__.remove(name)
+
+
+_leave_out_missing()
 
 _HOMES = {
     "__version__": "._version",

@@ -22,23 +22,23 @@ def closing_time(shutdown_timeout: float) -> float:
 
 def contradiction_warnings(config: Config) -> Iterator[str]:
     """Yield warnings about options of which one keeps another from its effect."""
-    yield from _time_warnings(config)
-    yield from _listener_warnings(config)
+    if _is_set(config, "client_pong_timeout") and 0 < config.ping_interval < config.client_pong_timeout:
+        yield (
+            f"option client_pong_timeout should not exceed ping_interval: {config.client_pong_timeout:g} s count as "
+            f"{config.ping_interval:g} s"
+        )
+    yield from own_server_warnings(config)
 
 
-def _time_warnings(config: Config) -> Iterator[str]:
+def own_server_warnings(config: Config) -> Iterator[str]:
+    """Yield those of the warnings that do not hold if another server, such as gunicorn, listens and stops."""
     closing = closing_time(config.shutdown_timeout)
     if closing < config.drain_time:
         yield (
             f"option shutdown_timeout: {config.shutdown_timeout:g} s leave {closing:g} s for closing connections, less "
             f"than drain_time ({config.drain_time:g} s): the last of many clients would not be told to reconnect"
         )
-    is_set = _is_set(config, "client_pong_timeout")
-    if is_set and 0 < config.ping_interval <= config.client_pong_timeout:
-        yield (
-            f"option client_pong_timeout should be less than ping_interval: {config.client_pong_timeout:g} s count as "
-            f"{config.ping_interval:g} s"
-        )
+    yield from _listener_warnings(config)
 
 
 def _listener_warnings(config: Config) -> Iterator[str]:

@@ -12,6 +12,7 @@ from .channel_options import PROXIED, Namespace
 from .command_line import GivenOptions
 from .config import Config, default_name
 from .config_file import Document, creation_advice
+from .contradictions import own_server_warnings
 from .invalid_values import describe_invalid
 from .options import APPLICATION_PREFIX, ConfigError, options_of, split_list
 from .redis_options import redis_settings
@@ -47,6 +48,12 @@ class LoadedConfig:
     """Description of the source, if there was no file."""
     of_application: bool = False
     """Whether it is the configuration of a Flask application, which publishes with calls."""
+
+    @property
+    def warnings_elsewhere(self) -> list[str]:
+        """The warnings, without those that do not hold if another server, such as gunicorn, listens."""
+        own = set(own_server_warnings(self.config))
+        return [warning for warning in self.warnings if warning not in own]
 
     @property
     def notes(self) -> list[str]:

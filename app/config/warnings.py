@@ -50,7 +50,7 @@ SHORT_TIMES = (
 """The times that hardly differ between servers. Others, such as lifetimes, may be as long as days."""
 MILLISECONDS_FACTOR = 100
 """How many times the default such a time is at least if it is in milliseconds: 1000, but some choose less than it."""
-SHORT_TIME = 1.0
+USUAL_TIME = 5.0
 """The seconds that count as the default of a time whose default is 0, which stands for none or another option."""
 
 NO_API_KEY = (
@@ -115,7 +115,7 @@ def redis_warnings(config: Config) -> Iterator[str]:
         )
     unused = [name for name in given if name in IN_REDIS_URL]
     if config.engine == "redis" and config.redis_url and unused:
-        yield f"{_have_no_effect(unused)} with redis_url, which contains {'them' if unused[1:] else 'it'}"
+        yield f"{_have_no_effect(unused)} with redis_url: write all in the URL, as in redis://:PASSWORD@HOST:PORT/DB"
 
 
 def _have_no_effect(names: Sequence[str]) -> str:
@@ -189,11 +189,11 @@ def time_warnings(config: Config) -> Iterator[str]:
     """Yield warnings about times that are probably given in milliseconds."""
     for declared in options_of(Config):
         seconds = getattr(config, declared.name)
-        usual = declared.default or SHORT_TIME
+        usual = declared.default or USUAL_TIME
         if declared.name in SHORT_TIMES and seconds >= MILLISECONDS_FACTOR * usual:
             yield (
-                f"option {declared.name} is {seconds:.10g} s, which is at least {MILLISECONDS_FACTOR} times the usual "
-                f'{usual:g} s: times are in seconds, or have a unit, as in "500ms"'
+                f"option {declared.name} is {seconds:.10g} s, at least {MILLISECONDS_FACTOR} times what is usual: "
+                'times are in seconds, or have a unit, as in "500ms"'
             )
 
 

@@ -19,6 +19,7 @@ from ..model.errors import Refused
 from ..node.commands import Commands
 from ..node.hooks import Hook, name_of
 from ..protocol.v2.token_making import connection_token, subscription_token
+from ..runtime.gunicorn import settings_of_gunicorn
 from ..runtime.log_throttle import ONCE, ThrottledLog
 from ..server.connection_receiver import ConnectionReceiver
 from ..service import Service
@@ -111,7 +112,7 @@ class Gentrifugo(HookDecorators, Backend):
 
     def _service_for(self, app: Flask, arguments: Arguments, endpoints: Collection[str]) -> Service:
         loaded = load(app, arguments)
-        for warning in loaded.warnings:
+        for warning in loaded.warnings if settings_of_gunicorn() is None else loaded.warnings_elsewhere:
             log.warning("%s", warning)
         passed_connections = partial(ConnectionReceiver, app) if CLIENT in endpoints else None
         service = Service(

@@ -42,7 +42,7 @@ def create_app(config: str | Path | Mapping[str, Any] | Config | None = None) ->
     loaded = _load_config(config)
     if not logs.root.handlers:
         logs.configure(loaded.config, _log_mark())
-    for warning in (*loaded.warnings, *loaded.notes):
+    for warning in (*loaded.warnings_elsewhere, *loaded.notes):
         log.warning("%s", warning)
     for endpoints in own_ports(loaded.config):
         name = f"{endpoints}_port"

@@ -7,6 +7,7 @@ commands for the connections of a user on all nodes.
 from __future__ import annotations
 
 import logging
+import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -306,4 +307,4 @@ class Cluster:
         return NodeInfo(self.uid, self._config().name, self._started_at, metrics | now)
 
     def _details(self) -> NodeDetails:
-        return NodeDetails(self._version, self._hub.num_subscriptions)
+        return NodeDetails(self._version, self._hub.num_subscriptions, os.getpid())

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from ..http.opening_request import Opening
-from ..model.json_codec import InvalidJSON, decode, decode_value, is_json
+from ..model.json_codec import InvalidJSON, decode, is_json
 from .backend_http import BackendHTTP
 from .hooks import Context, DisconnectClient, RPCError, Undelivered
 from .transport_name import transport_of
@@ -49,6 +49,7 @@ class Answer(msgspec.Struct):
 
 
 _answer = msgspec.json.Decoder(Answer)
+_fields = msgspec.json.Decoder(dict[str, Raw])
 
 
 def ask(
@@ -82,7 +83,7 @@ def ask(
 
 def _require_known_field(answer: Answer, content: bytes) -> None:
     """Raise Undelivered for a response without a result that has fields, but none that belongs to the proxy."""
-    names = decode_value(content).keys()
+    names = decode(_fields, content).keys()
     if names and names.isdisjoint(answer.__struct_fields__):
         shown = ", ".join(repr(name[:MAX_NAMED_LENGTH]) for name in list(names)[:MAX_NAMED_FIELDS])
         more = f" and {len(names) - MAX_NAMED_FIELDS} more" if len(names) > MAX_NAMED_FIELDS else ""

@@ -28,6 +28,7 @@ class NodeDetails(msgspec.Struct, frozen=True):
     version: str = ""
     """Empty for a release that does not send it."""
     num_subscriptions: Int64Value = 0
+    process_id: Int64Value = 0
 
 
 NO_DETAILS = NodeDetails()
@@ -64,17 +65,18 @@ class NodeRegistry:
     def add(self, info: NodeInfo, watching: bool = False, details: NodeDetails = NO_DETAILS) -> None:
         """Store the ping of a node; `watching` says whether an operator watches messages there."""
         if info.uid not in self._nodes:
-            self._end_loss(info)
+            self._end_loss(info, details)
         self._nodes[info.uid] = KnownNode(info, details, self._clock(), time.time())
         if watching:
             self._watching.add(info.uid)
         else:
             self._watching.discard(info.uid)
 
-    def _end_loss(self, info: NodeInfo) -> None:
+    def _end_loss(self, info: NodeInfo, details: NodeDetails) -> None:
         """Forget the loss of this node, or else of one that it replaces."""
         if self._lost.pop(info.uid, None) is None:
-            replaced = next((uid for uid, known in self._lost.items() if _could_replace(info, known)), None)
+            lost = self._lost.items()
+            replaced = next((uid for uid, known in lost if _could_replace(info, details, known)), None)
             if replaced is not None:
                 del self._lost[replaced]
                 self._replacements.add(info.uid)
@@ -82,7 +84,7 @@ class NodeRegistry:
     def _find_replacement(self, lost: KnownNode) -> bool:
         """Return whether a node has been started in the place of this one, before the loss was noticed."""
         for uid, known in self._nodes.items():
-            if uid not in self._replacements and _could_replace(known.info, lost):
+            if uid not in self._replacements and _could_replace(known.info, known.details, lost):
                 self._replacements.add(uid)
                 return True
         return False
@@ -127,10 +129,16 @@ class NodeRegistry:
         return [*self._nodes.values(), *self._lost.values()]
 
 
-def _could_replace(info: NodeInfo, lost: KnownNode) -> bool:
+def _could_replace(info: NodeInfo, details: NodeDetails, lost: KnownNode) -> bool:
     """Return whether a node was started with the name of a lost one, after the last ping of that one.
 
-    Several nodes may have the same name, such as the workers of one command. The start is known in whole seconds, by
-    the clock of the other machine.
+    Several nodes may have the same name: it is only by default that names differ. The start is known in whole seconds,
+    by the clock of the other machine.
     """
-    return info.name == lost.info.name and info.started_at >= int(lost.reported_at)
+    is_same = _lasting_name(info, details) == _lasting_name(lost.info, lost.details)
+    return is_same and info.started_at >= int(lost.reported_at)
+
+
+def _lasting_name(info: NodeInfo, details: NodeDetails) -> str:
+    """Return the name of a node without its process ID, with which the names of workers of gunicorn end."""
+    return info.name.removesuffix(f"_{details.process_id}")

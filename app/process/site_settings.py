@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO
 
 import msgspec
@@ -31,7 +31,7 @@ class SiteSettings:
     warnings: list[str]
     origin: str
     endpoints: list[str]
-    secret_key: bytes = b""
+    secret_key: bytes = field(default=b"", repr=False)
     """The SECRET_KEY of the application; empty for none."""
 
     @property

@@ -59,8 +59,11 @@ def is_worker(environ: Mapping[str, str]) -> bool:
 
 
 def number_of_worker(environ: Mapping[str, str]) -> int:
-    """Return the number of this worker among those of its master; 0 without a master."""
-    return int(environ[NUMBER_VARIABLE]) if is_worker(environ) else 0
+    """Return the number of this worker among those of its master; 0 without a master.
+
+    A master of an earlier release gives no numbers: then it is the process ID, which no other worker has.
+    """
+    return int(environ.get(NUMBER_VARIABLE, os.getpid())) if is_worker(environ) else 0
 
 
 def master_of(environ: Mapping[str, str]) -> MasterLink | None:

@@ -171,12 +171,13 @@ class TestDelays:
         assert "timeout, no connection within 3 s" in str(failure)
 
     def test_a_timeout_is_described_with_the_limit_of_its_phase(self) -> None:
-        limits = {"connect": 1, "pool": 30, "read": None, "write": 5}
+        limits = {"connect": 1, "pool": 30, "read": 2, "write": 5}
         plain = httpx.Request("POST", URL, extensions={"timeout": limits})
         for type_, text in (
             (httpx.ConnectTimeout, "no connection within 1 s"),
             (httpx.PoolTimeout, "no free connection within 30 s"),
             (httpx.WriteTimeout, "request not sent within 5 s"),
+            (httpx.TimeoutException, "no reply within 2 s"),
         ):
             assert text in str(transport_error(request(is_repeatable=True), type_("", request=plain)))
 

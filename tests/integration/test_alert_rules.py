@@ -67,6 +67,12 @@ def test_alert_fires(name: str, tmp_path: Path) -> None:
     run_rule_tests(FILE, tmp_path, [rule_test({**HEALTHY, changed: values}, [name])])
 
 
+def test_alert_about_refused_requests_fires_although_none_was_accepted(tmp_path: Path) -> None:
+    refused = {series: values for series, values in HEALTHY.items() if "api_commands" not in series}
+    (changed,) = [series for series in refused if "api_errors" in series]
+    run_rule_tests(FILE, tmp_path, [rule_test({**refused, changed: "0+120x60"}, ["GentrifugoApiErrors"])])
+
+
 def series_begins(series: str, beginning: str) -> bool:
     """Return whether a series has this name, and the label that may follow it after `{.*`."""
     name, _, label = beginning.partition("{.*")

@@ -54,6 +54,7 @@ def test_each_node_has_its_process_in_its_name_and_in_its_log_lines(server: Guni
     # A node whose pings come late for a moment is missing.
     eventually(lambda: {node["name"].rpartition("_")[2] for node in nodes(server)} == children)
     marks = re.findall(r"^[-\d]+ [:\d]+\.\d{3} [A-Z]+ (?:\[(\d+)\] )?", server.log, re.MULTILINE)
+    assert marks
     assert set(marks) <= children
 
 

@@ -20,6 +20,7 @@ from ...node.breakdowns import SEVERAL
 from ...node.commands import PUBLISH_BATCH_SIZE, PublishRequest
 from ...node.node import Node
 from ...node.reply_limit import ReplyLimit
+from ...runtime.log_throttle import ThrottledLog, place_of
 from ...runtime.yielding import iterate_yielding, yield_if_due
 from . import wire
 from .plain_commands import (
@@ -64,6 +65,7 @@ class Api:
         self._node = node
         self._notes_refusals = notes_refusals
         self._commands = node.metrics.breakdowns.api_commands
+        self._internal_errors = ThrottledLog(log)
 
     def process(self, request: bytes) -> bytes:
         """Carry out a command or an array of commands in order; returns the array of replies.
@@ -127,19 +129,23 @@ class Api:
 
     def _process_queued(self, commands: list[Command]) -> None:
         limit = ReplyLimit(math.inf)  # replies are discarded
+        carry_out = self._replies
         while commands:
             done = 0
             try:
-                for reply in self._replies(commands, limit):
+                for reply in carry_out(commands, limit):
                     done += 1
                     if reply is not _PUBLISHED and (error := wire.error_of(reply)):
                         log.warning("command from the API queue refused: %s", error)
             except (BadRequest, InvalidJSON) as error:
                 log.warning("skipping invalid command from the API queue: %s", error)
                 done += 1
-            except Exception:  # otherwise the engine would repeat the entry, and the commands before it, without end
-                log.exception("internal error in a command from the API queue, which is skipped")
-                done += 1
+            except Exception as error:  # otherwise the engine would repeat the entry, and those before it, without end
+                if carry_out == self._replies_one_by_one:
+                    message = "internal error in a command from the API queue, which is skipped"
+                    self._internal_errors.log(place_of(error), message, error=error)
+                    done += 1
+                carry_out = self._replies_one_by_one  # in a group of publications, it is not known which one has failed
             commands = commands[done:]
 
     def _replies(self, commands: Sequence[Command], limit: ReplyLimit) -> Iterator[bytes]:

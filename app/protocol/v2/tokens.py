@@ -199,7 +199,7 @@ class TokenVerifier:
             if key.verifies(signed.algorithm, signed.text, signed.signature):
                 return signed.payload
         tried = tried_keys(self._config, signed.algorithm, signed.kid)
-        raise InvalidToken(f"invalid signature: it was made with another key than {tried}")
+        raise InvalidToken(f"invalid signature: made with another key than {tried}, or the token was changed")
 
     def _keys_for(self, signed: SignedToken) -> Sequence[Key]:
         """Return the keys that may have signed a token. The key set is not for HMAC: it has only public keys."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gentrifugo.app.config.contradictions import closing_time
+from gentrifugo.app.config.contradictions import closing_time, own_server_warnings
 from gentrifugo.app.config.loading import from_mapping
 
 UNIX = {"unix_socket": "/run/gentrifugo/socket"}
@@ -32,7 +32,7 @@ def test_connections_are_closed_until_the_last_second_or_in_the_first_half(timeo
         ),
         (
             {"client_pong_timeout": 30},
-            "option client_pong_timeout should be less than ping_interval: 30 s count as 25 s",
+            "option client_pong_timeout should not exceed ping_interval: 30 s count as 25 s",
         ),
         ({**UNIX, "port": 9000}, f"option port has {LISTENS}"),
         ({**UNIX, "address": "127.0.0.1", "port": 9000}, f"options address and port have {LISTENS}"),
@@ -49,6 +49,7 @@ def test_option_that_another_one_replaces_causes_a_warning(options: dict[str, An
         {"shutdown_timeout": 0, "drain_time": 0},
         {"ping_interval": 5},
         {"ping_interval": 0, "client_pong_timeout": 30},
+        {"client_pong_timeout": 25},
         UNIX,
         {**UNIX, "port": 0},
         {**UNIX, "address": "127.0.0.1", "admin_port": 9000},
@@ -56,3 +57,13 @@ def test_option_that_another_one_replaces_causes_a_warning(options: dict[str, An
 )
 def test_options_that_fit_together_cause_no_warning(options: dict[str, Any]) -> None:
     assert warnings_of(**options) == []
+
+
+def test_warnings_about_listening_do_not_hold_with_another_server() -> None:
+    loaded = from_mapping(
+        {"secret": "secret-of-a-test", "shutdown_timeout": 3, "client_pong_timeout": 30, **UNIX, "port": 9000}
+    )
+    assert [text for text in loaded.warnings if text not in loaded.warnings_elsewhere] == list(
+        own_server_warnings(loaded.config)
+    )
+    assert any("client_pong_timeout" in text for text in loaded.warnings_elsewhere)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gentrifugo.app.node.registry import LOST_FOR, MAX_LOST, NodeInfo, NodeRegistry
+from gentrifugo.app.node.registry import LOST_FOR, MAX_LOST, NodeDetails, NodeInfo, NodeRegistry
 from tests.fakes import FakeClock
 
 
@@ -136,6 +136,18 @@ def test_a_new_node_takes_the_place_of_one_lost_node_of_its_name(workers: NodeRe
     assert lost(workers) == ["b"]
     workers.add(worker("d", is_new=True))
     assert lost(workers) == ["b"]
+
+
+def test_a_name_may_end_with_the_process_id(registry: NodeRegistry, clock: FakeClock) -> None:
+    registry.add(NodeInfo("a", "worker_11", 1_000, {}), details=NodeDetails(process_id=11))
+    clock.advance(10)
+    registry.forget_silent(max_age=9)
+    assert lost(registry) == ["a"]
+    started_at = int(time.time()) + 1
+    registry.add(NodeInfo("b", "another_12", started_at, {}), details=NodeDetails(process_id=12))
+    assert lost(registry) == ["a"]
+    registry.add(NodeInfo("c", "worker_13", started_at, {}), details=NodeDetails(process_id=13))
+    assert lost(registry) == []
 
 
 def test_a_node_may_be_replaced_before_its_loss_is_noticed(workers: NodeRegistry) -> None:

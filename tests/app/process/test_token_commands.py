@@ -113,7 +113,7 @@ class TestWrongKey:
     def test_a_token_that_another_option_has_signed_is_recognized(self, name: str, config: Config) -> None:
         assert refusal(config, sign_token(OTHER, {"sub": "42"})) == (
             "checktoken: the server refuses this token: "
-            "invalid signature: it was made with another key than option token_hmac_secret_key; "
+            "invalid signature: made with another key than option token_hmac_secret_key, or the token was changed; "
             f"it is signed with the option {name}; sign it with token_hmac_secret_key"
         )
 

@@ -506,6 +506,25 @@ def test_internal_error_does_not_stop_queued_commands(
     assert "internal error in a command from the API queue" in caplog.text
 
 
+def test_internal_error_of_one_queued_publication_does_not_stop_the_others(
+    api: Api, client: LocalClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_three(publish: Callable[..., Any], data_of: Callable[..., list[bytes]]) -> Callable[..., Any]:
+        def fail_for_three(self: Node, *arguments: Any, **options: Any) -> Any:
+            if b"3" in data_of(*arguments):
+                raise RuntimeError("a bug")
+            return publish(self, *arguments, **options)
+
+        return fail_for_three
+
+    all_data = without_three(Node.publish_all, lambda requests: [bytes(request.data) for request in requests])
+    monkeypatch.setattr(Node, "publish_all", all_data)
+    monkeypatch.setattr(Node, "publish", without_three(Node.publish, lambda channel, data, *more: [bytes(data)]))
+    api.process_queued([json.dumps([publish("news", number) for number in range(6)]).encode()])
+    assert [push["body"]["data"] for push in client.received()] == [0, 1, 2, 4, 5]
+    assert len(caplog.records) == 1
+
+
 def test_invalid_entries_do_not_stop_queued_commands(
     api: Api, client: LocalClient, caplog: pytest.LogCaptureFixture
 ) -> None:

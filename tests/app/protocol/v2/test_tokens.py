@@ -167,7 +167,7 @@ class TestKeys:
     def test_invalid_signature_names_the_keys_that_were_tried(self, algorithm: str, config: Config, tried: str) -> None:
         with pytest.raises(InvalidToken) as caught:
             verifier(config).connection(f"{token(ANN, algorithm)[:-8]}AAAAAAAA")
-        assert str(caught.value) == f"invalid signature: it was made with another key than {tried}"
+        assert str(caught.value) == f"invalid signature: made with another key than {tried}, or the token was changed"
 
     def test_invalid_signature_names_the_key_of_a_set(self, keys: KeyServer) -> None:
         checked = verifier(Config(token_jwks_public_endpoint=keys.url))
