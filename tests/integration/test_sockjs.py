@@ -310,8 +310,11 @@ def test_too_large_message_over_websocket_closes_the_session(start_command: Star
         websocket = service.websocket(f"{service.session().url}/websocket")
         assert websocket.recv_text() == "o"
         websocket.send_text(json.dumps(["x" * 5000]))
+        advice = {"reason": "limit exceeded", "reconnect": False}
+        (code, reason) = json.loads(websocket.recv_text().removeprefix("c"))
+        assert (code, json.loads(reason)) == (3000, advice)
         told = websocket.wait_closed()
-        assert (told.code, told.advice) == (3000, {"reason": "limit exceeded", "reconnect": False})
+        assert (told.code, told.advice) == (3000, advice)
     finally:
         service.close()
 
