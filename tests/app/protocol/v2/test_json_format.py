@@ -92,7 +92,7 @@ def subscribe_with_null(depth: int) -> bytes:
 def test_messages_with_a_null_may_be_nested_to_a_limit() -> None:
     assert decoded(subscribe_with_null(100)) == decoded(subscribe_with_null(100).replace(b'"key":null', b""))
     with pytest.raises(InvalidFrame, match="too deeply"):
-        decoded(subscribe_with_null(240))
+        decoded(subscribe_with_null(260))
 
 
 def test_null_is_a_payload() -> None:
