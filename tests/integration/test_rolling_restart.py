@@ -82,7 +82,7 @@ def nginx_with_two_nodes(entrance: int, ports: list[int]) -> str:
     text = (ROOT / "conf" / "nginx.conf").read_text()
     for old, new in {
         "        listen 80;": f"listen 127.0.0.1:{entrance};",
-        "ip_hash;": "",  # one address of ours would get one node
+        "ip_hash;": "",  # all clients have the same address, and would get the same node
         "#server 127.0.0.1:8001": "server 127.0.0.1:8001",
         "127.0.0.1:8000": f"127.0.0.1:{ports[0]}",
         "127.0.0.1:8001": f"127.0.0.1:{ports[1]}",
