@@ -73,4 +73,5 @@ _PHASES: dict[type[httpx.TimeoutException], tuple[str, str]] = {
 def _limits(error: httpx.TimeoutException) -> str:
     """Return a description of the timeout that was reached, which is a setting of the httpx client."""
     setting, missing = _PHASES.get(type(error), _PHASES[httpx.ReadTimeout])
-    return f"{missing} within {error.request.extensions['timeout'][setting]:g} s"
+    limit = error.request.extensions["timeout"].get(setting)
+    return missing if limit is None else f"{missing} within {limit:g} s"

@@ -29,6 +29,7 @@ class NodeDetails(msgspec.Struct, frozen=True):
     """Empty for a release that does not send it."""
     num_subscriptions: Int64Value = 0
     process_id: Int64Value = 0
+    """0 for a release that does not send it."""
 
 
 NO_DETAILS = NodeDetails()

@@ -181,6 +181,12 @@ class TestDelays:
         ):
             assert text in str(transport_error(request(is_repeatable=True), type_("", request=plain)))
 
+    def test_a_timeout_without_a_limit_is_described_without_a_number(self) -> None:
+        plain = httpx.Request("POST", URL, extensions={"timeout": {"connect": 1, "read": None}})
+        error = transport_error(request(is_repeatable=True), httpx.TimeoutException("", request=plain))
+        assert "timeout, no reply" in str(error)
+        assert "within" not in str(error)
+
     def test_a_request_that_may_be_carried_out_is_sent_again_only_if_it_is_repeatable(self) -> None:
         failure = transport_error(request(is_repeatable=True), httpx.ReadError(""))
         assert "ReadError" in str(failure)
