@@ -83,7 +83,10 @@ def ask(
 
 def _require_known_field(answer: Answer, content: bytes) -> None:
     """Raise Undelivered for a response without a result that has fields, but none that belongs to the proxy."""
-    names = decode(_fields, content).keys()
+    try:
+        names = decode(_fields, content).keys()
+    except InvalidJSON as error:  # in the name of a field, which nothing has decoded yet
+        raise Undelivered(f"invalid response: {error}") from None
     if names and names.isdisjoint(answer.__struct_fields__):
         shown = ", ".join(repr(name[:MAX_NAMED_LENGTH]) for name in list(names)[:MAX_NAMED_FIELDS])
         more = f" and {len(names) - MAX_NAMED_FIELDS} more" if len(names) > MAX_NAMED_FIELDS else ""

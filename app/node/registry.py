@@ -136,10 +136,12 @@ def _could_replace(info: NodeInfo, details: NodeDetails, lost: KnownNode) -> boo
     Several nodes may have the same name: it is only by default that names differ. The start is known in whole seconds,
     by the clock of the other machine.
     """
-    is_same = _lasting_name(info, details) == _lasting_name(lost.info, lost.details)
-    return is_same and info.started_at >= int(lost.reported_at)
+    before = _name_before_process_id(info, details)
+    is_same = info.name == lost.info.name or (before and before == _name_before_process_id(lost.info, lost.details))
+    return bool(is_same) and info.started_at >= int(lost.reported_at)
 
 
-def _lasting_name(info: NodeInfo, details: NodeDetails) -> str:
-    """Return the name of a node without its process ID, with which the names of workers of gunicorn end."""
-    return info.name.removesuffix(f"_{details.process_id}")
+def _name_before_process_id(info: NodeInfo, details: NodeDetails) -> str:
+    """Return the name of a worker of gunicorn without its process ID; empty if the name does not end with that."""
+    end = f"_{details.process_id}"
+    return info.name.removesuffix(end) if details.process_id and info.name.endswith(end) else ""

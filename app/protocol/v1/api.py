@@ -141,11 +141,12 @@ class Api:
                 log.warning("skipping invalid command from the API queue: %s", error)
                 done += 1
             except Exception as error:  # otherwise the engine would repeat the entry, and those before it, without end
-                if carry_out == self._replies_one_by_one:
+                if carry_out == self._replies and done < len(commands) and commands[done].method == "publish":
+                    carry_out = self._replies_one_by_one  # it is not known which one of a group has failed
+                else:
                     message = "internal error in a command from the API queue, which is skipped"
                     self._internal_errors.log(place_of(error), message, error=error)
                     done += 1
-                carry_out = self._replies_one_by_one  # in a group of publications, it is not known which one has failed
             commands = commands[done:]
 
     def _replies(self, commands: Sequence[Command], limit: ReplyLimit) -> Iterator[bytes]:

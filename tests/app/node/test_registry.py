@@ -150,6 +150,32 @@ def test_a_name_may_end_with_the_process_id(registry: NodeRegistry, clock: FakeC
     assert lost(registry) == []
 
 
+@pytest.mark.parametrize(
+    ("lost_name", "lost_process", "name", "process", "is_replaced"),
+    [
+        ("app_1", 1, "app_1", 7, True),
+        ("app_7", 30, "app_7", 7, True),
+        ("app_1", 0, "app_1", 1, True),
+        ("app_0", 0, "app", 0, False),
+        ("app", 1, "app_1", 1, False),
+    ],
+)
+def test_a_number_of_a_name_may_equal_a_process_id(
+    registry: NodeRegistry,
+    clock: FakeClock,
+    lost_name: str,
+    lost_process: int,
+    name: str,
+    process: int,
+    is_replaced: bool,
+) -> None:
+    registry.add(NodeInfo("a", lost_name, 1_000, {}), details=NodeDetails(process_id=lost_process))
+    clock.advance(10)
+    registry.forget_silent(max_age=9)
+    registry.add(NodeInfo("b", name, int(time.time()) + 1, {}), details=NodeDetails(process_id=process))
+    assert lost(registry) == ([] if is_replaced else ["a"])
+
+
 def test_a_node_may_be_replaced_before_its_loss_is_noticed(workers: NodeRegistry) -> None:
     workers.add(worker("d", is_new=True))
     workers.forget_silent(max_age=9)

@@ -496,13 +496,17 @@ def test_disconnect_reaches_other_nodes(start_node: StartNode) -> None:
 def test_internal_error_does_not_stop_queued_commands(
     api: Api, client: LocalClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    calls: list[object] = []
+
     def fail(*arguments: object) -> NoReturn:
+        calls.append(arguments)
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(Node, "presence", fail)
     news = b'{"method": "publish", "params": {"channel": "news", "data": %d}}'
     api.process_queued([news % 1, b'{"method": "presence", "params": {"channel": "rich:news"}}', news % 2])
     assert [push["body"]["data"] for push in client.received()] == [1, 2]
+    assert len(calls) == 1
     assert "internal error in a command from the API queue" in caplog.text
 
 
