@@ -21,6 +21,7 @@ from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError, Option
 from .other_names import flat_names
 from .own_flags import FLAGS_ONLY, TOKEN_FLAGS
 from .schema import suggestion
+from .secret_variables import read_secrets
 from .spelling import with_separate_flags, with_usual_names
 
 ONLY_IN_FILE = "can be set only in the configuration file"
@@ -54,6 +55,8 @@ class GivenOptions:
     """Options in `application` that are not set explicitly, but computed from other ones."""
     written: dict[str, dict[str, str]] = field(default_factory=dict)
     """For each source, the paths that the user has written with an alias, by the path with the option's own name."""
+    unusable_secrets: set[str] = field(default_factory=set)
+    """Options for which the environment names a file that cannot be used."""
     token: dict[str, str] = field(default_factory=dict)
     """The values of the flags of the command `gentoken`."""
     problems: list[str] = field(default_factory=list)
@@ -155,7 +158,8 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     parser = build_parser(settable, documents)
     from_kubernetes = kubernetes_variables(environ, ENVIRONMENT_PREFIX)
     ignored = from_kubernetes | kubernetes_variables(environ, APPLICATION_PREFIX)
-    variables = {name: value for name, value in environ.items() if value and name not in ignored}
+    secrets = read_secrets(settable, {name: value for name, value in environ.items() if value and name not in ignored})
+    variables = secrets.variables
     flags_end = argv.index("--") if "--" in argv else len(argv)
     argv, only_words = argv[:flags_end], argv[flags_end + 1 :]
     try:
@@ -174,7 +178,10 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     given.flags = {name: value for name, value in flags.items() if name != "config"}
     settings = parser.get_source_to_settings_dict().get("environment_variables", {})
     given.environment = {action.dest: value for action, value in settings.values()}
+    given.problems += secrets.problems
+    given.unusable_secrets = secrets.unusable
     given.replace_aliases(options)
+    given.written["environment"].update(secrets.spellings)
     note_leftover(given, leftover, argv, options)
     given.words += only_words
     given.warnings += unknown_variables(variables, options)

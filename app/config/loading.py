@@ -98,7 +98,7 @@ def load_given(given: GivenOptions) -> LoadedConfig:
     checked, wrong = schema.check(Config, given.values)
     warnings = list(source_warnings(given))
     problems = [*given.problems, *value_problems(given, checked, wrong)]
-    has_key = bool(any(checked.get(name) for name in KEYS) or set(KEYS) & wrong.keys())
+    has_key = bool(any(checked.get(name) for name in KEYS) or set(KEYS) & (wrong.keys() | given.unusable_secrets))
     document = given.document
     if document.missing and has_key:
         warnings.insert(0, f"{document.path}: not found, using only flags and environment")
