@@ -24,6 +24,7 @@ from .config.options import ConfigError, options_of
 from .config.own_flags import FLAGS_ONLY, TOKEN_FLAGS
 from .config.schema import suggestion
 from .config.site_options import application_path
+from .process.finding import PROBLEM, WARNING
 from .process.standard_error import print_error, report
 from .process.supervised import is_worker
 
@@ -166,7 +167,7 @@ def checkconfig(argv: list[str]) -> int:
 
 def doctor(argv: list[str]) -> int:
     """Check the configuration, this machine and Redis, and print a report; status 1 if there is a problem."""
-    from .process.doctor import PROBLEM, WARNING, examine, invalid_configuration_line, summary_line
+    from .process.doctor import examine, invalid_configuration_line, summary_line
 
     try:
         loaded = command_configuration(argv)

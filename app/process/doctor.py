@@ -8,18 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import redis
-from redis.sentinel import MasterNotFoundError
-
-from ...engines.redis.blocking import client_of, reason
-from ...engines.redis.permissions import is_refusal, missing_permission, permission_checks
-from ...engines.redis.settings import RedisSettings, ServerAddress, ShardSettings, Timeouts
 from ..config.config import Config
 from ..config.endpoints import own_ports
 from ..config.loading import LoadedConfig
@@ -28,32 +19,11 @@ from ..config.redis_options import redis_settings
 from ..net import bulk_send
 from ..runtime import limits
 from ..tls.context import server_context
+from .finding import OK, PROBLEM, WARNING, Finding
+from .redis_checks import examine_redis
 
-OK, WARNING, PROBLEM = "ok", "warning", "problem"
-
-MIN_REDIS_VERSION = (6, 2)
-"""Major and minor version of the oldest Redis that supports all commands of the engine."""
 ACME_TIMEOUT = 5.0
 """Maximum seconds until an ACME server answers."""
-SELECT_REMEDY = "give it the ACL rules in docs/redis.md, and +select, which a database other than 0 needs"
-UNKNOWN_ISSUER = ("self-signed certificate", "self signed certificate", "unable to get local issuer certificate")
-"""What OpenSSL says about a certificate whose CA is not known here."""
-HANGUP = ("Connection reset by peer", "Connection closed by server")
-"""What redis-py says if the server ends a new connection."""
-MAX_CLOCK_SKEW = 1.0
-"""Maximum difference in seconds between the clocks of this machine and of Redis."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report: a state (ok, warning or problem), a text, and what to do about it."""
-
-    state: str
-    text: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.state:8} {self.text}" + (f"; {self.remedy}" if self.remedy else "")
 
 
 def examine(loaded: LoadedConfig) -> Iterator[Finding]:
@@ -69,7 +39,7 @@ def examine(loaded: LoadedConfig) -> Iterator[Finding]:
     if config.engine == "redis":
         settings, _ = redis_settings(config)  # its problems were already reported when the configuration was loaded
         if settings is not None:
-            yield from _redis(settings)
+            yield from examine_redis(settings)
 
 
 def summary_line(problems: int, warnings: int) -> str:
@@ -188,138 +158,3 @@ def _certificate(option: str, path: Path, remedy: str) -> Finding:
         return Finding(PROBLEM, f"{option}: {path} has expired", remedy)
     state = WARNING if days < certificate_dates.EXPIRY_WARNING_TIME.days else OK
     return Finding(state, f"{option}: {path} is valid for {days} more days", remedy if state is WARNING else "")
-
-
-# -- Redis
-
-
-def _redis(settings: RedisSettings) -> Iterator[Finding]:
-    for shard in settings.shards:
-        yield from _sentinels(shard, settings.timeouts)
-        yield from _shard(shard, settings)
-
-
-def _sentinels(shard: ShardSettings, timeouts: Timeouts) -> Iterator[Finding]:
-    if shard.sentinels is None:
-        return
-    for address in shard.sentinels.addresses:
-        yield _check_sentinel(address, shard.sentinels.master, timeouts)
-
-
-def _check_sentinel(address: ServerAddress, master: str, timeouts: Timeouts) -> Finding:
-    client: Any = redis.Redis(
-        address.host,
-        address.port,
-        socket_timeout=timeouts.connect,
-        socket_connect_timeout=timeouts.connect,
-        decode_responses=True,
-    )
-    with client:
-        try:
-            found = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master)
-        except redis.RedisError as error:
-            return Finding(PROBLEM, f"Sentinel {address}: {reason(error)}", "start it, or check redis_sentinels")
-    if not found:
-        return Finding(PROBLEM, f"Sentinel {address}: no master named {master!r}", "check redis_master_name")
-    return Finding(OK, f"Sentinel {address}: the master {master} is at {found[0]}:{found[1]}")
-
-
-def _shard(shard: ShardSettings, settings: RedisSettings) -> Iterable[Finding]:
-    name = f"Redis {shard.name}"
-    with client_of(shard, settings.timeouts) as client:
-        try:
-            if (refusal := _error_of(client, ("PING",))) is not None and _is_about_select(refusal):
-                return [
-                    Finding(PROBLEM, f"{name}: the Redis user lacks permissions: the command SELECT", SELECT_REMEDY)
-                ]
-            lacking = _missing_permissions(client, shard, settings.prefix)
-            if lacking:
-                text = f"{name}: the Redis user lacks permissions: {', '.join(lacking)}"
-                return [Finding(PROBLEM, text, "give it the ACL rules in docs/redis.md")]
-            return list(_server_findings(name, client))
-        except MasterNotFoundError as error:
-            return [
-                Finding(PROBLEM, f"{name}: {reason(error)}", "check the Sentinels and the master that they monitor")
-            ]
-        except redis.AuthenticationError as error:
-            return [Finding(PROBLEM, f"{name}: {reason(error)}", "check redis_password, or the user in redis_url")]
-        except redis.RedisError as error:
-            return [
-                Finding(PROBLEM, f"{name}: {reason(error)}", _connection_remedy(error, uses_tls=shard.tls is not None))
-            ]
-
-
-def _is_about_select(refusal: redis.ResponseError) -> bool:
-    """Return whether a connection was refused because the user may not select its database."""
-    return is_refusal(refusal) and "'select'" in str(refusal)
-
-
-def _connection_remedy(error: redis.RedisError, *, uses_tls: bool) -> str:
-    """Return what to do about a failed connection, also if the server and the URL disagree about TLS."""
-    text = str(error)
-    if any(sign in text for sign in UNKNOWN_ISSUER):
-        return "name the file with its CA in redis_url, as in rediss://HOST:PORT?ssl_ca_certs=/path/to/ca.pem"
-    remedy = "start it, or check redis_host and redis_port"
-    if not uses_tls and any(sign in text for sign in HANGUP):  # a TLS port gets no handshake, and hangs up
-        return f"{remedy}; if this port is for TLS, write rediss:// in redis_url"
-    return remedy
-
-
-def _missing_permissions(client: Any, shard: ShardSettings, prefix: str) -> list[str]:
-    """Return the commands and channels that the engine needs but the Redis user may not use; tries each of them."""
-    sentinel = [("ROLE",)] if shard.sentinels is not None else []
-    lacking = [
-        missing_permission(error, command)
-        for command in [*permission_checks(prefix), *sentinel]
-        if (error := _error_of(client, command)) is not None and is_refusal(error)
-    ]
-    try:
-        with client.pubsub() as subscription:
-            subscription.subscribe(f"{prefix}.doctor")
-            subscription.get_message(timeout=1.0)
-    except redis.ResponseError as error:
-        lacking.append(missing_permission(error, ("SUBSCRIBE",)))
-    return list(dict.fromkeys(lacking))
-
-
-def _error_of(client: Any, command: Any) -> redis.ResponseError | None:
-    """Return the error that Redis returns for `command`; None if there is none.
-
-    Redis checks permissions first, so an error about the type of a key shows that the command is permitted.
-    """
-    try:
-        client.execute_command(*command)
-    except redis.ResponseError as error:
-        return error
-    return None
-
-
-def _server_findings(name: str, client: Any) -> Iterator[Finding]:
-    """Yield findings about version, role, eviction policy and clock of a reachable Redis server."""
-    version = str(client.info("server")["redis_version"])
-    if tuple(map(int, version.split(".")[:2])) < MIN_REDIS_VERSION:
-        least = ".".join(map(str, MIN_REDIS_VERSION))
-        yield Finding(PROBLEM, f"{name}: version {version}", f"install {least} or newer")
-    else:
-        yield Finding(OK, f"{name}: reachable, version {version}")
-    role = client.info("replication")["role"]
-    if role != "master":
-        yield Finding(PROBLEM, f"{name}: this is a read-only replica", "use the address of its master, or Sentinel")
-    policy = client.info("memory").get("maxmemory_policy", "noeviction")
-    if policy not in ("noeviction", "volatile-ttl"):
-        remedy = "set maxmemory-policy to noeviction"
-        yield Finding(WARNING, f"{name}: evicts keys when its memory is full (maxmemory-policy {policy})", remedy)
-    yield _clock(name, client)
-
-
-def _clock(name: str, client: Any) -> Finding:
-    began = time.time()
-    seconds, microseconds = client.time()
-    skew = seconds + microseconds / 1e6 - (began + time.time()) / 2
-    if abs(skew) > MAX_CLOCK_SKEW:
-        return Finding(
-            WARNING,
-            f"{name}: clock differs from the clock of this machine by {skew:+.1f} s",
-            "run NTP on both machines",
-        )
-    return Finding(OK, f"{name}: clock in sync")

@@ -8,7 +8,9 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +214,39 @@ def test_a_redis_port_that_requires_tls_is_reported(tmp_path: Path, tls_redis: t
     status, lines = doctor(tmp_path, engine="redis", redis_url=f"redis://127.0.0.1:{tls_redis[0]}")
     assert status == 1
     assert about(lines, "Redis").endswith("if this port is for TLS, write rediss:// in redis_url")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--requirepass", "secret-of-a-test")], ids=["open", "with a password"])
+def test_a_redis_port_without_tls_is_reported(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    with redis_server(tmp_path, *arguments) as plain:
+        url = f"rediss://:another-secret@127.0.0.1:{plain.port}"
+        status, lines = doctor(tmp_path, engine="redis", redis_url=url, redis_connect_timeout=0.3)
+    assert status == 1
+    assert about(lines, "Redis").endswith("the server answers without TLS; write redis:// in redis_url")
+
+
+def test_no_secret_is_sent_without_tls(tmp_path: Path) -> None:
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        reader = threading.Thread(target=read_connections, args=(listener, received), daemon=True)
+        reader.start()
+        url = f"rediss://user:secret-of-a-test@127.0.0.1:{port}/1"
+        assert doctor(tmp_path, engine="redis", redis_url=url, redis_connect_timeout=0.3)[0] == 1
+        listener.shutdown(socket.SHUT_RDWR)
+        reader.join(10)
+    assert len(received) >= 2
+    assert not [data for data in received if b"secret" in data or b"SELECT" in data]
+
+
+def read_connections(listener: socket.socket, received: list[bytes]) -> None:
+    """Append the data of each connection to `received`, without a response, until the listener is closed."""
+    with suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(10)
+                received.append(connection.makefile("rb").read())
 
 
 def test_a_replica_and_an_evicting_server_are_reported(tmp_path: Path, redis: RedisServer) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from gentrifugo.app import tls
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.loading import LoadedConfig
 from gentrifugo.app.process import doctor
-from gentrifugo.app.process.doctor import OK, PROBLEM, WARNING, Finding
+from gentrifugo.app.process.finding import OK, PROBLEM, WARNING, Finding
 from tests.certificates import Certificate, make_certificate
 from tests.redis_server import Sentinel, free_port, redis_server, stop
 
@@ -26,22 +24,6 @@ class PrivilegedSocket(socket.socket):
 
     def bind(self, address: Any, /) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
-
-
-class FakeRedis:
-    """A Redis server that reports the values that the test has set."""
-
-    def __init__(
-        self, version: str = "7.2.4", role: str = "master", policy: str = "noeviction", clock: float = 0
-    ) -> None:
-        self._server_findings = {"redis_version": version, "role": role, "maxmemory_policy": policy}
-        self._clock = clock
-
-    def info(self, section: str) -> dict[str, str]:
-        return self._server_findings
-
-    def time(self) -> tuple[int, int]:
-        return int(time.time() + self._clock), 0
 
 
 def findings(**options: Any) -> list[Finding]:
@@ -103,25 +85,6 @@ def test_a_certificate_in_the_cache_that_cannot_be_read_is_a_problem(tmp_path: P
         ssl_autocert_directory=f"http://127.0.0.1:{free_port()}/",
     )
     assert about(found, "a.example.com.pem cannot be read").state == PROBLEM
-
-
-@pytest.mark.parametrize(
-    ("make", "state", "says"),
-    [
-        (lambda: FakeRedis(), OK, "reachable, version 7.2.4"),
-        (lambda: FakeRedis(version="3.2.1"), PROBLEM, "version 3.2.1"),
-        (lambda: FakeRedis(role="slave"), PROBLEM, "is a read-only replica"),
-        (
-            lambda: FakeRedis(policy="allkeys-lru"),
-            WARNING,
-            "evicts keys when its memory is full (maxmemory-policy allkeys-lru)",
-        ),
-        (lambda: FakeRedis(clock=100), WARNING, "clock differs from the clock of this machine by +"),
-        (lambda: FakeRedis(), OK, "clock in sync"),
-    ],
-)
-def test_redis_server_is_checked(make: Callable[[], FakeRedis], state: str, says: str) -> None:
-    assert about(list(doctor._server_findings("Redis", make())), says).state == state
 
 
 def test_sentinels_are_queried_for_the_master(tmp_path: Path) -> None:
