@@ -128,10 +128,12 @@ def missing_key_advice(config: Config, algorithm: str, kid: str) -> str:
         return "this algorithm is not supported"
     if kid and config.token_jwks_public_endpoint:
         return "the key set of option token_jwks_public_endpoint has no such key"
-    if algorithm in EDDSA:
-        return "set option token_jwks_public_endpoint" + ("" if kid else ", and name a key of the set in the token")
     if algorithm in ECDSA and config.token_ecdsa_public_key:
         return "the key of option token_ecdsa_public_key is on another curve"
+    if config.token_jwks_public_endpoint:
+        return "the token names no key of the key set: add kid to its header"
+    if algorithm in EDDSA:
+        return "set option token_jwks_public_endpoint" + ("" if kid else ", and name a key of the set in the token")
     name = "token_rsa_public_key" if algorithm in RSA else "token_ecdsa_public_key"
     return f"set option {name}" + (" or token_jwks_public_endpoint" if kid else "")
 

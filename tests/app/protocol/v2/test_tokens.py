@@ -21,6 +21,7 @@ from tests.token_keys import EC_KEYS, HMAC_KEY, RSA_KEY, KeyServer, jwk, key_ser
 pytestmark = pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 NOW = 1_800_000_000.0
 HMAC = Config(token_hmac_secret_key=HMAC_KEY)
+KEY_SET = Config(token_jwks_public_endpoint="https://keys.example/jwks")
 EVERY_KEY = Config(
     token_hmac_secret_key=HMAC_KEY,
     token_rsa_public_key=pem(RSA_KEY),
@@ -131,6 +132,8 @@ class TestAdvice:
             ("ES384", "", EVERY_KEY, "the key of option token_ecdsa_public_key is on another curve"),
             ("EdDSA", "k", EVERY_KEY, "set option token_jwks_public_endpoint"),
             ("EdDSA", "", HMAC, "set option token_jwks_public_endpoint, and name a key of the set in the token"),
+            ("RS256", "", KEY_SET, "the token names no key of the key set: add kid to its header"),
+            ("EdDSA", "", KEY_SET, "the token names no key of the key set: add kid to its header"),
             ("PS256", "", EVERY_KEY, "this algorithm is not supported"),
         ],
     )
