@@ -275,7 +275,7 @@ class Config(StreamOptions):
         ",", "Separates the allowed user IDs.", check=NOT_EMPTY, reload=True, aliases=("channel_user_separator",)
     )
     client_channel_boundary: str = option(
-        "&", "Separates a channel name from the allowed client ID.", check=NOT_EMPTY, reload=True
+        "&", "Separates a channel name from the allowed client ID; empty: names contain no client IDs.", reload=True
     )
 
     http_header_timeout: float = option(

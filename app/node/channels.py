@@ -148,10 +148,10 @@ class ChannelRules:
         return not boundary or boundary not in channel or client == channel.rpartition(boundary)[2]
 
     def reason_in_name(self, channel: str, user: str) -> str:
-        """Return why the name of a channel does not let a client of `user` subscribe, for the log."""
+        """Return why the name of a channel does not let a client of `user` subscribe without a token, for the log."""
         if not self.allows_user(channel, user):
-            return "the name of the channel lists other users"
-        return "the name of the channel contains the ID of another client"
+            return f"its name lists other users after {self._user_boundary} (option user_channel_boundary)"
+        return f"its name has the ID of another client after {self._client_boundary} (option client_channel_boundary)"
 
 
 def _known_namespaces(names: Sequence[str]) -> str:

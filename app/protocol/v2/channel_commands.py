@@ -72,7 +72,9 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     token = subscription_token(client, request.channel, request.token) if request.token else None
     rules = client.node.rules
     options = rules.options(request.channel)
-    if not (rules.allows_user(request.channel, client.user) and rules.allows_client(request.channel, client.uid)):
+    if token is None and not (
+        rules.allows_user(request.channel, client.user) and rules.allows_client(request.channel, client.uid)
+    ):
         raise CodedRefusal(ERROR_PERMISSION_DENIED, rules.reason_in_name(request.channel, client.user))
     if client.node.hooks.has(hooks.SUBSCRIBE):
         client.node.hooks.ask(client.context(hooks.SUBSCRIBE, request.channel))

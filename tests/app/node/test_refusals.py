@@ -68,13 +68,14 @@ def line_of(client: LocalClient | LocalClientV2, text: str) -> str:
         (
             "subscribe",
             {"channel": "open:a#bob"},
-            "subscribe 'open:a#bob' refused with 'permission denied': the name of the channel lists other users",
+            "subscribe 'open:a#bob' refused with 'permission denied': "
+            "its name lists other users after # (option user_channel_boundary)",
         ),
         (
             "subscribe",
             {"channel": "open:a&bob"},
             "subscribe 'open:a&bob' refused with 'permission denied': "
-            "the name of the channel contains the ID of another client",
+            "its name has the ID of another client after & (option client_channel_boundary)",
         ),
         (
             "subscribe",
@@ -158,7 +159,8 @@ def test_refused_command_of_version_2_is_logged_with_the_reason(
         (
             "subscribe",
             {"channel": "a#bob"},
-            "subscribe 'a#bob' refused with 'permission denied': the name of the channel lists other users",
+            "subscribe 'a#bob' refused with 'permission denied': "
+            "its name lists other users after # (option user_channel_boundary)",
         ),
         (
             "subscribe",

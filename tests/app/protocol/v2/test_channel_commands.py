@@ -48,6 +48,7 @@ def test_a_subscriber_receives_publications(node: Node, client: LocalClientV2) -
         ({"channel": "$open:a"}, 103),
         ({"channel": "closed:a#bob"}, 103),
         ({"channel": "open:a#bob"}, 103),
+        ({"channel": "open:a&bob"}, 103),
         ({"channel": "open:a", "token": "nonsense"}, 103),
         ({"channel": "open:" + "a" * 255}, 107),
     ],
@@ -57,6 +58,18 @@ def test_a_subscription_that_is_not_allowed_is_an_error(
 ) -> None:
     assert code(client.call("subscribe", **request_)) == expected
     assert not client.connection.channels
+
+
+@pytest.mark.parametrize("channel", ["open:a#bob", "open:R&D", "closed:a#bob&c1", "$closed:a#13"])
+def test_a_token_decides_before_the_name_of_the_channel(client: LocalClientV2, channel: str) -> None:
+    token = subscription_token(KEY, "alice", channel)
+    assert "error" not in client.call("subscribe", channel=channel, token=token)
+    assert set(client.connection.channels) == {channel}
+
+
+def test_names_contain_no_client_ids_without_a_boundary(start: StartNode) -> None:
+    client = LocalClientV2.connected(start(client_channel_boundary=""))
+    assert client.subscribe("open:R&D") == {}
 
 
 @pytest.fixture
