@@ -27,13 +27,11 @@ from . import control
 from .channel_samples import ChannelSamples
 from .control import (
     ControlMessage,
-    DisconnectUser,
     Ping,
     SessionInput,
     SessionInputTaken,
     SurveyReport,
     SurveyRequest,
-    Unsubscribe,
     WatchedMessages,
     WatchNamespace,
 )
@@ -45,15 +43,7 @@ from .registry import KnownNode, NodeDetails, NodeInfo, NodeRegistry
 from .samples import Gauges, NodeHistory
 from .session_relay import SessionRelay
 from .survey import Surveys
-from .user_commands import (
-    AddSubscription,
-    AnyUserCommand,
-    CloseConnections,
-    EndSubscriptions,
-    RenewConnections,
-    SendMessage,
-    carry_out,
-)
+from .user_commands import AnyUserCommand, SendMessage, UserCommand, carry_out
 from .watched import EncodePublication, WatchedFeed
 
 log = logging.getLogger(__name__)
@@ -183,25 +173,18 @@ class Cluster:
             round_trip=max((server.round_trip for server in servers), default=0.0),
         )
 
-    def apply_to_users(self, message: Unsubscribe | DisconnectUser | AnyUserCommand) -> None:
+    def apply_to_users(self, command: AnyUserCommand) -> None:
         """Apply a command to the connections of a user on all nodes; on this node even if the engine fails.
 
         Raises Refused with INTERNAL_ERROR if the engine fails.
         """
         try:
             # The control message comes first, so that all earlier publications of this backend are delivered before.
-            self.publish(message)
+            self.publish(command)
         finally:
-            self._apply_here(message)
+            self._apply_here(command)
 
-    def _apply_here(self, message: Unsubscribe | DisconnectUser | AnyUserCommand) -> None:
-        match message:
-            case Unsubscribe(user, channel):
-                command: AnyUserCommand = EndSubscriptions(user, channel=channel)
-            case DisconnectUser(user):
-                command = CloseConnections(user)
-            case _:
-                command = message
+    def _apply_here(self, command: AnyUserCommand) -> None:
         if isinstance(command, SendMessage) and not command.user:
             connections = self._hub.connections_with(command.client)
         else:
@@ -235,16 +218,8 @@ class Cluster:
                 else:
                     self.registry.add(info, watching, details)
                 self.watched.set_peers_watching(self.registry.peers_watch)
-            case (
-                Unsubscribe()
-                | DisconnectUser()
-                | EndSubscriptions()
-                | CloseConnections()
-                | AddSubscription()
-                | RenewConnections()
-                | SendMessage() as message
-            ):
-                gevent.spawn(self._apply_here, message)
+            case UserCommand() as command:
+                gevent.spawn(self._apply_here, command)
             case WatchedMessages() | SurveyRequest() | SurveyReport() | WatchNamespace() as message:
                 self._handle_for_operators(envelope.node, message)
             case SessionInput() as message:

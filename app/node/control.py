@@ -15,7 +15,7 @@ from ..model.json_codec import InvalidJSON
 from .questions import OperatorAnswer, OperatorQuestion
 from .registry import NO_DETAILS, NodeDetails, NodeInfo
 from .rings import NodeSamples, SamplesWanted
-from .user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections, SendMessage
+from .user_commands import AnyUserCommand
 
 CONTROL_VERSION = 1
 
@@ -31,19 +31,6 @@ class Ping(msgspec.Struct, tag="ping"):
     details: NodeDetails = NO_DETAILS
     leaving: bool = False
     """Whether this is the last ping of the node, which stops."""
-
-
-class Unsubscribe(msgspec.Struct, tag="unsubscribe"):
-    """Unsubscribe a user from a channel, or from all channels if `channel` is empty."""
-
-    user: str
-    channel: str
-
-
-class DisconnectUser(msgspec.Struct, tag="disconnect"):
-    """Close all connections of a user."""
-
-    user: str
 
 
 class WatchedMessages(msgspec.Struct, tag="watched"):
@@ -138,13 +125,7 @@ class SessionInputTaken(msgspec.Struct, tag="session_input_taken"):
 
 ControlMessage: TypeAlias = (
     Ping
-    | Unsubscribe
-    | DisconnectUser
-    | EndSubscriptions
-    | CloseConnections
-    | AddSubscription
-    | RenewConnections
-    | SendMessage
+    | AnyUserCommand
     | WatchedMessages
     | SurveyRequest
     | SurveyReport

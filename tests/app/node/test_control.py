@@ -14,12 +14,10 @@ from gentrifugo.app.node import control
 from gentrifugo.app.node.control import (
     ControlEnvelope,
     ControlMessage,
-    DisconnectUser,
     NodeReport,
     Ping,
     SurveyReport,
     SurveyRequest,
-    Unsubscribe,
     UserConnection,
     WatchedMessages,
     WatchNamespace,
@@ -38,14 +36,13 @@ from gentrifugo.engines.health import ServerHealth
 SERVER = ServerHealth(name="redis", reachable=False, since=1_000.5, error="away", reconnects={"commands": 1})
 MESSAGES = [
     Ping(NodeInfo("n1", "Zoë's node", 1_000, {"node_num_clients": 3})),
-    Unsubscribe("alice", "news"),
-    Unsubscribe("alice", ""),
-    DisconnectUser('"quoted"\n'),
     Ping(NodeInfo("n1", "node", 1_000, {}), watching=True),
     Ping(NodeInfo("n1", "node", 1_000, {}), details=NodeDetails("1.2", 3)),
     Ping(NodeInfo("n1", "node", 1_000, {}), leaving=True),
     EndSubscriptions("alice", "c1", "s1", channel="news"),
+    EndSubscriptions("alice"),
     CloseConnections("alice", kept=["c1"], code=4000, reason="bye"),
+    CloseConnections('"quoted"\n'),
     AddSubscription(
         user="alice",
         channel="news",
@@ -82,9 +79,9 @@ def test_message_is_decoded_as_encoded(message: ControlMessage) -> None:
 
 
 def test_fields_that_a_later_version_adds_are_ignored() -> None:
-    fields = json.loads(control.encode("n1", DisconnectUser("alice")))
-    fields["message"]["reason"] = fields["more"] = "?"
-    assert control.decode(json.dumps(fields).encode()).message == DisconnectUser("alice")
+    fields = json.loads(control.encode("n1", CloseConnections("alice")))
+    fields["message"]["later"] = fields["more"] = "?"
+    assert control.decode(json.dumps(fields).encode()).message == CloseConnections("alice")
 
 
 @pytest.mark.parametrize(
@@ -97,9 +94,9 @@ def test_fields_that_a_later_version_adds_are_ignored() -> None:
         b"{}",
         b'{"version":1,"node":"n1"}',
         b'{"version":1,"node":"n1","message":{"type":"unknown"}}',
-        b'{"version":1,"node":"n1","message":{"type":"disconnect"}}',
-        b'{"version":1,"node":"n1","message":{"type":"disconnect","user":42}}',
-        b'{"version":1,"node":"\xff","message":{"type":"disconnect","user":"alice"}}',
+        b'{"version":1,"node":"n1","message":{"type":"close_connections"}}',
+        b'{"version":1,"node":"n1","message":{"type":"close_connections","user":42}}',
+        b'{"version":1,"node":"\xff","message":{"type":"close_connections","user":"alice"}}',
         b'{"version":1,"node":"n1","message":{"type":"watched","messages":["\xff"]}}',
         b'{"version":1,"node":"n1","message":{"type":"watched","messages":[],"missed":-1}}',
         b'{"version":1,"node":"n1","message":{"type":"answer","id":"q1","subscribers":{"news":1' + b"0" * 40 + b"}}}",
@@ -163,6 +160,6 @@ def test_any_other_bytes_are_refused(data: bytes) -> None:
 
 
 def test_a_message_of_another_version_is_refused() -> None:
-    fields = json.loads(control.encode("n1", DisconnectUser("alice"))) | {"version": 2}
+    fields = json.loads(control.encode("n1", CloseConnections("alice"))) | {"version": 2}
     with pytest.raises(InvalidJSON, match="control message has version 2, expected 1"):
         control.decode(json.dumps(fields).encode())
