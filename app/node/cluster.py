@@ -38,7 +38,7 @@ from .control import (
 from .engine_failures import EngineFailures
 from .hub import Hub
 from .metrics import Metrics
-from .questions import OperatorAnswer, OperatorQuestion
+from .questions import SurveyAnswer, SurveyQuestion
 from .registry import KnownNode, NodeDetails, NodeInfo, NodeRegistry
 from .samples import Gauges, NodeHistory
 from .session_relay import SessionRelay
@@ -63,7 +63,7 @@ INTRODUCTION_PINGS = 1.5
 class Cluster:
     """The connection of this node with all others. `config` returns the current configuration.
 
-    `answer` answers the questions of operators about this node; `watch` carries out a WatchNamespace. Neither raises.
+    `answer` answers questions about this node; `watch` carries out a WatchNamespace. Neither raises.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class Cluster:
         encode: EncodePublication,
         channel_samples: ChannelSamples,
         version: str,
-        answer: Callable[[OperatorQuestion], OperatorAnswer],
+        answer: Callable[[SurveyQuestion], SurveyAnswer],
         watch: Callable[[WatchNamespace], None],
     ) -> None:
         self._config = config
         self._watch = watch
-        self._version = version
+        self.version = version
         self._engine = engine
         self._hub = hub
         self._metrics = metrics
@@ -91,16 +91,7 @@ class Cluster:
         self._tasks: list[PeriodicTask] = []
         self.watched = WatchedFeed(encode, metrics.counters, self._send_watched, self._ping_peers_soon)
         self.samples = NodeHistory(metrics, self._gauges, channel_samples)
-        self.surveys = Surveys(
-            hub,
-            config,
-            self.own_info,
-            lambda: self.registry.peers,
-            self._servers,
-            self.samples,
-            self.publish,
-            answer,
-        )
+        self.surveys = Surveys(config, lambda: self.registry.peers, self.publish, answer)
         self.sessions = SessionRelay(lambda: self.uid, lambda: self.registry.peers, self._knows_all_peers, self.publish)
         self.identify()
 
@@ -158,11 +149,12 @@ class Cluster:
         """Return the data of this node, with its counters since the start."""
         return self._info(self._metrics.totals())
 
-    def _servers(self) -> list[ServerHealth]:
+    def servers(self) -> list[ServerHealth]:
+        """Return the state of the connections of this node to the servers of its engine."""
         return [figures.health for figures in self._engine.servers()]
 
     def _gauges(self) -> Gauges:
-        servers = self._servers()
+        servers = self.servers()
         return Gauges(
             clients=self._hub.num_connections,
             users=self._hub.num_users,
@@ -282,4 +274,4 @@ class Cluster:
         return NodeInfo(self.uid, self._config().name, self._started_at, metrics | now)
 
     def _details(self) -> NodeDetails:
-        return NodeDetails(self._version, self._hub.num_subscriptions, os.getpid())
+        return NodeDetails(self.version, self._hub.num_subscriptions, os.getpid())

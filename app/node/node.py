@@ -85,10 +85,10 @@ class Node(Commands):
         self.closed_clients = ClosedClients()
         self.rates = ChannelRates(self.timers.after)
         self.channel_samples = ChannelSamples(self.hub, self._count_presence)
-        self.answers = self._build_answers(engine.name)
         self.watched_namespaces = WatchedNamespaces(self.timers.after, self._update_rules)
         failures = EngineFailures()
         self.cluster = self._build_cluster(engine, failures, encode)
+        self.answers = self._build_answers(engine.name)
         super().__init__(
             config, engine, self.metrics.counters, failures, self.cluster.apply_to_users, self.cluster.watched
         )
@@ -100,12 +100,11 @@ class Node(Commands):
         return NodeAnswers(
             self.hub,
             lambda: self.config,
-            lambda: self.cluster.own_info(),
+            self.cluster,
             self.rates,
             self.channel_samples,
             self.closed_clients,
             self.metrics.breakdowns,
-            self.version,
             engine,
         )
 
@@ -119,7 +118,7 @@ class Node(Commands):
             encode,
             self.channel_samples,
             self.version,
-            self.answers.answer,
+            lambda question: self.answers.answer(question),
             self.watched_namespaces.watch,
         )
 

@@ -14,16 +14,31 @@ from gentrifugo.app.node import control
 from gentrifugo.app.node.control import (
     ControlEnvelope,
     ControlMessage,
-    NodeReport,
     Ping,
     SurveyReport,
     SurveyRequest,
-    UserConnection,
     WatchedMessages,
     WatchNamespace,
 )
-from gentrifugo.app.node.questions import ListAnswer, ListItem, ListQuestion, NodeAnswer
+from gentrifugo.app.node.questions import (
+    ConnectionsAnswer,
+    ConnectionsQuestion,
+    CountersAnswer,
+    CountersQuestion,
+    ListAnswer,
+    ListItem,
+    ListQuestion,
+    MatchingQuestion,
+    NodeAnswer,
+    NodeReport,
+    SamplesAnswer,
+    SamplesQuestion,
+    SubscribersAnswer,
+    SubscribersQuestion,
+    UserConnection,
+)
 from gentrifugo.app.node.registry import NodeDetails, NodeInfo
+from gentrifugo.app.node.rings import NodeSamples, SamplesWanted
 from gentrifugo.app.node.user_commands import (
     AddSubscription,
     CloseConnections,
@@ -55,21 +70,20 @@ MESSAGES = [
     ),
     RenewConnections(user="alice", expired=True, expires_at=5, info=b"{}"),
     SendMessage("alice", "c1", data=b'{"a": 1e3}'),
-    SurveyRequest("q1", pattern="news*"),
+    SurveyRequest("q1", MatchingQuestion("news*")),
     WatchedMessages([Raw(b'{"n": 1e3}'), Raw(b"[]")], missed=3),
-    SurveyRequest("q1", user=""),
-    SurveyRequest("q1", channels="news"),
-    SurveyRequest("q1", info=True),
-    SurveyRequest("q1", question=ListQuestion("users", "a", order="name", after="b")),
-    SurveyReport("q1", answer=ListAnswer([ListItem("news", 2, 0.5), ListItem("sport", 1)], 7)),
-    SurveyReport("q1", answer=NodeAnswer("n1", "node", "1", "redis", 5, 6.5, {"port": "1"}, {"secret": 7})),
+    SurveyRequest("q1", ConnectionsQuestion("")),
+    SurveyRequest("q1", SubscribersQuestion("news")),
+    SurveyRequest("q1", CountersQuestion()),
+    SurveyRequest("q1", SamplesQuestion(SamplesWanted(2, 5, 10))),
+    SurveyRequest("q1", ListQuestion("users", "a", order="name", after="b")),
+    SurveyReport("q1", ListAnswer([ListItem("news", 2, 0.5), ListItem("sport", 1)], 7)),
+    SurveyReport("q1", NodeAnswer("n1", "node", "1", "redis", 5, 6.5, {"port": "1"}, {"secret": 7})),
     WatchNamespace("chat", 60.0),
-    SurveyReport(
-        "q1",
-        [UserConnection("c1", "alice", "node", ["news"])],
-        {"news": 2},
-        NodeReport("n1", "node", 1_000, {}, [SERVER]),
-    ),
+    SurveyReport("q1", ConnectionsAnswer([UserConnection("c1", "alice", "node", ["news"])])),
+    SurveyReport("q1", SubscribersAnswer({"news": 2})),
+    SurveyReport("q1", CountersAnswer(NodeReport("n1", "node", 1_000, {}, [SERVER]))),
+    SurveyReport("q1", SamplesAnswer(NodeSamples("n1", "node", {"clients": [1.5, None]}))),
 ]
 
 
@@ -99,7 +113,9 @@ def test_fields_that_a_later_version_adds_are_ignored() -> None:
         b'{"version":1,"node":"\xff","message":{"type":"close_connections","user":"alice"}}',
         b'{"version":1,"node":"n1","message":{"type":"watched","messages":["\xff"]}}',
         b'{"version":1,"node":"n1","message":{"type":"watched","messages":[],"missed":-1}}',
-        b'{"version":1,"node":"n1","message":{"type":"answer","id":"q1","subscribers":{"news":1' + b"0" * 40 + b"}}}",
+        b'{"version":1,"node":"n1","message":{"type":"answer","id":"q1"}}',
+        b'{"version":1,"node":"n1","message":{"type":"answer","id":"q1","answer":'
+        b'{"type":"subscribers","subscribers":{"news":1' + b"0" * 40 + b"}}}}",
         b'{"version":' + b"[" * 100_000,
         b'{"x":' * 100_000,
     ],
