@@ -161,7 +161,7 @@ def _subscribe(node: Node, params: messages.SubscribeParams) -> bytes:
 
 def _override(override: messages.SubscribeOverride | None) -> dict[str, bool]:
     values = {} if override is None else msgspec.structs.asdict(override)
-    return {name: given.value for name, given in values.items() if given is not None}
+    return {name: bool(given.value) for name, given in values.items() if given is not None}
 
 
 def _unsubscribe(node: Node, params: messages.UnsubscribeParams) -> bytes:

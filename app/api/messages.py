@@ -124,7 +124,7 @@ class UserParams(Params):
 class BoolValue(msgspec.Struct):
     """A boolean value, wrapped so that false differs from missing."""
 
-    value: bool = False
+    value: bool | None = None
 
 
 class SubscribeOverride(msgspec.Struct):
