@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from ..model.errors import NOT_AVAILABLE, Refused
+from ..model.subscription_options import SubscriptionOptions
 from .hooks import Context, Hooks
 
 CONNECT_PROXY, REFRESH_PROXY = "connect proxy", "refresh proxy"
@@ -35,14 +36,9 @@ class ConnectContext(Context):
 class AllowedSubscription:
     """A subscription that a backend has allowed."""
 
-    info: bytes = b""
-    """Sent to other clients in this channel: JSON, or any bytes for a client that uses Protobuf."""
-    data: bytes = b""
-    """What the client receives with the reply: JSON, or any bytes for a client that uses Protobuf."""
+    options: SubscriptionOptions
     expires_at: float = 0
     """Unix time in seconds at which the subscription expires; 0 if it does not."""
-    override: Mapping[str, bool] = field(default_factory=dict)
-    """Options of the channel that are different for this subscription, by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,13 @@ from ...config.channel_options import ChannelOptions
 from ...model.events import StreamPosition
 from ...model.json_codec import InvalidJSON, decode_embedded
 from ...model.payload import payload
+from ...model.subscription_options import UNCHANGED
 from ...node import hooks
 from ...node.channels import ChannelRules, history_options
-from ...node.proxy_events import ask_publication, ask_subscription
+from ...node.proxy_events import AllowedSubscription, ask_publication, ask_subscription
 from ...runtime.log_throttle import ONCE, ThrottledLog
 from . import permissions
-from .claims import UNCHANGED, SubscriptionOptions
-from .connecting import options_of, subscription_token
+from .connecting import subscription_token
 from .deltas import FOSSIL
 from .errors import (
     CLOSE_BAD_REQUEST,
@@ -81,7 +81,8 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     if token is not None:
         given, expires_at = token.options, token.expires_at
     elif options.proxy_subscribe and rules.asks_backend(request.channel):
-        given, data, expires_at = _ask_backend(client, request)
+        allowed = _ask_backend(client, request)
+        given, data, expires_at = allowed.options, allowed.options.data, allowed.expires_at
     else:
         _check_open(client, request.channel)
     granted = permissions.grant(options, request, client.user, client.node.config.insecure)
@@ -95,8 +96,8 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     client.go_live(request.channel)
 
 
-def _ask_backend(client: ServedClient, request: SubscribeRequest) -> tuple[SubscriptionOptions, bytes, float]:
-    """Return the options, data and expiry time of a subscription that a backend allows.
+def _ask_backend(client: ServedClient, request: SubscribeRequest) -> AllowedSubscription:
+    """Return the subscription that a backend allows.
 
     May block. Raises Refused or Closing if the backend refuses, and the exceptions of `_check_subscribe`.
     """
@@ -106,7 +107,7 @@ def _ask_backend(client: ServedClient, request: SubscribeRequest) -> tuple[Subsc
     if 0 < allowed.expires_at <= time.time():
         raise CodedRefusal(ERROR_EXPIRED)
     _check_subscribe(client, request)  # the state may have changed while the backend was asked
-    return options_of(allowed), allowed.data, allowed.expires_at
+    return allowed
 
 
 def _check_open(client: ServedClient, channel: str) -> None:

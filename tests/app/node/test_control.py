@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from gentrifugo.app.model.json_codec import InvalidJSON
+from gentrifugo.app.model.subscription_options import SubscriptionOptions
 from gentrifugo.app.node import control
 from gentrifugo.app.node.control import (
     ControlEnvelope,
@@ -62,11 +63,9 @@ MESSAGES = [
         user="alice",
         channel="news",
         expires_at=5,
-        info=b"[1]",
-        data=b"\0\xff",
+        options=SubscriptionOptions(b"[1]", b"\xff", presence=True),
         recover_offset=3,
         recover_epoch="",
-        override={"presence": True},
     ),
     RenewConnections(user="alice", expired=True, expires_at=5, info=b"{}"),
     SendMessage("alice", "c1", data=b'{"a": 1e3}'),
