@@ -12,12 +12,12 @@ from msgspec import Raw
 from ....engines.base import HistoryFilter
 from ...config.channel_options import ChannelOptions
 from ...model.events import StreamPosition
-from ...model.json_codec import InvalidJSON, decode_embedded
+from ...model.json_codec import InvalidJSON
 from ...model.payload import payload
 from ...model.subscription_options import UNCHANGED
 from ...node import hooks
 from ...node.channels import ChannelRules, history_options
-from ...node.proxy_events import AllowedSubscription, ask_publication, ask_subscription
+from ...node.proxy_events import AllowedSubscription, approved_data, ask_subscription
 from ...runtime.log_throttle import ONCE, ThrottledLog
 from . import permissions
 from .connecting import subscription_token
@@ -203,29 +203,16 @@ def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
     if not data:
         raise CodedRefusal(ERROR_BAD_REQUEST, "the request has no data")
     _check_publish(client, channel)
-    data = _approved_data(client, channel, data)
+    try:
+        approved = approved_data(client.node, channel, data, client.context)
+    except InvalidJSON:  # a client that uses Protobuf has sent other bytes; hooks receive decoded JSON
+        raise CodedRefusal(ERROR_BAD_REQUEST, "the data is not JSON, and a hook for publications needs JSON") from None
+    if approved is not None:
+        data = approved
+        _check_publish(client, channel)  # the state may have changed in the meantime
     client.node.metrics.counters.client_num_msg_published += 1
     client.node.publish(channel, payload(data), client.uid, client.subscriptions.info(channel))
     client.reply(Reply(id_, publish=PublishResult()))
-
-
-def _approved_data(client: ServedClient, channel: str, data: bytes) -> bytes:
-    """Return the data to publish after hooks and a backend have allowed it. May block; raises Refused and Closing."""
-    known, is_asked = client.node.hooks, False
-    if known.has(hooks.PUBLISH):
-        context = client.context(hooks.PUBLISH, channel)
-        try:
-            context.data = decode_embedded(data)
-        except InvalidJSON:  # a client that uses Protobuf has sent other bytes; hooks receive decoded JSON
-            raise CodedRefusal(
-                ERROR_BAD_REQUEST, "the data is not JSON, and a hook for publications needs JSON"
-            ) from None
-        data, is_asked = known.ask(context, data=data).data, True
-    if client.node.rules.options(channel).proxy_publish:
-        data, is_asked = ask_publication(known, client.context(hooks.PUBLISH, channel), data), True
-    if is_asked:
-        _check_publish(client, channel)  # the state may have changed in the meantime
-    return data
 
 
 def _check_publish(client: ServedClient, channel: str) -> None:
@@ -243,9 +230,8 @@ def _presence(client: ServedClient, id_: int, request: PresenceRequest) -> None:
 
 def _presence_stats(client: ServedClient, id_: int, request: PresenceStatsRequest) -> None:
     _check_presence(client, request.channel)
-    present = client.node.presence(request.channel).values()
-    result = PresenceStatsResult(len(present), len({info.user for info in present}))
-    client.reply(Reply(id_, presence_stats=result))
+    stats = client.node.presence_stats(request.channel)
+    client.reply(Reply(id_, presence_stats=PresenceStatsResult(stats.num_clients, stats.num_users)))
 
 
 def _check_presence(client: ServedClient, channel: str) -> None:
