@@ -7,16 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from heapq import nlargest, nsmallest
 
-from ..config.config import Config
 from ..config.visible_options import secret_marks, visible_options
 from ..runtime.yielding import iterate_yielding, yield_if_due
-from .breakdowns import Breakdowns
-from .channel_rates import ChannelRates
-from .channel_samples import MAX_LISTED, ChannelSamples
-from .closed_clients import MAX_TEXT_LENGTH, ClosedClients
+from .channel_samples import MAX_LISTED
+from .closed_clients import MAX_TEXT_LENGTH
 from .cluster import Cluster
-from .hub import Hub
 from .name_pattern import InvalidPattern, NamePattern
+from .node_parts import NodeParts
 from .questions import (
     MAX_RANKED,
     MAX_REPORT_ITEMS,
@@ -55,25 +52,13 @@ MAX_LIBRARIES = 50
 class NodeAnswers:
     """Answers the questions about one node."""
 
-    def __init__(
-        self,
-        hub: Hub,
-        config: Callable[[], Config],
-        cluster: Cluster,
-        rates: ChannelRates,
-        channel_samples: ChannelSamples,
-        closed: ClosedClients,
-        breakdowns: Breakdowns,
-        engine: str,
-    ) -> None:
-        self._hub = hub
-        self._config = config
+    def __init__(self, parts: NodeParts, cluster: Cluster) -> None:
+        self._parts = parts
+        self._config = parts.config
+        self._hub = parts.hub
+        self._rates = parts.rates
+        self._channel_samples = parts.channel_samples
         self._cluster = cluster
-        self._rates = rates
-        self._channel_samples = channel_samples
-        self._closed = closed
-        self._breakdowns = breakdowns
-        self._engine = engine
         self.loaded_at = time.time()
         """When the options were last read, in Unix seconds."""
 
@@ -178,7 +163,7 @@ class NodeAnswers:
             protocols[connection.protocol] += 1
             libraries[connection.library[:MAX_TEXT_LENGTH]] += 1
         name = self._config().name
-        last = list(self._closed.last)
+        last = list(self._parts.closed_clients.last)
         for closed in last:
             closed.node = name
         slowest = nlargest(MAX_WAITING, iterate_yielding(connections), key=lambda connection: connection.outbox.size)
@@ -199,7 +184,7 @@ class NodeAnswers:
 
     def _closes_by_reason(self) -> dict[str, int]:
         counts: Counter[str] = Counter()
-        for kind, count in self._breakdowns.closes.items():
+        for kind, count in self._parts.metrics.breakdowns.closes.items():
             counts[kind.reason] += count
         return dict(counts)
 
@@ -222,8 +207,8 @@ class NodeAnswers:
         return NodeAnswer(
             info.uid,
             info.name,
-            self._cluster.version,
-            self._engine,
+            self._parts.version,
+            self._parts.engine,
             info.started_at,
             self.loaded_at,
             visible_options(config),

@@ -17,14 +17,12 @@ import msgspec
 
 from ...engines.base import ControlSender, EngineError
 from ...engines.health import ServerHealth
-from ..config.config import Config
 from ..model.errors import Refused
 from ..model.json_codec import InvalidJSON
 from ..runtime.background import PeriodicTask
 from ..runtime.log_throttle import ThrottledLog, kind_of
 from ..runtime.running_clock import running_time
 from . import control
-from .channel_samples import ChannelSamples
 from .control import (
     ControlMessage,
     Ping,
@@ -36,8 +34,7 @@ from .control import (
     WatchNamespace,
 )
 from .engine_failures import EngineFailures
-from .hub import Hub
-from .metrics import Metrics
+from .node_parts import NodeParts
 from .questions import SurveyAnswer, SurveyQuestion
 from .registry import KnownNode, NodeDetails, NodeInfo, NodeRegistry
 from .samples import Gauges, NodeHistory
@@ -61,37 +58,33 @@ INTRODUCTION_PINGS = 1.5
 
 
 class Cluster:
-    """The connection of this node with all others. `config` returns the current configuration.
+    """The connection of the node that has `parts` with all others.
 
     `answer` answers questions about this node; `watch` carries out a WatchNamespace. Neither raises.
     """
 
     def __init__(
         self,
-        config: Callable[[], Config],
+        parts: NodeParts,
         engine: ControlSender,
-        hub: Hub,
-        metrics: Metrics,
         failures: EngineFailures,
         encode: EncodePublication,
-        channel_samples: ChannelSamples,
-        version: str,
         answer: Callable[[SurveyQuestion], SurveyAnswer],
         watch: Callable[[WatchNamespace], None],
     ) -> None:
-        self._config = config
+        self._config = parts.config
         self._watch = watch
-        self.version = version
+        self._version = parts.version
         self._engine = engine
-        self._hub = hub
-        self._metrics = metrics
+        self._hub = parts.hub
+        self._metrics = parts.metrics
         self._failures = failures
         self._skipped = ThrottledLog(log, logging.WARNING, max_keys=MAX_SKIPPED_KINDS)
         self._snapshot: dict[str, int] = {}
         self._tasks: list[PeriodicTask] = []
-        self.watched = WatchedFeed(encode, metrics.counters, self._send_watched, self._ping_peers_soon)
-        self.samples = NodeHistory(metrics, self._gauges, channel_samples)
-        self.surveys = Surveys(config, lambda: self.registry.peers, self.publish, answer)
+        self.watched = WatchedFeed(encode, parts.metrics.counters, self._send_watched, self._ping_peers_soon)
+        self.samples = NodeHistory(parts.metrics, self._gauges, parts.channel_samples)
+        self.surveys = Surveys(parts.config, lambda: self.registry.peers, self.publish, answer)
         self.sessions = SessionRelay(lambda: self.uid, lambda: self.registry.peers, self._knows_all_peers, self.publish)
         self.identify()
 
@@ -274,4 +267,4 @@ class Cluster:
         return NodeInfo(self.uid, self._config().name, self._started_at, metrics | now)
 
     def _details(self) -> NodeDetails:
-        return NodeDetails(self.version, self._hub.num_subscriptions, os.getpid())
+        return NodeDetails(self._version, self._hub.num_subscriptions, os.getpid())
