@@ -34,7 +34,7 @@ from ..app.net.transport import Transport
 from ..app.node.node import Node
 from ..app.node.rings import MAX_WINDOW, times_of
 from ..app.protocol.v1 import wire
-from ..app.protocol.v1.api import API_COMMANDS, Api, BadRequest
+from ..app.protocol.v1.api import API_COMMANDS, BadRequest, CommandAPI
 from ..app.protocol.v1.replies import gather
 from ..app.protocol.v1.wire import Command, Text, encode_api_reply
 from ..app.runtime.timers import Timer
@@ -101,7 +101,7 @@ class AdminConnection:
         session: str = "",
     ) -> None:
         self._node = node
-        self._api = Api(node, notes_refusals=False)
+        self._api = CommandAPI(node, notes_refusals=False)
         self._access = access
         self._transport = transport
         self._admit = admit

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -39,8 +39,6 @@ from ..app.node.watched_namespaces import MAX_WATCH_TIME
 from ..app.protocol.v1 import wire
 from ..app.protocol.v1.wire import Command, Text, encode_api_reply
 from ..engines.base import HistoryFilter
-
-T = TypeVar("T")
 
 
 class ListParams(msgspec.Struct):
@@ -85,7 +83,7 @@ def _list(node: Node, command: Command) -> object:
     params = wire.decode_with(_list_params, command)
     text, offset = params.text or "", params.offset
     question = ListQuestion(params.kind, text, params.prefix, params.order, params.after, offset)
-    answers = _answers(node, question, ListAnswer)
+    answers = node.cluster.surveys.ask(question, ListAnswer)
     items = merge_lists(answers, params.order)
     is_ranked = params.order != "name"
     if is_ranked:
@@ -118,7 +116,7 @@ def merge_lists(answers: Sequence[ListAnswer], order: str) -> list[ListItem]:
 
 
 def _clients(node: Node, command: Command) -> object:
-    answers = _answers(node, ClientsQuestion(), ClientsAnswer)
+    answers = node.cluster.surveys.ask(ClientsQuestion(), ClientsAnswer)
     waiting = sorted((one for answer in answers for one in answer.waiting), key=lambda one: -one.waiting)
     closed = sorted((one for answer in answers for one in answer.last_closed), key=lambda one: -one.at)
     return {
@@ -134,7 +132,7 @@ def _clients(node: Node, command: Command) -> object:
 
 
 def _node_details(node: Node, command: Command) -> object:
-    answers = _answers(node, NodeQuestion(), NodeAnswer)
+    answers = node.cluster.surveys.ask(NodeQuestion(), NodeAnswer)
     return {"nodes": [_without_options(answer) for answer in answers], "different": different_options(answers)}
 
 
@@ -177,7 +175,7 @@ def _shown_difference(name: str, by_node: Mapping[str, object], answers: Sequenc
 def _channel(node: Node, command: Command) -> object:
     channel = wire.decode_with(_channel_params, command).channel
     node.channel_samples.open(channel)
-    answers = _answers(node, ChannelQuestion(channel), ChannelAnswer)
+    answers = node.cluster.surveys.ask(ChannelQuestion(channel), ChannelAnswer)
     rates = [answer.rate for answer in answers if answer.rate is not None]
     return {
         "subscribers": sum(answer.subscribers for answer in answers),
@@ -235,10 +233,6 @@ def _end_subscription(node: Node, command: Command) -> object:
 
 def _channel_defaults(node: Node, command: Command) -> object:
     return default_channel_options()
-
-
-def _answers(node: Node, question: Any, type_: type[T]) -> list[T]:
-    return [answer for answer in node.cluster.surveys.answers(question) if isinstance(answer, type_)]
 
 
 def _sum(counts: Any) -> dict[str, int]:

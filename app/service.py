@@ -36,8 +36,8 @@ from .node.hooks import CONNECT, HOOK_URL, PROXY, CallHook, Hooks, call_directly
 from .node.node import Node
 from .node.proxy_events import CONNECT_PROXY
 from .protocol.connection import ClientConnection
-from .protocol.v1.api import Api
-from .protocol.v1.http_api import HTTPApi
+from .protocol.v1.api import CommandAPI
+from .protocol.v1.http_api import HTTPCommandAPI
 from .protocol.v1.wire import encode_publication
 from .protocol.v2.tokens import TokenVerifier
 from .sockjs.endpoint import SockJS
@@ -155,8 +155,8 @@ class Service:
         self._queue = engine.queue
         self.node = Node(config, engine, __version__, encode_publication, call_hook)
         add_backend_hooks(self.node.hooks, config)
-        self.method_api, self.api = MethodAPI(self.node, MethodCalls(self.node)), Api(self.node)
-        self.http_api = HTTPApi(self.node, self.api)
+        self.method_api, self.api = MethodAPI(self.node, MethodCalls(self.node)), CommandAPI(self.node)
+        self.http_api = HTTPCommandAPI(self.node, self.api)
         self.origin_policy = OriginPolicy()
         self.session_directory = self._open_directory()
         """The directory of SockJS sessions and their processes; None if this is the only process."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.protocols.base import ApiRequest
+from benchmarks.protocols.base import APIRequest
 from benchmarks.target import Target
 
 
@@ -16,7 +16,7 @@ class Response(NamedTuple):
     body: bytes
 
 
-def api_request(target: Target, request: ApiRequest) -> bytes:
+def api_request(target: Target, request: APIRequest) -> bytes:
     """Encode a POST request with JSON."""
     head = (
         f"POST {target.prefix}{request.path} HTTP/1.1\r\nHost: {target.host}\r\nContent-Type: application/json\r\n"

@@ -7,7 +7,7 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.api_client import Answer, ApiClient
+from tests.api_client import Answer, APIClient
 from tests.websocket_client import PATIENCE, WebSocketClient
 
 PASSWORD, ADMIN_SECRET = "open sesame", "admin secret"
@@ -19,7 +19,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 def log_in(host: str, port: int, password: str = PASSWORD, **headers: str) -> Answer:
     """Send a password to `/auth/`."""
     body = urlencode({"password": password}).encode()
-    return ApiClient(host, port).request("POST", "/auth/", body, {**FORM, **headers})
+    return APIClient(host, port).request("POST", "/auth/", body, {**FORM, **headers})
 
 
 def token_of(answer: Answer) -> str:

@@ -26,7 +26,7 @@ class Answer:
         return json.loads(self.body)
 
 
-class ApiClient:
+class APIClient:
     """Sends commands to `/api/` of one server, one connection per request."""
 
     def __init__(self, host: str, port: int, secret: str = SECRET, key: str = API_KEY) -> None:

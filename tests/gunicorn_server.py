@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.servers import Server, running
 from tests.waiting import eventually, seconds
 
@@ -61,7 +61,7 @@ class Gunicorn:
         match = eventually(lambda: LISTENING.search(self.log), within=10, what=lambda: f"gunicorn listens\n{self.log}")
         self.host, self.port = match[1], int(match[2])
         # A worker that has not set its signal handlers yet would not hear that it should stop: let it answer first.
-        eventually(lambda: ApiClient(self.host, self.port).request("GET", "/", b"", {}), within=10)
+        eventually(lambda: APIClient(self.host, self.port).request("GET", "/", b"", {}), within=10)
 
     def stop(self) -> None:
         """Stop gunicorn with SIGTERM; its log must contain no traceback, and no module that gevent could not patch.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.nginx_server import free_port, proxy
 from tests.parts import program
 from tests.waiting import eventually, seconds
@@ -20,7 +20,7 @@ class Prometheus:
     """One Prometheus on `port`."""
 
     def __init__(self, port: int) -> None:
-        self._api = ApiClient("127.0.0.1", port)
+        self._api = APIClient("127.0.0.1", port)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The current series of an expression."""
@@ -45,7 +45,7 @@ def prometheus(directory: Path, jobs: Mapping[str, Mapping[str, Any]]) -> Iterat
         "--log.level=warn",
     ]
     with proxy(command, port, directory):
-        api = ApiClient("127.0.0.1", port)
+        api = APIClient("127.0.0.1", port)
         eventually(lambda: api.request("GET", "/-/ready").status == 200, within=20, what="Prometheus is ready")
         yield Prometheus(port)
 

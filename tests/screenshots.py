@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.admin_browser import Browser, browser
 from tests.admin_client import OPTIONS
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.parts import ROOT
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import redis_server
@@ -94,7 +94,7 @@ class Life:
             client.close()
 
     def _publish(self) -> None:
-        apis = [ApiClient(node.host, node.port) for node in self._nodes]
+        apis = [APIClient(node.host, node.port) for node in self._nodes]
         while not self._stop.wait(random.uniform(0.02, 0.4)):
             for _ in range(random.randrange(1, 9)):
                 random.choice(apis).publish(random.choice(CHANNELS), random.choice(NEWS))
@@ -109,7 +109,7 @@ class Life:
                 visitors[-1].subscribe("public:news")
             if random.random() < 0.1:
                 node = random.choice(self._nodes)
-                ApiClient(node.host, node.port).post(json.dumps({"method": "disconnect", "params": {"user": GUEST}}))
+                APIClient(node.host, node.port).post(json.dumps({"method": "disconnect", "params": {"user": GUEST}}))
         for visitor in visitors:
             visitor.close()
 

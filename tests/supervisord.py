@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.parts import ROOT
 from tests.redis_server import free_port
 from tests.waiting import eventually, seconds
@@ -35,7 +35,7 @@ class Address:
 def answers(port: int) -> bool:
     """Return whether a server with the secret of `configured` answers at a port."""
     try:
-        return ApiClient("127.0.0.1", port).call("channels")["error"] is None
+        return APIClient("127.0.0.1", port).call("channels")["error"] is None
     except OSError:
         return False
 

@@ -14,6 +14,7 @@ from ..config.endpoints import API_PATH_WITHOUT_SLASH
 from ..model.errors import INVALID_MESSAGE, NO_CHANNEL, Refused
 from ..model.events import StreamPosition
 from ..model.json_codec import InvalidJSON, decode
+from ..model.subscription_options import SubscriptionOptions
 from ..node.commands import PublishRequest
 from ..node.name_pattern import InvalidPattern
 from ..node.node import Node
@@ -149,19 +150,16 @@ def _subscribe(node: Node, params: messages.SubscribeParams) -> bytes:
         session=params.session or "",
         channel=params.channel,
         expires_at=params.expire_at or 0,
-        info=json_or_base64(params.info, params.b64info),
-        data=json_or_base64(params.data, params.b64data),
+        options=SubscriptionOptions(
+            json_or_base64(params.info, params.b64info),
+            json_or_base64(params.data, params.b64data),
+            **({} if params.override is None else params.override.values()),
+        ),
         recover_offset=since.offset if since else 0,
         recover_epoch=since.epoch if since else None,
-        override=_override(params.override),
     )
     node.carry_out(command)
     return EMPTY_RESULT
-
-
-def _override(override: messages.SubscribeOverride | None) -> dict[str, bool]:
-    values = {} if override is None else msgspec.structs.asdict(override)
-    return {name: given.value for name, given in values.items() if given is not None}
 
 
 def _unsubscribe(node: Node, params: messages.UnsubscribeParams) -> bytes:

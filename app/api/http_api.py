@@ -14,7 +14,7 @@ from ..http.client_address import ClientOf, unknown_client
 from ..http.head import HTTPError
 from ..http.response import JSON_HEADERS, HTTPResponse, error_response, json_response
 from ..model.json_codec import InvalidJSON
-from ..node.breakdowns import SEVERAL, UNKNOWN_METHOD, ApiMethod
+from ..node.breakdowns import SEVERAL, UNKNOWN_METHOD, APIMethod
 from ..node.node import Node
 from ..protocol.v2.errors import CodedError
 from ..runtime.log_throttle import ThrottledLog
@@ -117,7 +117,7 @@ class AuthorizedRequest:
         self._config = node.config
         self._check = check
         self._metrics = node.metrics
-        self._kind = ApiMethod(METHODS_PROTOCOL, name)
+        self._kind = APIMethod(METHODS_PROTOCOL, name)
         self._call = call
         self._uses_statuses = uses_statuses
 

@@ -11,6 +11,8 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from ..model.subscription_options import SubscribeOverride
+
 MAX_INT64 = 2**63 - 1
 """The largest offset, version and time, because engines store signed integers with 64 bits."""
 
@@ -119,22 +121,6 @@ class UserParams(Params):
     session: Annotated[
         Text, Meta(description="Only the connection with this session. Clients of protocol v1 have no session.")
     ] = None
-
-
-class BoolValue(msgspec.Struct):
-    """A boolean value, wrapped so that false differs from missing."""
-
-    value: bool = False
-
-
-class SubscribeOverride(msgspec.Struct):
-    """Options of the channel that are different for this subscription."""
-
-    presence: BoolValue | None = None
-    join_leave: BoolValue | None = None
-    force_recovery: BoolValue | None = None
-    force_positioning: BoolValue | None = None
-    force_push_join_leave: BoolValue | None = None
 
 
 class SubscribeParams(UserParams):

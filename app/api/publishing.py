@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 from base64 import b64decode
 from collections.abc import Sequence
 
@@ -31,12 +30,12 @@ def publish_request(params: PublishParams) -> PublishRequest:
 
 
 def published_data(params: Published) -> bytes:
-    """Return the payload in parameters.
+    """Return the payload in parameters, with the mark of payload.py if it is not JSON.
 
     Raises Refused with INVALID_MESSAGE if it is missing, not Base64, or nested too deeply.
     """
     if params.b64data:
-        return from_base64(params.b64data)
+        return payload(from_base64(params.b64data))
     return checked_json(params.data)
 
 
@@ -56,8 +55,8 @@ def checked_json(data: Raw | UnsetType) -> bytes:
 def from_base64(text: str) -> bytes:
     """Decode a payload in Base64. Raises Refused with INVALID_MESSAGE if the text is not Base64."""
     try:
-        return payload(b64decode(text, validate=True))
-    except (binascii.Error, ValueError):
+        return b64decode(text, validate=True)
+    except ValueError:
         raise Refused(INVALID_MESSAGE, "a payload is not Base64") from None
 
 

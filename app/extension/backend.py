@@ -15,6 +15,7 @@ from ..model.errors import Error, Refused
 from ..model.events import Publication, RawClientInfo, StreamPosition, user_id
 from ..model.json_codec import decode_embedded, encode_value, is_json
 from ..model.payload import json_of
+from ..model.subscription_options import SubscriptionOptions
 from ..node.commands import PLAIN_PUBLISH, Commands, PresenceStats, PublishOptions, PublishRequest
 from ..node.user_commands import AddSubscription, SendMessage
 
@@ -219,8 +220,10 @@ class Backend(ABC):
             user=_user(user),
             client=client,
             channel=_require_channel(channel),
-            data=b"" if data is None else _encode_json("data", data),
-            info=b"" if info is None else _encode_json("info", info),
+            options=SubscriptionOptions(
+                data=b"" if data is None else _encode_json("data", data),
+                info=b"" if info is None else _encode_json("info", info),
+            ),
         )
         with self._commands(channel) as commands:
             commands.carry_out(command)

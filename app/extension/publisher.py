@@ -23,6 +23,7 @@ from ..node.commands import Commands
 from ..node.control import ControlMessage, SurveyReport, SurveyRequest
 from ..node.engine_failures import EngineFailures
 from ..node.metrics import Counters
+from ..node.questions import CountersAnswer, CountersQuestion, NodeReport
 from .backend import Backend
 
 log = logging.getLogger(__name__)
@@ -47,13 +48,12 @@ class RedisCommands(Commands):
 
         Raises Refused with INTERNAL_ERROR if Redis fails.
         """
-        request = SurveyRequest(str(uuid.uuid4()), info=True)
+        request = SurveyRequest(str(uuid.uuid4()), CountersQuestion())
         try:
             messages = list(self._redis.control_messages_after(control.encode(self._uid, request), REPORTS_TIMEOUT))
         except EngineError as error:
             raise self._failures.refusal("request reports from all nodes", error) from error
-        reports = _reports(messages, request.id)
-        return {"nodes": [report.info for report in reports if report.info is not None], "metrics_interval": 0}
+        return {"nodes": list(_nodes(messages, request.id)), "metrics_interval": 0}
 
     def _publish_control(self, message: ControlMessage) -> None:
         try:
@@ -120,14 +120,12 @@ def _unknown_options(given: command_line.GivenOptions) -> Iterator[str]:
     yield from (f"{PUBLISHER_OPTIONS}: {text}" for text in schema.unknown_options(Config, given.application))
 
 
-def _reports(messages: Iterable[bytes], request: str) -> list[SurveyReport]:
-    """Return the reports for a request among the control messages of nodes."""
-    reports = []
+def _nodes(messages: Iterable[bytes], request: str) -> Iterator[NodeReport]:
+    """Yield the nodes in the answers to a request, which are among the control messages of nodes."""
     for data in messages:
         try:
             message = control.decode(data).message
         except InvalidJSON:
             continue
-        if isinstance(message, SurveyReport) and message.id == request:
-            reports.append(message)
-    return reports
+        if isinstance(message, SurveyReport) and message.id == request and isinstance(message.answer, CountersAnswer):
+            yield message.answer.node

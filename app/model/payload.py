@@ -5,7 +5,9 @@ The mark lets every node distinguish both without parsing, and without another f
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
+
+from msgspec import Raw
 
 from .json_codec import is_json
 
@@ -16,6 +18,17 @@ BINARY_MARK = b"\0"
 def payload(data: bytes) -> bytes:
     """Convert received bytes to the data of a publication: unchanged if they are JSON, otherwise with the mark."""
     return data if is_json(data) else BINARY_MARK + data
+
+
+def json_or_base64(json: Raw, encoded: str | None, keeps_null: bool = False) -> bytes:
+    """Return what is given as JSON, or in Base64, which takes precedence. Null counts as none, unless `keeps_null`.
+
+    Empty for none. Raises ValueError for invalid Base64, also for text that is not ASCII.
+    """
+    if encoded:
+        return b64decode(encoded, validate=True)
+    data = bytes(json)
+    return b"" if data == b"null" and not keeps_null else data
 
 
 def is_binary(data: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""The answers of one node to the questions of operators (`questions.py`). Long loops let other greenlets run."""
+"""The answers of one node to the questions of all nodes (`questions.py`). Long loops let other greenlets run."""
 
 from __future__ import annotations
 
@@ -7,32 +7,43 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from heapq import nlargest, nsmallest
 
-from ..config.config import Config
 from ..config.visible_options import secret_marks, visible_options
-from ..runtime.yielding import iterate_yielding
-from .breakdowns import Breakdowns
-from .channel_rates import ChannelRates
-from .channel_samples import MAX_LISTED, ChannelSamples
-from .closed_clients import MAX_TEXT_LENGTH, ClosedClients
-from .hub import Hub
+from ..runtime.yielding import iterate_yielding, yield_if_due
+from .channel_samples import MAX_LISTED
+from .closed_clients import MAX_TEXT_LENGTH
+from .cluster import Cluster
+from .name_pattern import InvalidPattern, NamePattern
+from .node_parts import NodeParts
 from .questions import (
     MAX_RANKED,
+    MAX_REPORT_ITEMS,
     MAX_WAITING,
     PAGE_SIZE,
     ChannelAnswer,
     ChannelQuestion,
     ClientsAnswer,
     ClientsQuestion,
+    ConnectionsAnswer,
+    ConnectionsQuestion,
+    CountersAnswer,
+    CountersQuestion,
     ListAnswer,
     ListItem,
     ListQuestion,
+    MatchingQuestion,
     NodeAnswer,
     NodeQuestion,
-    OperatorAnswer,
-    OperatorQuestion,
+    NodeReport,
+    SamplesAnswer,
+    SamplesQuestion,
+    SubscribersAnswer,
+    SubscribersQuestion,
+    SurveyAnswer,
+    SurveyQuestion,
+    UserConnection,
     WaitingClient,
 )
-from .registry import NodeInfo
+from .rings import SamplesWanted
 
 MAX_LIBRARIES = 50
 """Client libraries that are reported; clients name theirs themselves, so there may be any number."""
@@ -41,33 +52,29 @@ MAX_LIBRARIES = 50
 class NodeAnswers:
     """Answers the questions about one node."""
 
-    def __init__(
-        self,
-        hub: Hub,
-        config: Callable[[], Config],
-        info: Callable[[], NodeInfo],
-        rates: ChannelRates,
-        channel_samples: ChannelSamples,
-        closed: ClosedClients,
-        breakdowns: Breakdowns,
-        version: str,
-        engine: str,
-    ) -> None:
-        self._hub = hub
-        self._config = config
-        self._info = info
-        self._rates = rates
-        self._channel_samples = channel_samples
-        self._closed = closed
-        self._breakdowns = breakdowns
-        self._version = version
-        self._engine = engine
+    def __init__(self, parts: NodeParts, cluster: Cluster) -> None:
+        self._parts = parts
+        self._config = parts.config
+        self._hub = parts.hub
+        self._rates = parts.rates
+        self._channel_samples = parts.channel_samples
+        self._cluster = cluster
         self.loaded_at = time.time()
         """When the options were last read, in Unix seconds."""
 
-    def answer(self, question: OperatorQuestion) -> OperatorAnswer:
+    def answer(self, question: SurveyQuestion) -> SurveyAnswer:
         """Answer a question. Other greenlets may run meanwhile."""
         match question:
+            case ConnectionsQuestion(user):
+                return self._connections(user)
+            case SubscribersQuestion(text):
+                return self._subscribers(text)
+            case MatchingQuestion(pattern):
+                return self._matching_subscribers(pattern)
+            case CountersQuestion():
+                return self._counters()
+            case SamplesQuestion(wanted):
+                return self._samples(wanted)
             case ListQuestion():
                 return self._list(question)
             case ClientsQuestion():
@@ -75,10 +82,33 @@ class NodeAnswers:
             case NodeQuestion():
                 return self._node()
             case ChannelQuestion(channel):
-                self._channel_samples.record([channel])
-                rates = self._rates.current()
-                rate = None if rates is None else rates(channel)
-                return ChannelAnswer(self._config().name, self._hub.num_subscribers(channel), rate)
+                return self._channel(channel)
+
+    # -- channels
+
+    def _channel(self, channel: str) -> ChannelAnswer:
+        self._channel_samples.record([channel])
+        rates = self._rates.current()
+        rate = None if rates is None else rates(channel)
+        return ChannelAnswer(self._config().name, self._hub.num_subscribers(channel), rate)
+
+    def _subscribers(self, text: str) -> SubscribersAnswer:
+        counts = self._count_subscribers(lambda channel: text in channel)
+        return SubscribersAnswer(dict(nlargest(MAX_REPORT_ITEMS, counts.items(), key=lambda item: item[1])))
+
+    def _matching_subscribers(self, pattern: str) -> SubscribersAnswer:
+        try:
+            return SubscribersAnswer(self._count_subscribers(NamePattern(pattern).matches))
+        except InvalidPattern:  # of a node that knows more patterns
+            return SubscribersAnswer({})
+
+    def _count_subscribers(self, matches: Callable[[str], bool]) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for channel in self._hub.channels():
+            if matches(channel):
+                counts[channel] = self._hub.num_subscribers(channel)
+            yield_if_due()
+        return counts
 
     # -- lists
 
@@ -103,6 +133,26 @@ class NodeAnswers:
 
     # -- clients
 
+    def _connections(self, user: str) -> ConnectionsAnswer:
+        name = self._config().name
+        return ConnectionsAnswer(
+            [
+                UserConnection(
+                    connection.uid,
+                    connection.user,
+                    name,
+                    sorted(connection.channels),
+                    connection.protocol,
+                    connection.library,
+                    connection.transport_name,
+                    connection.address,
+                    round(connection.since, 1),
+                    round(connection.idle, 1),
+                )
+                for connection in iterate_yielding(self._hub.user_connections(user)[:MAX_REPORT_ITEMS])
+            ]
+        )
+
     def _clients(self) -> ClientsAnswer:
         transports: Counter[str] = Counter()
         protocols: Counter[str] = Counter()
@@ -113,7 +163,7 @@ class NodeAnswers:
             protocols[connection.protocol] += 1
             libraries[connection.library[:MAX_TEXT_LENGTH]] += 1
         name = self._config().name
-        last = list(self._closed.last)
+        last = list(self._parts.closed_clients.last)
         for closed in last:
             closed.node = name
         slowest = nlargest(MAX_WAITING, iterate_yielding(connections), key=lambda connection: connection.outbox.size)
@@ -134,19 +184,31 @@ class NodeAnswers:
 
     def _closes_by_reason(self) -> dict[str, int]:
         counts: Counter[str] = Counter()
-        for kind, count in self._breakdowns.closes.items():
+        for kind, count in self._parts.metrics.breakdowns.closes.items():
             counts[kind.reason] += count
         return dict(counts)
 
     # -- the node
 
+    def _counters(self) -> CountersAnswer:
+        info = self._cluster.own_info()
+        clocks = {
+            "node_cpu_milliseconds": int(time.process_time() * 1000),
+            "node_clock_milliseconds": int(time.monotonic() * 1000),
+        }
+        servers = self._cluster.servers()
+        return CountersAnswer(NodeReport(info.uid, info.name, info.started_at, info.metrics | clocks, servers))
+
+    def _samples(self, wanted: SamplesWanted) -> SamplesAnswer:
+        return SamplesAnswer(self._cluster.samples.report(self._cluster.uid, self._config().name, wanted))
+
     def _node(self) -> NodeAnswer:
-        info, config = self._info(), self._config()
+        info, config = self._cluster.own_info(), self._config()
         return NodeAnswer(
             info.uid,
             info.name,
-            self._version,
-            self._engine,
+            self._parts.version,
+            self._parts.engine,
             info.started_at,
             self.loaded_at,
             visible_options(config),

@@ -68,7 +68,7 @@ class HookCalls:
         """Calls without a decision: timeouts, exceptions, and backends without a valid response."""
 
 
-class ApiMethod(NamedTuple):
+class APIMethod(NamedTuple):
     """A method of a version of the API."""
 
     protocol: str
@@ -82,7 +82,7 @@ class Breakdowns:
         self.traffic: defaultdict[TrafficKind, Traffic] = defaultdict(Traffic)
         self.client_commands: defaultdict[str, Histogram] = defaultdict(Histogram)
         """How long commands of clients took, by method."""
-        self.api_requests: defaultdict[ApiMethod, Histogram] = defaultdict(Histogram)
+        self.api_requests: defaultdict[APIMethod, Histogram] = defaultdict(Histogram)
         """How long requests to the HTTP API took that were carried out; with several commands as SEVERAL."""
         self.api_commands: defaultdict[tuple[str, str], int] = defaultdict(int)
         """Commands of backends by protocol and method, wherever they came from."""

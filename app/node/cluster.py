@@ -17,43 +17,30 @@ import msgspec
 
 from ...engines.base import ControlSender, EngineError
 from ...engines.health import ServerHealth
-from ..config.config import Config
 from ..model.errors import Refused
 from ..model.json_codec import InvalidJSON
 from ..runtime.background import PeriodicTask
 from ..runtime.log_throttle import ThrottledLog, kind_of
 from ..runtime.running_clock import running_time
 from . import control
-from .channel_samples import ChannelSamples
 from .control import (
     ControlMessage,
-    DisconnectUser,
     Ping,
     SessionInput,
     SessionInputTaken,
     SurveyReport,
     SurveyRequest,
-    Unsubscribe,
     WatchedMessages,
     WatchNamespace,
 )
 from .engine_failures import EngineFailures
-from .hub import Hub
-from .metrics import Metrics
-from .questions import OperatorAnswer, OperatorQuestion
+from .node_parts import NodeParts
+from .questions import SurveyAnswer, SurveyQuestion
 from .registry import KnownNode, NodeDetails, NodeInfo, NodeRegistry
 from .samples import Gauges, NodeHistory
 from .session_relay import SessionRelay
 from .survey import Surveys
-from .user_commands import (
-    AddSubscription,
-    AnyUserCommand,
-    CloseConnections,
-    EndSubscriptions,
-    RenewConnections,
-    SendMessage,
-    carry_out,
-)
+from .user_commands import AnyUserCommand, SendMessage, UserCommand, carry_out
 from .watched import EncodePublication, WatchedFeed
 
 log = logging.getLogger(__name__)
@@ -71,46 +58,33 @@ INTRODUCTION_PINGS = 1.5
 
 
 class Cluster:
-    """The connection of this node with all others. `config` returns the current configuration.
+    """The connection of the node that has `parts` with all others.
 
-    `answer` answers the questions of operators about this node; `watch` carries out a WatchNamespace. Neither raises.
+    `answer` answers questions about this node; `watch` carries out a WatchNamespace. Neither raises.
     """
 
     def __init__(
         self,
-        config: Callable[[], Config],
+        parts: NodeParts,
         engine: ControlSender,
-        hub: Hub,
-        metrics: Metrics,
         failures: EngineFailures,
         encode: EncodePublication,
-        channel_samples: ChannelSamples,
-        version: str,
-        answer: Callable[[OperatorQuestion], OperatorAnswer],
+        answer: Callable[[SurveyQuestion], SurveyAnswer],
         watch: Callable[[WatchNamespace], None],
     ) -> None:
-        self._config = config
+        self._config = parts.config
         self._watch = watch
-        self._version = version
+        self._version = parts.version
         self._engine = engine
-        self._hub = hub
-        self._metrics = metrics
+        self._hub = parts.hub
+        self._metrics = parts.metrics
         self._failures = failures
         self._skipped = ThrottledLog(log, logging.WARNING, max_keys=MAX_SKIPPED_KINDS)
         self._snapshot: dict[str, int] = {}
         self._tasks: list[PeriodicTask] = []
-        self.watched = WatchedFeed(encode, metrics.counters, self._send_watched, self._ping_peers_soon)
-        self.samples = NodeHistory(metrics, self._gauges, channel_samples)
-        self.surveys = Surveys(
-            hub,
-            config,
-            self.own_info,
-            lambda: self.registry.peers,
-            self._servers,
-            self.samples,
-            self.publish,
-            answer,
-        )
+        self.watched = WatchedFeed(encode, parts.metrics.counters, self._send_watched, self._ping_peers_soon)
+        self.samples = NodeHistory(parts.metrics, self._gauges, parts.channel_samples)
+        self.surveys = Surveys(parts.config, lambda: self.registry.peers, self.publish, answer)
         self.sessions = SessionRelay(lambda: self.uid, lambda: self.registry.peers, self._knows_all_peers, self.publish)
         self.identify()
 
@@ -168,11 +142,12 @@ class Cluster:
         """Return the data of this node, with its counters since the start."""
         return self._info(self._metrics.totals())
 
-    def _servers(self) -> list[ServerHealth]:
+    def servers(self) -> list[ServerHealth]:
+        """Return the state of the connections of this node to the servers of its engine."""
         return [figures.health for figures in self._engine.servers()]
 
     def _gauges(self) -> Gauges:
-        servers = self._servers()
+        servers = self.servers()
         return Gauges(
             clients=self._hub.num_connections,
             users=self._hub.num_users,
@@ -183,25 +158,18 @@ class Cluster:
             round_trip=max((server.round_trip for server in servers), default=0.0),
         )
 
-    def apply_to_users(self, message: Unsubscribe | DisconnectUser | AnyUserCommand) -> None:
+    def apply_to_users(self, command: AnyUserCommand) -> None:
         """Apply a command to the connections of a user on all nodes; on this node even if the engine fails.
 
         Raises Refused with INTERNAL_ERROR if the engine fails.
         """
         try:
             # The control message comes first, so that all earlier publications of this backend are delivered before.
-            self.publish(message)
+            self.publish(command)
         finally:
-            self._apply_here(message)
+            self._apply_here(command)
 
-    def _apply_here(self, message: Unsubscribe | DisconnectUser | AnyUserCommand) -> None:
-        match message:
-            case Unsubscribe(user, channel):
-                command: AnyUserCommand = EndSubscriptions(user, channel=channel)
-            case DisconnectUser(user):
-                command = CloseConnections(user)
-            case _:
-                command = message
+    def _apply_here(self, command: AnyUserCommand) -> None:
         if isinstance(command, SendMessage) and not command.user:
             connections = self._hub.connections_with(command.client)
         else:
@@ -235,16 +203,8 @@ class Cluster:
                 else:
                     self.registry.add(info, watching, details)
                 self.watched.set_peers_watching(self.registry.peers_watch)
-            case (
-                Unsubscribe()
-                | DisconnectUser()
-                | EndSubscriptions()
-                | CloseConnections()
-                | AddSubscription()
-                | RenewConnections()
-                | SendMessage() as message
-            ):
-                gevent.spawn(self._apply_here, message)
+            case UserCommand() as command:
+                gevent.spawn(self._apply_here, command)
             case WatchedMessages() | SurveyRequest() | SurveyReport() | WatchNamespace() as message:
                 self._handle_for_operators(envelope.node, message)
             case SessionInput() as message:

@@ -27,15 +27,14 @@ from ..config.config import Config
 from ..model.errors import INVALID_MESSAGE, NO_CHANNEL, Error, Refused
 from ..model.events import Publication, RawClientInfo, StreamPosition
 from .channels import ChannelRules
-from .control import DisconnectUser, Unsubscribe
 from .engine_failures import EngineFailures
 from .metrics import Counters
-from .user_commands import AddSubscription, AnyUserCommand, EndSubscriptions
+from .user_commands import AddSubscription, AnyUserCommand, CloseConnections, EndSubscriptions
 
 PUBLISH_BATCH_SIZE = 256
 """Maximum number of publications of one request that are passed to the engine together."""
 
-ApplyToUsers: TypeAlias = Callable[[Unsubscribe | DisconnectUser | AnyUserCommand], None]
+ApplyToUsers: TypeAlias = Callable[[AnyUserCommand], None]
 """Applies a command to the connections of a user on all nodes. Raises Refused."""
 
 
@@ -310,13 +309,13 @@ class Commands(ABC):
             raise Refused(INVALID_MESSAGE)
         if channel:
             self.rules.options(channel)
-        self._apply_to_users(Unsubscribe(user, channel))
+        self._apply_to_users(EndSubscriptions(user, channel=channel))
 
     def disconnect_user(self, user: str) -> None:
         """Close all connections of a user on every node. Raises Refused with INVALID_MESSAGE or INTERNAL_ERROR."""
         if not user:
             raise Refused(INVALID_MESSAGE)
-        self._apply_to_users(DisconnectUser(user))
+        self._apply_to_users(CloseConnections(user))
 
     def carry_out(self, command: AnyUserCommand) -> None:
         """Apply a command to the connections of a user that it selects, on every node.

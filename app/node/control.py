@@ -5,21 +5,17 @@ The tag of each class is its name on the wire; docs/redis.md describes how messa
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
-from ...engines.health import ServerHealth
 from ..model import json_codec
 from ..model.json_codec import InvalidJSON
-from .questions import OperatorAnswer, OperatorQuestion
+from .questions import Amount, SurveyAnswer, SurveyQuestion
 from .registry import NO_DETAILS, NodeDetails, NodeInfo
-from .rings import NodeSamples, SamplesWanted
-from .user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections, SendMessage
+from .user_commands import AnyUserCommand
 
 CONTROL_VERSION = 1
-
-Amount = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Ping(msgspec.Struct, tag="ping"):
@@ -33,19 +29,6 @@ class Ping(msgspec.Struct, tag="ping"):
     """Whether this is the last ping of the node, which stops."""
 
 
-class Unsubscribe(msgspec.Struct, tag="unsubscribe"):
-    """Unsubscribe a user from a channel, or from all channels if `channel` is empty."""
-
-    user: str
-    channel: str
-
-
-class DisconnectUser(msgspec.Struct, tag="disconnect"):
-    """Close all connections of a user."""
-
-    user: str
-
-
 class WatchedMessages(msgspec.Struct, tag="watched"):
     """Publications in channels with option `watch`, encoded for operators."""
 
@@ -54,61 +37,18 @@ class WatchedMessages(msgspec.Struct, tag="watched"):
     """The number of messages that were left out."""
 
 
-class NodeReport(NodeInfo):
-    """The report of a node for operators, with the state of its connections to the servers of its engine."""
-
-    engine: list[ServerHealth] = msgspec.field(default_factory=list)
-    """Empty if the engine has no servers, or if the node is of a release that does not tell."""
-
-
 class SurveyRequest(msgspec.Struct, tag="question"):
-    """Asks all nodes for a report; the fields that are set select its content."""
+    """Asks all nodes for their answers to a question."""
 
     id: str
-    user: str | None = None
-    """Report the connections of this user."""
-    channels: str | None = None
-    """Report the numbers of subscribers of the channels whose names contain this text."""
-    info: bool = False
-    """Report the current counters of the node."""
-    pattern: str | None = None
-    """Report the numbers of subscribers of the channels whose names match this pattern (`name_pattern.py`)."""
-    samples: SamplesWanted | None = None
-    """Report these samples."""
-    question: OperatorQuestion | None = None
-    """Report the answer to this question of an operator."""
-
-
-class UserConnection(msgspec.Struct):
-    """One connection of a user."""
-
-    client: str
-    user: str
-    node: str
-    """The name of the node that has it."""
-    channels: list[str]
-    protocol: str = ""
-    """Version of the protocol and format; empty from nodes of an older release."""
-    library: str = ""
-    """Name and version of the client library, if the client sends them; otherwise empty."""
-    transport: str = ""
-    address: str = ""
-    """The address of the client; empty if it is not known."""
-    since: float = 0.0
-    """When the connection was opened, in Unix seconds."""
-    idle: float = 0.0
-    """Seconds since the last message of the client."""
+    question: SurveyQuestion
 
 
 class SurveyReport(msgspec.Struct, tag="answer"):
     """The reply of one node to a SurveyRequest with the same id."""
 
     id: str
-    connections: list[UserConnection] = []
-    subscribers: dict[str, Amount] = {}
-    info: NodeReport | None = None
-    samples: NodeSamples | None = None
-    answer: OperatorAnswer | None = None
+    answer: SurveyAnswer
 
 
 class WatchNamespace(msgspec.Struct, tag="watch_namespace"):
@@ -138,13 +78,7 @@ class SessionInputTaken(msgspec.Struct, tag="session_input_taken"):
 
 ControlMessage: TypeAlias = (
     Ping
-    | Unsubscribe
-    | DisconnectUser
-    | EndSubscriptions
-    | CloseConnections
-    | AddSubscription
-    | RenewConnections
-    | SendMessage
+    | AnyUserCommand
     | WatchedMessages
     | SurveyRequest
     | SurveyReport

@@ -37,6 +37,7 @@ from .hooks import CallHook, Context, Hooks, call_directly
 from .hub import Connection, Hub, OpenConnection
 from .live_streams import LiveStreams
 from .metrics import Metrics
+from .node_parts import NodeParts
 from .refusals import Refusals
 from .watched import EncodePublication
 from .watched_namespaces import WatchedNamespaces
@@ -85,10 +86,11 @@ class Node(Commands):
         self.closed_clients = ClosedClients()
         self.rates = ChannelRates(self.timers.after)
         self.channel_samples = ChannelSamples(self.hub, self._count_presence)
-        self.answers = self._build_answers(engine.name)
         self.watched_namespaces = WatchedNamespaces(self.timers.after, self._update_rules)
         failures = EngineFailures()
-        self.cluster = self._build_cluster(engine, failures, encode)
+        parts, watch = self._own_parts(engine.name), self.watched_namespaces.watch
+        self.cluster = Cluster(parts, engine, failures, encode, lambda question: self.answers.answer(question), watch)
+        self.answers = NodeAnswers(parts, self.cluster)
         super().__init__(
             config, engine, self.metrics.counters, failures, self.cluster.apply_to_users, self.cluster.watched
         )
@@ -96,31 +98,16 @@ class Node(Commands):
         self.streams = LiveStreams(self.hub, self.top, self._spread)
         self._locks = [BoundedSemaphore() for _ in range(CHANNEL_LOCKS)]
 
-    def _build_answers(self, engine: str) -> NodeAnswers:
-        return NodeAnswers(
-            self.hub,
+    def _own_parts(self, engine: str) -> NodeParts:
+        return NodeParts(
+            self.version,
+            engine,
             lambda: self.config,
-            lambda: self.cluster.own_info(),
+            self.hub,
+            self.metrics,
             self.rates,
             self.channel_samples,
             self.closed_clients,
-            self.metrics.breakdowns,
-            self.version,
-            engine,
-        )
-
-    def _build_cluster(self, engine: Engine, failures: EngineFailures, encode: EncodePublication) -> Cluster:
-        return Cluster(
-            lambda: self.config,
-            engine,
-            self.hub,
-            self.metrics,
-            failures,
-            encode,
-            self.channel_samples,
-            self.version,
-            self.answers.answer,
-            self.watched_namespaces.watch,
         )
 
     def _count_presence(self, channel: str) -> int | None:

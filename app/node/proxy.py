@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from msgspec import Raw
 from ..config.config import Config
 from ..http.opening_request import Opening
 from ..model.events import user_id
+from ..model.subscription_options import OptionFields
 from .backend_http import BackendHTTP
 from .hooks import DISCONNECT, OCCUPIED, RPC, VACATED, Context, DisconnectClient, RPCError, Undelivered
 from .proxy_events import (
@@ -29,27 +31,6 @@ from .proxy_events import (
 from .proxy_requests import ask, connection_fields, decode_result, payload_field, payload_of
 
 
-class OptionValue(msgspec.Struct):
-    """The value of a channel option for one subscription."""
-
-    value: bool | None = None
-
-
-class Override(msgspec.Struct):
-    """Options of the channel that are different for one subscription."""
-
-    presence: OptionValue | None = None
-    join_leave: OptionValue | None = None
-    force_recovery: OptionValue | None = None
-    force_positioning: OptionValue | None = None
-    force_push_join_leave: OptionValue | None = None
-
-    def values(self) -> dict[str, bool]:
-        """Return the options that are given, by name."""
-        given = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: bool(flag.value) for name, flag in given.items() if flag is not None}
-
-
 class Data(msgspec.Struct):
     """A result with a payload for clients: JSON, or any bytes in Base64."""
 
@@ -57,13 +38,10 @@ class Data(msgspec.Struct):
     b64data: str | None = None
 
 
-class SubscribeResult(Data):
+class SubscribeResult(OptionFields):
     """A subscription that the backend allows."""
 
-    info: Raw = Raw()
-    b64info: str | None = None
     expire_at: float | None = None
-    override: Override | None = None
 
 
 class ConnectResult(Data):
@@ -273,12 +251,7 @@ def _notify(backend: BackendHTTP, request: dict[str, Any], opening: Opening | No
 
 
 def _subscription(result: SubscribeResult, protocol: str) -> AllowedSubscription:
-    return AllowedSubscription(
-        payload_of("info", result.info, result.b64info, protocol),
-        payload_of("data", result.data, result.b64data, protocol),
-        result.expire_at or 0,
-        {} if result.override is None else result.override.values(),
-    )
+    return AllowedSubscription(result.options(partial(payload_of, protocol=protocol)), result.expire_at or 0)
 
 
 def _subscriptions(results: Mapping[str, SubscribeResult | None], protocol: str) -> dict[str, AllowedSubscription]:

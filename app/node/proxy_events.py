@@ -6,18 +6,24 @@ module, which do not depend on URLs or HTTP. So no HTTP client is needed if no b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeAlias, cast
 
 from ..model.errors import NOT_AVAILABLE, Refused
-from .hooks import Context, Hooks
+from ..model.json_codec import decode_embedded
+from ..model.subscription_options import SubscriptionOptions
+from .hooks import PUBLISH, Context, Hooks
+from .node import Node
 
 CONNECT_PROXY, REFRESH_PROXY = "connect proxy", "refresh proxy"
 SUBSCRIBE_PROXY, SUB_REFRESH_PROXY, PUBLISH_PROXY = "subscribe proxy", "sub_refresh proxy", "publish proxy"
 
 SUB_REFRESH = "sub_refresh"
 """The name in the log of the event that a subscription expires; other events have the names of hooks."""
+
+MakeContext: TypeAlias = Callable[[str, str], Context]
+"""Creates the context of a hook for an event and a channel of a client."""
 
 
 @dataclass(slots=True)
@@ -35,14 +41,9 @@ class ConnectContext(Context):
 class AllowedSubscription:
     """A subscription that a backend has allowed."""
 
-    info: bytes = b""
-    """Sent to other clients in this channel: JSON, or any bytes for a client that uses Protobuf."""
-    data: bytes = b""
-    """What the client receives with the reply: JSON, or any bytes for a client that uses Protobuf."""
+    options: SubscriptionOptions
     expires_at: float = 0
     """Unix time in seconds at which the subscription expires; 0 if it does not."""
-    override: Mapping[str, bool] = field(default_factory=dict)
-    """Options of the channel that are different for this subscription, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +92,23 @@ def ask_subscription(hooks: Hooks, context: Context) -> AllowedSubscription:
     return cast(AllowedSubscription, hooks.answer(context, SUBSCRIBE_PROXY))
 
 
-def ask_publication(hooks: Hooks, context: Context, data: bytes) -> bytes:
-    """Request the decision whether a client may publish. Returns `data`, or the replacement from the backend.
+def approved_data(node: Node, channel: str, data: bytes, context: MakeContext) -> bytes | None:
+    """Return the data to publish after hooks and a backend have allowed it; None if the client needs no approval.
 
-    May block. Raises the same exceptions as `ask_subscription`.
+    May block. Raises Refused and Closing, and InvalidJSON for data that is not JSON if there are hooks.
     """
+    is_hooked = node.hooks.has(PUBLISH)
+    if is_hooked:
+        asked = context(PUBLISH, channel)
+        asked.data = decode_embedded(data)
+        data = node.hooks.ask(asked, data=data).data
+    if node.rules.options(channel).proxy_publish:
+        return _ask_publication(node.hooks, context(PUBLISH, channel), data)
+    return data if is_hooked else None
+
+
+def _ask_publication(hooks: Hooks, context: Context, data: bytes) -> bytes:
+    """Request the decision whether a client may publish. Returns `data`, or the replacement from the backend."""
     if not hooks.has(PUBLISH_PROXY):
         raise Refused(NOT_AVAILABLE)
     context.data = data

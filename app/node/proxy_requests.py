@@ -5,7 +5,7 @@ A field of a response that is null counts as missing, as many libraries write nu
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from ..http.opening_request import Opening
 from ..model.json_codec import InvalidJSON, decode, is_json
+from ..model.payload import json_or_base64
 from .backend_http import BackendHTTP
 from .hooks import Context, DisconnectClient, RPCError, Undelivered
 from .transport_name import transport_of
@@ -127,17 +128,13 @@ def payload_of(name: str, json: Raw, encoded: str | None, protocol: str, keeps_n
 
     Raises Undelivered for invalid Base64 or JSON, and for bytes that are not JSON if the client uses JSON.
     """
-    if not encoded:
-        data = bytes(json)
-        if data == b"null" and not keeps_null:
-            return b""
-        if data and not is_json(data):
-            raise Undelivered(f"invalid result: field {name} is not JSON")
-        return data
     try:
-        data = b64decode(encoded, validate=True)
-    except ValueError as error:  # also for text that is not ASCII
+        data = json_or_base64(json, encoded, keeps_null)
+    except ValueError as error:
         raise Undelivered(f"invalid result: field b64{name}: {error}") from None
-    if protocol == "json" and not is_json(data):
-        raise Undelivered(f"invalid result: field b64{name} is not JSON, but the client uses JSON")
+    if encoded:
+        if protocol == "json" and not is_json(data):
+            raise Undelivered(f"invalid result: field b64{name} is not JSON, but the client uses JSON")
+    elif data and not is_json(data):
+        raise Undelivered(f"invalid result: field {name} is not JSON")
     return data

@@ -1,19 +1,109 @@
-"""The questions of operators to all nodes, and the types of the answers. `answers.py` computes the answers."""
+"""The questions of one node to all nodes, and the types of the answers. `answers.py` computes the answers."""
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
+from ...engines.health import ServerHealth
 from .closed_clients import ClosedClient
+from .registry import NodeInfo
+from .rings import NodeSamples, SamplesWanted
 
+Amount = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+MAX_REPORT_ITEMS = 1000
+"""Maximum number of connections, or of channels, in an answer of one node."""
 MAX_WAITING = 20
 """Clients to which bytes wait, of one node and in the reply of all nodes; the most bytes come first."""
 PAGE_SIZE = 100
 """Items of one page of a list."""
 MAX_RANKED = 1000
 """Items that a list by number or rate has; a list by name has all of them."""
+
+
+class ConnectionsQuestion(msgspec.Struct, tag="connections"):
+    """Requests the connections of a user."""
+
+    user: str
+
+
+class UserConnection(msgspec.Struct):
+    """One connection of a user."""
+
+    client: str
+    user: str
+    node: str
+    """The name of the node that has it."""
+    channels: list[str]
+    protocol: str = ""
+    """Version of the protocol and format; empty from nodes of an older release."""
+    library: str = ""
+    """Name and version of the client library, if the client sends them; otherwise empty."""
+    transport: str = ""
+    address: str = ""
+    """The address of the client; empty if it is not known."""
+    since: float = 0.0
+    """When the connection was opened, in Unix seconds."""
+    idle: float = 0.0
+    """Seconds since the last message of the client."""
+
+
+class ConnectionsAnswer(msgspec.Struct, tag="connections"):
+    """The connections of a user on one node, at most MAX_REPORT_ITEMS."""
+
+    connections: list[UserConnection]
+
+
+class SubscribersQuestion(msgspec.Struct, tag="subscribers"):
+    """Requests the numbers of subscribers of the channels whose names contain a text."""
+
+    text: str
+
+
+class MatchingQuestion(msgspec.Struct, tag="matching"):
+    """Requests the numbers of subscribers of all channels whose names match a pattern (`name_pattern.py`)."""
+
+    pattern: str
+
+
+class SubscribersAnswer(msgspec.Struct, tag="subscribers"):
+    """The numbers of subscribers on one node, by channel.
+
+    For a SubscribersQuestion, these are the MAX_REPORT_ITEMS channels with the most subscribers.
+    """
+
+    subscribers: dict[str, Amount]
+
+
+class CountersQuestion(msgspec.Struct, tag="counters"):
+    """Requests the present counters of each node."""
+
+
+class NodeReport(NodeInfo):
+    """The report of a node for operators, with the state of its connections to the servers of its engine."""
+
+    engine: list[ServerHealth] = msgspec.field(default_factory=list)
+    """Empty if the engine has no servers, or if the node is of a release that does not tell."""
+
+
+class CountersAnswer(msgspec.Struct, tag="counters"):
+    """The present counters of one node."""
+
+    node: NodeReport
+
+
+class SamplesQuestion(msgspec.Struct, tag="samples"):
+    """Requests samples of each node."""
+
+    wanted: SamplesWanted
+
+
+class SamplesAnswer(msgspec.Struct, tag="samples"):
+    """The samples of one node."""
+
+    samples: NodeSamples
 
 
 class ListQuestion(msgspec.Struct, tag="list"):
@@ -114,5 +204,24 @@ class ChannelAnswer(msgspec.Struct, tag="channel"):
     rate: float | None
 
 
-OperatorQuestion: TypeAlias = ListQuestion | ClientsQuestion | NodeQuestion | ChannelQuestion
-OperatorAnswer: TypeAlias = ListAnswer | ClientsAnswer | NodeAnswer | ChannelAnswer
+SurveyQuestion: TypeAlias = (
+    ConnectionsQuestion
+    | SubscribersQuestion
+    | MatchingQuestion
+    | CountersQuestion
+    | SamplesQuestion
+    | ListQuestion
+    | ClientsQuestion
+    | NodeQuestion
+    | ChannelQuestion
+)
+SurveyAnswer: TypeAlias = (
+    ConnectionsAnswer
+    | SubscribersAnswer
+    | CountersAnswer
+    | SamplesAnswer
+    | ListAnswer
+    | ClientsAnswer
+    | NodeAnswer
+    | ChannelAnswer
+)

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import msgspec
 
 from ..model.errors import CLOSE_DISCONNECT, Disconnect
+from ..model.subscription_options import UNCHANGED, SubscriptionOptions
 from .hub import Connection
 
 FORCE_DISCONNECT_CODE = 3503
@@ -41,20 +42,15 @@ class CloseConnections(UserCommand, tag="close_connections"):
 
 
 class AddSubscription(UserCommand, tag="add_subscription", kw_only=True):
-    """Subscribe connections to a channel. JSON is kept unchanged; empty means none."""
+    """Subscribe connections to a channel."""
 
     channel: str
     expires_at: int = 0
     """When the subscription expires, in Unix seconds; 0 means never."""
-    info: bytes = b""
-    """The info that is sent to other clients in the channel."""
-    data: bytes = b""
-    """The payload that is sent to the client with the subscription (`app/model/payload.py`)."""
+    options: SubscriptionOptions = UNCHANGED
     recover_offset: int = 0
     recover_epoch: str | None = None
     """With `recover_offset`, the position from which to recover; None to recover nothing."""
-    override: dict[str, bool] = {}
-    """Options of the channel that are different for this subscription, by name."""
 
 
 class RenewConnections(UserCommand, tag="renew_connections", kw_only=True):

@@ -18,7 +18,7 @@ class Published(NamedTuple):
     """Decoded JSON."""
 
 
-class ApiRequest(NamedTuple):
+class APIRequest(NamedTuple):
     """A request of a backend: path below the prefix, the header with its credentials, and the body."""
 
     path: str
@@ -59,7 +59,7 @@ class Protocol(ABC):
         """Return a publish command of a backend, in which `%s` stands for the data."""
 
     @abstractmethod
-    def request(self, commands: Sequence[str], secret: str, api_key: str) -> ApiRequest:
+    def request(self, commands: Sequence[str], secret: str, api_key: str) -> APIRequest:
         """Return a request with these commands."""
 
     @abstractmethod

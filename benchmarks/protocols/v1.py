@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from benchmarks.credentials import sign, sign_bytes
-from benchmarks.protocols.base import ApiRequest, Protocol, Published, other_push, reply_error
+from benchmarks.protocols.base import APIRequest, Protocol, Published, other_push, reply_error
 
 
 class V1(Protocol):
@@ -44,10 +44,10 @@ class V1(Protocol):
         name = json.dumps(channel).replace("%", "%%")
         return '{"method":"publish","params":{"channel":' + name + ',"data":%s}}'
 
-    def request(self, commands: Sequence[str], secret: str, api_key: str) -> ApiRequest:
+    def request(self, commands: Sequence[str], secret: str, api_key: str) -> APIRequest:
         """Return a request with these commands and its credentials."""
         body = (commands[0] if len(commands) == 1 else f"[{','.join(commands)}]").encode()
-        return ApiRequest("/api/", f"X-API-Sign: {sign_bytes(secret, body)}", body)
+        return APIRequest("/api/", f"X-API-Sign: {sign_bytes(secret, body)}", body)
 
     def errors(self, body: bytes, count: int) -> list[Any]:
         """Return the errors in the response to `count` commands. Raises ValueError or LookupError for other bodies."""

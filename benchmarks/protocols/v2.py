@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from benchmarks.credentials import jwt
-from benchmarks.protocols.base import ApiRequest, Protocol, Published, other_push, reply_error
+from benchmarks.protocols.base import APIRequest, Protocol, Published, other_push, reply_error
 
 IDS = {"connect": 1, "subscribe": 2}
 """The ids of a client's commands."""
@@ -53,13 +53,13 @@ class V2(Protocol):
         name = json.dumps(channel).replace("%", "%%")
         return '{"channel":' + name + ',"data":%s}'
 
-    def request(self, commands: Sequence[str], secret: str, api_key: str) -> ApiRequest:
+    def request(self, commands: Sequence[str], secret: str, api_key: str) -> APIRequest:
         """Return a request with these commands and its credentials."""
         credential = f"X-API-Key: {api_key}"
         if len(commands) == 1:
-            return ApiRequest("/api/publish", credential, commands[0].encode())
+            return APIRequest("/api/publish", credential, commands[0].encode())
         publishes = ",".join(f'{{"publish":{command}}}' for command in commands)
-        return ApiRequest("/api/batch", credential, f'{{"commands":[{publishes}]}}'.encode())
+        return APIRequest("/api/batch", credential, f'{{"commands":[{publishes}]}}'.encode())
 
     def errors(self, body: bytes, count: int) -> list[Any]:
         """Return the errors in the response to `count` commands. Raises ValueError or LookupError for other bodies."""

@@ -38,7 +38,7 @@ FAILURE_DELAY = 1.0
 """Seconds between two attempts to read a queue that cannot be read, for example because the key has another type."""
 
 
-class ApiQueue(Link):
+class APIQueue(Link):
     """One queue, with a connection of its own that waits for entries. `node` identifies this process in the lease."""
 
     def __init__(

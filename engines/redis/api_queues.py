@@ -8,21 +8,21 @@ from collections.abc import Sequence
 import gevent
 
 from ..base import CommandHandler, CommandQueue
-from .api_queue import ApiQueue
+from .api_queue import APIQueue
 from .shard import Shard
 
 QUEUES_STOP_TIMEOUT = 2.0
 """Maximum seconds for carrying out the commands that have been taken when the queues stop."""
 
 
-class ApiQueues(CommandQueue):
+class APIQueues(CommandQueue):
     """One queue without a number in each shard, and `numbered` further queues, with the numbers from 0."""
 
     def __init__(self, shards: Sequence[Shard], numbered: int) -> None:
         # A new id for each process: after a restart, the lease of the previous process has to expire first.
         node = str(uuid.uuid4())
         self._queues = [
-            ApiQueue(shard.name, shard.keys.api_queue(number), node, shard.dial, shard.server_return, shard.pipeline)
+            APIQueue(shard.name, shard.keys.api_queue(number), node, shard.dial, shard.server_return, shard.pipeline)
             for shard in shards
             for number in (None, *range(numbered))
         ]

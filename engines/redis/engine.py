@@ -31,7 +31,7 @@ from ..base import (
 )
 from ..health import ServerFigures
 from . import commands
-from .api_queues import ApiQueues
+from .api_queues import APIQueues
 from .codec import SkipLog, decode_presence, encode_event, encode_presence_entry, presence_pairs
 from .connection import RedisCommand
 from .jump import bucket
@@ -56,7 +56,7 @@ class RedisEngine(Engine):
             for number, shard in enumerate(settings.shards)
         ]
         self.group = f"{settings.prefix} in {', '.join(shard.name for shard in self._shards)}"
-        self.queue = ApiQueues(self._shards, settings.api_queues) if settings.api else None
+        self.queue = APIQueues(self._shards, settings.api_queues) if settings.api else None
         self._skipped = SkipLog()
 
     # -- life

@@ -7,13 +7,13 @@ import threading
 
 import pytest
 
-from tests.api_client import Answer, ApiClient
+from tests.api_client import Answer, APIClient
 from tests.protocol_client import ProtocolClient
 from tests.servers import Server
 
 
 def get(server: Server, page: str = "") -> Answer:
-    return ApiClient(server.host, server.port).request("GET", f"/debug/pprof/{page}")
+    return APIClient(server.host, server.port).request("GET", f"/debug/pprof/{page}")
 
 
 def test_index_page_links_the_other_pages(server: Server) -> None:
@@ -47,7 +47,7 @@ class TestProfile:
 
         def publish() -> None:
             while not done.is_set():
-                ApiClient(server.host, server.port).publish("news", "x")
+                APIClient(server.host, server.port).publish("news", "x")
 
         threading.Thread(target=publish).start()
         return done

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gentrifugo.app.node.metrics import COUNTER_NAMES
 from gentrifugo.app.runtime.histogram import BOUNDS
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.docs.pages import page
 from tests.parts import ROOT
 from tests.protocol_client import ProtocolClient
@@ -20,7 +20,7 @@ DASHBOARD = json.loads((ROOT / "conf" / "grafana-dashboard.json").read_text(enco
 
 def scrape(server: Server) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
     """The samples of a scrape by name and labels."""
-    answer = ApiClient(server.host, server.port).request("GET", "/metrics")
+    answer = APIClient(server.host, server.port).request("GET", "/metrics")
     assert answer.status == 200
     found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
     for family in text_string_to_metric_families(answer.body.decode()):
@@ -37,14 +37,14 @@ def test_all_metric_names_have_the_prefix_gentrifugo(server: Server) -> None:
 
 def test_counters_increase(server: Server) -> None:
     before = scrape(server)["gentrifugo_node_num_client_msg_published_total"][()]
-    ApiClient(server.host, server.port).publish("news", 1)
+    APIClient(server.host, server.port).publish("news", 1)
     after = scrape(server)
     assert after["gentrifugo_node_num_client_msg_published_total"][()] == before + 1
     assert after["gentrifugo_process_resident_memory_bytes"][()] > 1e6
 
 
 def test_durations_are_cumulative_histograms_in_seconds(server: Server) -> None:
-    ApiClient(server.host, server.port).publish("news", 1)
+    APIClient(server.host, server.port).publish("news", 1)
     found = scrape(server)
     of_publish = (("method", "publish"), ("protocol", "v1"))
     buckets = [
@@ -68,7 +68,7 @@ def test_commands_in_a_batch_are_counted_one_by_one(server: Server) -> None:
     of_publish, of_batch = (("method", "publish"), ("protocol", "v1")), (("method", "batch"), ("protocol", "v1"))
     before = scrape(server)["gentrifugo_api_commands_total"].get(of_publish, 0)
     command = {"method": "publish", "params": {"channel": "news", "data": 1}}
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     for commands in ([command] * 2, [command] * 20):
         assert api.post(json.dumps(commands)).status == 200
     after = scrape(server)
@@ -77,7 +77,7 @@ def test_commands_in_a_batch_are_counted_one_by_one(server: Server) -> None:
 
 
 def test_refused_request_is_counted_as_an_error(server: Server) -> None:
-    ApiClient(server.host, server.port).post("{}", signature="wrong")
+    APIClient(server.host, server.port).post("{}", signature="wrong")
     errors = scrape(server)["gentrifugo_api_errors_total"]
     assert errors[("error", "HTTP 401"), ("method", "unknown"), ("protocol", "v1")] >= 1
 
@@ -93,14 +93,14 @@ def test_recoveries_are_counted_by_their_result_in_both_sets_of_names(server: Se
         later.subscribe("recovering:v2", recover=True, offset=position.get("offset", 0), epoch=position["epoch"])
     found = scrape(server)[name]
     assert {key: found[key] - before[key] for key in found} == {(("recovered", "no"),): 1, (("recovered", "yes"),): 1}
-    answer = ApiClient(server.host, server.port).request("GET", "/metrics?names=centrifugo").body.decode()
+    answer = APIClient(server.host, server.port).request("GET", "/metrics?names=centrifugo").body.decode()
     assert f'centrifugo_client_recover{{recovered="no"}} {found[("recovered", "no"),]}' in answer
 
 
 def test_subscriptions_that_a_backend_ends_are_counted_by_their_code(server: Server) -> None:
     with ProtocolClientV2(server, "ann") as client:
         client.subscribe("recovering:ended")
-        ApiClient(server.host, server.port).call("unsubscribe", user="ann", channel="recovering:ended")
+        APIClient(server.host, server.port).call("unsubscribe", user="ann", channel="recovering:ended")
         assert client.push()["unsubscribe"]["code"] == 2000
         ended = scrape(server)["gentrifugo_client_unsubscribes_total"]
     assert ended[("code", "2000"),] >= 1
@@ -113,7 +113,7 @@ def test_the_memory_engine_is_always_up(server: Server) -> None:
 
 
 def test_both_sets_of_metric_names_can_be_requested(server: Server) -> None:
-    answer = ApiClient(server.host, server.port).request("GET", "/metrics?names=gentrifugo&names=centrifugo")
+    answer = APIClient(server.host, server.port).request("GET", "/metrics?names=gentrifugo&names=centrifugo")
     names = {line.split()[2] for line in answer.body.decode().splitlines() if line.startswith("# TYPE")}
     assert {"gentrifugo_node_num_clients", "centrifugo_node_num_clients", "process_open_fds"} <= names
     counter = "# TYPE centrifugo_node_messages_sent_count counter"
@@ -121,7 +121,7 @@ def test_both_sets_of_metric_names_can_be_requested(server: Server) -> None:
 
 
 def test_unknown_set_of_metric_names_is_refused(server: Server) -> None:
-    answer = ApiClient(server.host, server.port).request("GET", "/metrics?names=prometheus")
+    answer = APIClient(server.host, server.port).request("GET", "/metrics?names=prometheus")
     assert (answer.status, b"not 'prometheus'" in answer.body) == (400, True)
 
 
@@ -148,7 +148,7 @@ def test_every_counter_has_the_meaning_of_its_row(server: Server) -> None:
         page("stats.md").table_after(heading) for heading in ("Counters: clients", "Counters: API", "Counters: node")
     )
     rows = {row[0]: row[1] for table in tables for row in table}
-    answer = ApiClient(server.host, server.port).request("GET", "/metrics").body.decode()
+    answer = APIClient(server.host, server.port).request("GET", "/metrics").body.decode()
     explained = {
         family.name.removeprefix("gentrifugo_"): family.documentation
         for family in text_string_to_metric_families(answer)

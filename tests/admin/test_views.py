@@ -12,7 +12,7 @@ import requests
 
 from gentrifugo import Gentrifugo
 from tests.admin_client import FORM, OPTIONS, PASSWORD, AdminClient, log_in, token_of
-from tests.api_client import Answer, ApiClient
+from tests.api_client import Answer, APIClient
 from tests.flask_sites import site
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import free_port
@@ -24,7 +24,7 @@ ALL_PATHS = ["/auth/", "/socket", "/", "/main.js", "/metrics", "/health", "/debu
 
 
 def get(server: Server, path: str, port: int = 0) -> Answer:
-    return ApiClient(server.host, port or server.port).request("GET", path)
+    return APIClient(server.host, port or server.port).request("GET", path)
 
 
 class TestLogIn:
@@ -42,7 +42,7 @@ class TestLogIn:
         assert log_in(server.host, server.port, Origin=server.url).status == 200
 
     def test_login_request_over_the_size_limit_is_refused(self, server: Server) -> None:
-        client = ApiClient(server.host, server.port)
+        client = APIClient(server.host, server.port)
         for length in (5_000, 1_000_000):
             assert client.request("POST", "/auth/", b"password=" + b"x" * length, FORM).status == 413
 
@@ -142,7 +142,7 @@ class TestPorts:
         port = free_port()
         server = start_server(**OPTIONS, admin_port=port)
         body = json.dumps({"method": "channels", "params": {}})
-        assert ApiClient(server.host, port).post(body).status == 404
+        assert APIClient(server.host, port).post(body).status == 404
         assert get(server, "/connection/info", port).status == 404
         with pytest.raises(HandshakeRefused) as refused:
             WebSocketClient.connect(server.host, port)

@@ -19,7 +19,7 @@ from gentrifugo.app.model.json_codec import MAX_NESTING, InvalidJSON
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.plain_publish import MAX_FLAT_SIZE, decode_plain_publish
 from gentrifugo.app.protocol.v1 import api as api_module
-from gentrifugo.app.protocol.v1.api import Api, BadRequest
+from gentrifugo.app.protocol.v1.api import BadRequest, CommandAPI
 from gentrifugo.app.protocol.v1.plain_commands import decode_plain_command, decode_plain_commands
 from gentrifugo.app.protocol.v1.wire import encode_publication
 from gentrifugo.app.protocol.v2.errors import CodedError
@@ -61,7 +61,7 @@ class Path:
         self._engine = RecordingEngine(is_heard)
         options = config(namespaces=NAMESPACES, api_reply_max_size=reply_max_size)
         self.node = Node(options, self._engine, "test", encode_publication)
-        self._v1 = Api(self.node)
+        self._v1 = CommandAPI(self.node)
         self._v2 = MethodCalls(self.node)
 
     def outcome(self, method: str | None, body: bytes) -> tuple[object, object]:

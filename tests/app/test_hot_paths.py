@@ -27,7 +27,7 @@ from gentrifugo.app.http.repeated_head import HeadParser
 from gentrifugo.app.http.response import encode_response, json_response
 from gentrifugo.app.net.bulk_send import SPEEDUPS_SWITCH
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.protocol.v1.api import Api
+from gentrifugo.app.protocol.v1.api import CommandAPI
 from gentrifugo.app.protocol.v2.token_making import connection_token
 from gentrifugo.app.server.http_connection import HTTPConnection
 from gentrifugo.app.server.http_server import HTTPServer
@@ -147,7 +147,7 @@ def test_delivery_to_a_subscriber_takes_few_calls(
 def test_publish_of_version_1_takes_few_calls(node: Node, channel: str) -> None:
     command = {"method": "publish", "params": {"channel": channel, "data": DATA}}
     kind = "publish" if channel == "news" else "publish with history"
-    api = Api(node)
+    api = CommandAPI(node)
     single, batch = json.dumps(command).encode(), json.dumps([command] * BATCH).encode()
     api.process(single)
     check(f"{kind}, v1", calls_of(partial(api.process, single)))

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.http_message import Response, ResponseReader, api_request
-from benchmarks.protocols.base import ApiRequest
+from benchmarks.protocols.base import APIRequest
 from benchmarks.target import Target
 
 SIZED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 4\r\n\r\nabcd"
@@ -17,7 +17,7 @@ CHUNKED = (
 
 def test_a_request_has_the_credential_and_the_length_of_its_body() -> None:
     target = Target.of("http://127.0.0.1:8000/prefix", "secret")
-    request = api_request(target, ApiRequest("/api/", "X-API-Key: key", b"{}")).decode()
+    request = api_request(target, APIRequest("/api/", "X-API-Key: key", b"{}")).decode()
     assert request.startswith("POST /prefix/api/ HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n")
     assert "X-API-Key: key\r\n" in request
     assert request.endswith("Content-Length: 2\r\n\r\n{}")

@@ -43,7 +43,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from tests.api_client import JSON_TYPE, ApiClient
+from tests.api_client import JSON_TYPE, APIClient
 from tests.credentials import connect_params, sign
 from tests.waiting import seconds
 from tests.websocket_client import QUIET, Closed, WebSocketClient
@@ -66,7 +66,7 @@ class Player:
     def __init__(self, host: str, port: int, api_port: int = 0) -> None:
         self.host = host
         self.port = port
-        self.api = ApiClient(host, api_port or port)
+        self.api = APIClient(host, api_port or port)
         self.api_is_elsewhere = api_port not in (0, port)
         self.sockets: dict[str, WebSocketClient] = {}
         self.names = {"run": uuid.uuid4().hex[:8]}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.credentials import private_params
 from tests.protocol_client import ProtocolClient
 from tests.servers import Server, running
@@ -75,7 +75,7 @@ def next_message(client: ProtocolClient) -> str:
 def test_payload_is_relayed_unchanged(server: Server, payload: str, request: pytest.FixtureRequest) -> None:
     channel = f"all:{request.node.callspec.id}"
     name = json.dumps(channel)
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     publish = f'{{"method":"publish","params":{{"channel":{name},"data":{payload}}}}}'
     broadcast = f'{{"method":"broadcast","params":{{"channels":[{name}],"data":{payload}}}}}'
     with ProtocolClient(server, user="42") as client:

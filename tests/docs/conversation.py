@@ -30,7 +30,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.api_client import Answer, ApiClient
+from tests.api_client import Answer, APIClient
 from tests.credentials import connect_params, private_params
 from tests.docs.names import Names
 from tests.docs.pages import Block
@@ -112,7 +112,7 @@ class Conversation:
         assert (closed.code, closed.advice) == (CLOSE_CODE, json.loads(block.text)), closed
 
     def _ask(self, block: Block) -> None:
-        self._answer = ApiClient(self._server.host, self._server.port).post(self._names.fill(block.text))
+        self._answer = APIClient(self._server.host, self._server.port).post(self._names.fill(block.text))
 
     def _answered(self, block: Block, status: str | None) -> None:
         assert self._answer is not None, "the backend has not sent anything"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.clients.driver import node_driver
 from tests.credentials import API_KEY, SECRET, TOKEN_KEY, connect_params, jwt
 from tests.docs.pages import page
@@ -205,7 +205,7 @@ def test_centrifuge_js_forgets_the_last_uid_after_an_empty_recovery(
 ) -> None:
     """docs/recovery.md describes this. If a later version of the library does not forget the uid, change the page."""
     server = start_server(namespaces=[NEWS])
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     api.publish("news:a", 1)
     with TcpProxy(server.host, server.port) as proxy:
         url = f"ws://127.0.0.1:{proxy.port}/connection/websocket"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.credentials import jwt
 from tests.docs.pages import Block, page
 from tests.docs.programs import Program
@@ -177,7 +177,7 @@ def test_python_snippet_runs(server: Server, token: str, tmp_path: Path) -> None
         tmp_path,
     )
     program.output()
-    api = ApiClient(server.host, server.port, key=str(server.options["api_key"]))
+    api = APIClient(server.host, server.port, key=str(server.options["api_key"]))
     history = api.call_v4("history", channel="chat:lobby", limit=10)
     assert [publication["data"] for publication in history["publications"]] == [{"text": "hello from Python"}]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.docs.pages import page
 from tests.parts import ROOT
 from tests.protocol_client import ProtocolClient
@@ -34,7 +34,7 @@ def test_clients_of_a_killed_node_recover_at_another(tmp_path: Path, start_serve
     namespaces = [{"name": "kept", "recover": True, "history_size": 10, "history_lifetime": 60}, {"name": "live"}]
     with redis_server(tmp_path) as redis:
         dying, other = (start_server(namespaces=namespaces, **redis.options) for _ in range(2))
-        api = ApiClient(other.host, other.port)
+        api = APIClient(other.host, other.port)
         with ProtocolClient(dying, "ann") as ann:
             for channel in ("kept:news", "live:news"):
                 ann.subscribe(channel)

@@ -18,7 +18,7 @@ from gentrifugo.app.protocol.v1.api import _HANDLERS as API_METHODS
 from gentrifugo.app.protocol.v1.client import _HANDLERS as CLIENT_METHODS
 from gentrifugo.app.protocol.v2 import errors as errors_v2
 from gentrifugo.app.protocol.v2.client import _HANDLERS as METHODS_V2
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.credentials import SECRET, sign
 from tests.docs.pages import page
 from tests.parts import ROOT
@@ -40,7 +40,7 @@ def test_every_metric_has_its_row(start_server: Callable[..., Server]) -> None:
     beginnings, ends = stats.tables_after("Histograms")
     histograms = [beginning[0] + end[0] for beginning in beginnings for end in ends]
     server = start_server()
-    reply = ApiClient(server.host, server.port).call("node")
+    reply = APIClient(server.host, server.port).call("node")
     assert sorted(counters) == sorted(COUNTER_NAMES)
     assert sorted(gauges + counters + histograms) == sorted(reply["body"]["data"]["metrics"])
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.admin_browser import Browser, browser
 from tests.admin_client import OPTIONS, PASSWORD
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.protocol_client import ProtocolClient
 from tests.servers import Server, running
 from tests.waiting import eventually
@@ -99,7 +99,7 @@ def test_axe_reports_no_violations_on_any_page(
 
 
 def has_shown(page: Browser, server: Server, element: str) -> bool:
-    ApiClient(server.host, server.port).publish("rich:room", {"text": "Hello", "urgent": False, "number": 1.5})
+    APIClient(server.host, server.port).publish("rich:room", {"text": "Hello", "urgent": False, "number": 1.5})
     return bool(page.evaluate(f"document.querySelector({json.dumps(element)}) !== null"))
 
 

@@ -15,7 +15,7 @@ from itsdangerous import URLSafeTimedSerializer
 
 from gentrifugo.admin.access import FAILURES_WITHOUT_DELAY
 from tests.admin_client import OPTIONS, PASSWORD, AdminClient, log_in, token_of
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.servers import Server, running
 from tests.waiting import seconds
 from tests.websocket_client import Closed, HandshakeRefused
@@ -80,7 +80,7 @@ def test_ten_thousand_wrong_passwords_are_refused(server: Server) -> None:
     # While it lasts, one more guess is looked at after 1, 2, 4 and so many more seconds.
     assert statuses[400] <= FAILURES_WITHOUT_DELAY + took.__ceil__().bit_length()
     assert statuses[429] == GUESSES - statuses[400]
-    ApiClient(server.host, server.port).publish("news", "the server works on")
+    APIClient(server.host, server.port).publish("news", "the server works on")
     operator = AdminClient(server.host, server.port)
     assert operator.call("connect", token=session)["body"] is True, "who is logged in stays so"
     operator.close()
@@ -121,7 +121,7 @@ def test_pages_of_other_sites_cannot_use_admin_endpoints(server: Server) -> None
 
 
 def test_too_large_requests_are_refused(server: Server) -> None:
-    answer = ApiClient(server.host, server.port).request(
+    answer = APIClient(server.host, server.port).request(
         "POST", "/auth/", b"password=" + b"x" * 10_000_000, {"Content-Type": "application/x-www-form-urlencoded"}
     )
     assert answer.status == 413

@@ -11,7 +11,7 @@ import pytest
 
 from tests.admin_browser import Browser, browser
 from tests.admin_client import OPTIONS
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import RedisServer, redis_server
 from tests.servers import Server
@@ -107,7 +107,7 @@ def test_a_list_says_that_a_node_is_missing(nodes: list[Server], page: Browser) 
 
 
 def _shows(page: Browser, server: Server) -> bool:
-    ApiClient(server.host, server.port).publish("news", "from the second node")
+    APIClient(server.host, server.port).publish("news", "from the second node")
     return '"from the second node"' in page.texts(".feed code")
 
 

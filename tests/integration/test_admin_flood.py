@@ -15,7 +15,7 @@ from gentrifugo.admin.connection import AdminConnection
 from gentrifugo.app.service import Service
 from tests.admin_browser import Browser, browser
 from tests.admin_client import OPTIONS
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.app.conftest import config
 from tests.fakes import FakeTransport
 from tests.greenlets import nothing_left_behind
@@ -84,7 +84,7 @@ class Flood(threading.Thread):
 
     def __init__(self, server: Server) -> None:
         super().__init__()
-        self._api = ApiClient(server.host, server.port)
+        self._api = APIClient(server.host, server.port)
         self.sent = 0
 
     def run(self) -> None:

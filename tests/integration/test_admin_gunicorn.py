@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.admin_client import OPTIONS, AdminClient
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, Gunicorn, gunicorn
 from tests.websocket_client import Closed
 
@@ -32,7 +32,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
 @WORKERS
 def test_admin_interface_works_under_gunicorn(start: Callable[..., Gunicorn], worker: str) -> None:
     server = start(worker, web=True, prometheus=True, debug=True, watch=True)
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     operator = AdminClient.connected(server.host, server.port, watch=True)
     assert operator.data("info")["engine"] == "memory"
     api.publish("news", {"n": 1}, uid="m1")
@@ -52,4 +52,4 @@ def test_admin_endpoints_are_not_served_with_a_separate_port(start: Callable[...
     server = start(GENTRIFUGO_WORKER, web=True, admin_port=10000)
     assert "the admin endpoints are not served" in server.log
     for path in ("/", "/socket", "/auth/"):
-        assert ApiClient(server.host, server.port).request("GET", path).status == 404
+        assert APIClient(server.host, server.port).request("GET", path).status == 404

@@ -11,7 +11,7 @@ import pytest
 
 from tests.admin_browser import Browser, browser
 from tests.admin_client import OPTIONS
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.credentials import TOKEN_KEY, jwt
 from tests.protocol_client import ProtocolClient
 from tests.protocol_client_v2 import ProtocolClientV2
@@ -203,7 +203,7 @@ class TestLists:
         eventually(lambda: self.is_first(page, nodes[1], "channel-042"), within=15, what="the rates are known")
 
     def is_first(self, page: Browser, node: Server, channel: str) -> bool:
-        ApiClient(node.host, node.port).publish(channel, 1)
+        APIClient(node.host, node.port).publish(channel, 1)
         first = page.texts("tbody tr:first-child")
         return bool(first) and first[0].startswith(channel) and first[0][-1].isdigit()
 
@@ -260,7 +260,7 @@ class TestClients:
             open_page(page, "clients", "Clients")
             page.wait_for_text(".kinds", "websocket")
             page.wait_for_text(".kinds", "v1")
-            api = ApiClient(nodes[0].host, nodes[0].port)
+            api = APIClient(nodes[0].host, nodes[0].port)
             assert api.post('{"method":"disconnect","params":{"user":"eve"}}').status == 200
             eve.wait_closed()
         page.wait_for_text("[aria-label='Closed by the server'] tr", "eve\tdisconnect")
@@ -303,13 +303,13 @@ class TestWatching:
         assert all(line in node.log for node in nodes)
 
     def arrives(self, page: Browser, node: Server) -> bool:
-        ApiClient(node.host, node.port).publish("kept:secretly", "seen")
+        APIClient(node.host, node.port).publish("kept:secretly", "seen")
         return "kept:secretly" in page.texts(".feed .channel")
 
 
 class TestChannel:
     def test_history_has_offsets_and_the_position(self, page: Browser, nodes: list[Server]) -> None:
-        api = ApiClient(nodes[1].host, nodes[1].port)
+        api = APIClient(nodes[1].host, nodes[1].port)
         for number in range(3):
             api.publish("kept:room", {"number": number}, uid=f"uid-{number}")
         open_page(page, "channel/kept:room", "kept:room")

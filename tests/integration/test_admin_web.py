@@ -17,7 +17,7 @@ import pytest
 
 from tests.admin_browser import Browser, browser
 from tests.admin_client import OPTIONS
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.credentials import API_KEY
 from tests.parts import ROOT
 from tests.protocol_client import ProtocolClient
@@ -61,8 +61,8 @@ def page(chromium: Browser, server: Server) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def api(server: Server) -> ApiClient:
-    return ApiClient(server.host, server.port)
+def api(server: Server) -> APIClient:
+    return APIClient(server.host, server.port)
 
 
 class TestSession:
@@ -152,12 +152,12 @@ class TestSession:
 
 
 def _watches(chromium: Browser, server: Server) -> bool:
-    ApiClient(server.host, server.port).publish("rich:news", "after the restart")
+    APIClient(server.host, server.port).publish("rich:news", "after the restart")
     return any("after the restart" in text for text in chromium.texts(".feed code"))
 
 
 class TestStatus:
-    def test_plots_move_without_a_reload(self, page: Browser, server: Server, api: ApiClient) -> None:
+    def test_plots_move_without_a_reload(self, page: Browser, server: Server, api: APIClient) -> None:
         page.wait_until("document.querySelectorAll('.plot canvas').length === 8")
         with ProtocolClient(server):
             page.wait_until("document.querySelector('[data-tile=Clients] dd').innerText === '1'")
@@ -199,28 +199,28 @@ class TestKeys:
 
 class TestMessages:
     @pytest.fixture
-    def messages(self, page: Browser, api: ApiClient) -> Browser:
+    def messages(self, page: Browser, api: APIClient) -> Browser:
         page.go("messages")
         page.wait_for_text("h1", "Messages")
         eventually(lambda: self.arrives(page, api), what="messages are watched")
         return page
 
-    def arrives(self, page: Browser, api: ApiClient) -> bool:
+    def arrives(self, page: Browser, api: APIClient) -> bool:
         api.publish("rich:first", "first")
         return "rich:first" in page.texts(".feed .channel")
 
-    def test_a_message_arrives_as_it_was_sent(self, messages: Browser, api: ApiClient) -> None:
+    def test_a_message_arrives_as_it_was_sent(self, messages: Browser, api: APIClient) -> None:
         body = '{"method":"publish","params":{"channel":"rich:news","data":{"price":1.50,"big":12345678901234567890}}}'
         assert api.post(body).status == 200
         messages.wait_for_text(".feed code", '{"price":1.50,"big":12345678901234567890}')
 
-    def test_message_can_be_expanded(self, messages: Browser, api: ApiClient) -> None:
+    def test_message_can_be_expanded(self, messages: Browser, api: APIClient) -> None:
         api.publish("rich:news", {"look": "here"}, uid="m1")
         messages.wait_for_text(".feed code", '{"look":"here"}')
         messages.click(".feed li:first-child code")
         messages.wait_for_text(".feed pre", '"uid": "m1"')
 
-    def test_filter_hides_messages(self, messages: Browser, api: ApiClient) -> None:
+    def test_filter_hides_messages(self, messages: Browser, api: APIClient) -> None:
         api.publish("rich:other", "needle")
         messages.wait_for_text(".feed code", "needle")
         messages.fill("[name=text]", "needle")
@@ -233,7 +233,7 @@ class TestMessages:
             assert set(messages.texts(".feed .channel")) == {"rich:first"}
         messages.wait_for_text("#summary", "of them match")
 
-    def test_pause_stops_the_list_of_messages(self, messages: Browser, api: ApiClient) -> None:
+    def test_pause_stops_the_list_of_messages(self, messages: Browser, api: APIClient) -> None:
         messages.press("p")
         time.sleep(0.3)  # what was on its way has come
         before = messages.texts(".feed code")
@@ -259,7 +259,7 @@ class TestChannels:
             page.wait_for_text("h1", "rich:quiet")
 
     def test_channel_page_shows_presence_history_and_new_messages(
-        self, page: Browser, server: Server, api: ApiClient
+        self, page: Browser, server: Server, api: APIClient
     ) -> None:
         api.publish("rich:room", {"kept": True})
         with ProtocolClient(server, "ann", '{"nick":"Annie"}') as ann:
@@ -272,7 +272,7 @@ class TestChannels:
             page.click("[role=tab]:nth-child(2)")
             page.wait_for_text("#history", '{"kept":true}')
 
-    def comes_live(self, page: Browser, api: ApiClient) -> bool:
+    def comes_live(self, page: Browser, api: APIClient) -> bool:
         api.publish("rich:elsewhere", "not here")
         api.publish("rich:room", "live")
         return set(page.texts(".one-channel .feed code")) == {'"live"'}
@@ -414,7 +414,7 @@ class TestActionsWithAPIKey:
     def test_shown_programs_read_the_whole_history(self, page: tuple[Browser, Server], kind: str) -> None:
         browser, server = page
         for word in ("first", "second"):
-            ApiClient(server.host, server.port).publish("rich:news", word)
+            APIClient(server.host, server.port).publish("rich:news", word)
         browser.go("actions/history/rich:news")
         browser.wait_for_text(f"#{kind}", "reverse")
         shown = self.run(page, kind)
@@ -495,7 +495,7 @@ class TestHostileContent:
         info = json.dumps({"name": EVIL})
         with ProtocolClient(server, EVIL, info) as client:
             client.subscribe(channel)
-            api = ApiClient(server.host, server.port)
+            api = APIClient(server.host, server.port)
             page.wait_for_text("[data-node]", "<script>")
             page.go("channels")
             page.wait_for_text("tbody", "<script>")
@@ -518,7 +518,7 @@ class TestHostileContent:
             page.go("configuration")
             page.wait_for_text("[data-option=sockjs_url]", "<script>")
 
-    def shown(self, page: Browser, api: ApiClient, channel: str) -> bool:
+    def shown(self, page: Browser, api: APIClient, channel: str) -> bool:
         api.publish(channel, EVIL)
         return any("<script>" in text for text in page.texts(".feed code"))
 
@@ -587,7 +587,7 @@ def phone(**more: Any) -> dict[str, Any]:
     return {"viewport": {"width": 360, "height": 740}, "hasTouch": True, "isMobile": True, **more}
 
 
-def test_no_page_is_wider_than_a_phone(chromium: Browser, server: Server, api: ApiClient) -> None:
+def test_no_page_is_wider_than_a_phone(chromium: Browser, server: Server, api: APIClient) -> None:
     chromium.log_in(server.url, **phone())
     with ProtocolClient(server, "ann") as ann:
         ann.subscribe("rich:" + "a-long-name-" * 10)

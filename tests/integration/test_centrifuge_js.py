@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.application import Application
 from tests.clients.driver import Driver, node_driver
 from tests.credentials import connect_params, private_params
@@ -32,8 +32,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def api(server: Server) -> ApiClient:
-    return ApiClient(server.host, server.port)
+def api(server: Server) -> APIClient:
+    return APIClient(server.host, server.port)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_connect_returns_the_client_id(server: Server, start_client: Start) -> N
 
 
 def test_messages_of_the_backend_arrive_in_order(
-    server: Server, api: ApiClient, start_client: Start, unique: str
+    server: Server, api: APIClient, start_client: Start, unique: str
 ) -> None:
     client = start_client(server.port)
     connected(client)
@@ -130,7 +130,7 @@ def test_client_receives_joins_and_leaves_of_others(server: Server, start_client
 
 
 def test_client_library_reads_presence_and_history(
-    server: Server, api: ApiClient, start_client: Start, unique: str
+    server: Server, api: APIClient, start_client: Start, unique: str
 ) -> None:
     client = start_client(server.port)
     client_id = connected(client)
@@ -163,7 +163,7 @@ def test_subscribing_to_an_unknown_namespace_fails(server: Server, start_client:
     assert (failed["error"], failed["advice"]) == ("namespace not found", "fix")
 
 
-def test_unsubscribed_client_gets_no_events(server: Server, api: ApiClient, start_client: Start, unique: str) -> None:
+def test_unsubscribed_client_gets_no_events(server: Server, api: APIClient, start_client: Start, unique: str) -> None:
     client = start_client(server.port)
     connected(client)
     subscribed(client, f"news:{unique}")
@@ -207,7 +207,7 @@ def sign_channels(request: dict[str, Any]) -> tuple[int, Any]:
     return 200, answer
 
 
-def test_client_library_subscribes_to_a_private_channel(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_client_library_subscribes_to_a_private_channel(server: Server, api: APIClient, start_client: Start) -> None:
     with Application(auth=sign_channels) as application:
         client = start_client(server.port, authEndpoint=application.url("auth"))
         client_id = connected(client)
@@ -252,7 +252,7 @@ def test_refreshed_connection_stays_open(start_server: Callable[..., Server], st
         # Longer than the first credentials allow, with the delay.
         assert client.seen(6) == []
         assert len(application.requests["refresh"]) >= 2
-        ApiClient(server.host, server.port).publish("news", 1)
+        APIClient(server.host, server.port).publish("news", 1)
         assert client.wait_for("message")["data"] == 1
 
 
@@ -283,7 +283,7 @@ def test_expired_credentials_are_refreshed_before_connecting(
 
 
 def test_missed_messages_are_recovered_in_order(
-    server: Server, api: ApiClient, start_client: Start, unique: str
+    server: Server, api: APIClient, start_client: Start, unique: str
 ) -> None:
     with TcpProxy(server.host, server.port) as proxy:
         client = start_client(proxy.port)
@@ -303,7 +303,7 @@ def test_missed_messages_are_recovered_in_order(
 
 
 def test_too_many_missed_messages_are_not_recovered(
-    server: Server, api: ApiClient, start_client: Start, unique: str
+    server: Server, api: APIClient, start_client: Start, unique: str
 ) -> None:
     with TcpProxy(server.host, server.port) as proxy:
         client = start_client(proxy.port)
@@ -320,7 +320,7 @@ def test_too_many_missed_messages_are_not_recovered(
         assert [client.wait_for("message")["data"] for _ in range(10)] == list(range(3, 13))
 
 
-def test_disconnected_user_does_not_reconnect(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_disconnected_user_does_not_reconnect(server: Server, api: APIClient, start_client: Start) -> None:
     client = start_client(server.port, user="banned")
     connected(client)
     assert api.call("disconnect", user="banned") == {"method": "disconnect", "error": None, "body": None}
@@ -332,7 +332,7 @@ def test_disconnected_user_does_not_reconnect(server: Server, api: ApiClient, st
 
 
 def test_unsubscribed_user_gets_the_unsubscribe_event(
-    server: Server, api: ApiClient, start_client: Start, unique: str
+    server: Server, api: APIClient, start_client: Start, unique: str
 ) -> None:
     client = start_client(server.port, user="muted")
     connected(client)
@@ -356,5 +356,5 @@ def test_clients_reconnect_after_a_restart(
     restarted = start_server(port=server.port, namespaces=NAMESPACES)
     client.wait_for("connect", within=30)
     assert client.wait_for("subscribe")["isResubscribe"] is True
-    ApiClient(restarted.host, restarted.port).publish(f"news:{unique}", 1)
+    APIClient(restarted.host, restarted.port).publish(f"news:{unique}", 1)
     assert client.wait_for("message")["data"] == 1

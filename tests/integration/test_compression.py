@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.clients.driver import node_driver
 from tests.credentials import connect_params
 from tests.parts import program
@@ -50,7 +50,7 @@ def test_client_that_requests_compression_gets_it(server: Server) -> None:
 
 
 def test_all_kinds_of_clients_get_the_same_message(server: Server) -> None:
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     url = f"ws://{server.host}:{server.port}/connection/websocket"
     offers = ["permessage-deflate", "permessage-deflate; server_max_window_bits=9"]
     with ProtocolClient(server, "plain") as plain, connect(url, compression="deflate") as library:
@@ -84,7 +84,7 @@ def test_small_messages_are_left_alone(start_server: Callable[..., Server]) -> N
         assert client.recv_frame().rsv == 0
         client.send_json({"method": "subscribe", "params": {"channel": "news"}})
         assert client.recv_frame().rsv == 0
-        ApiClient(server.host, server.port).publish("news", DATA)
+        APIClient(server.host, server.port).publish("news", DATA)
         assert client.recv_frame().rsv == RSV1
 
 
@@ -145,7 +145,7 @@ def test_centrifuge_js_in_node_works_with_compression(server: Server) -> None:
         c.wait_for("connect")
         c.send(do="subscribe", channel="open:news")
         c.wait_for("subscribe")
-        ApiClient(server.host, server.port).publish("open:news", DATA)
+        APIClient(server.host, server.port).publish("open:news", DATA)
         assert c.wait_for("message")["data"] == DATA
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.admin_browser import browser
 from tests.admin_client import OPTIONS, AdminClient
-from tests.api_client import Answer, ApiClient
+from tests.api_client import Answer, APIClient
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import RedisServer, redis_server
 from tests.servers import Server
@@ -31,7 +31,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def health(server: Server, query: str = "?engine=1") -> Answer:
-    return ApiClient(server.host, server.port).request("GET", f"/health{query}")
+    return APIClient(server.host, server.port).request("GET", f"/health{query}")
 
 
 def engine_of(operator: AdminClient) -> list[dict[str, Any]]:

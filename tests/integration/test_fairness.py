@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.credentials import sign
 from tests.protocol_client import ProtocolClient
 from tests.servers import Server
@@ -49,7 +49,7 @@ def flood(sock: socket.socket, data: bytes) -> Iterator[threading.Event]:
 
 def test_flooding_client_does_not_block_backends_and_other_clients(start_server: StartServer) -> None:
     server = start_server()
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     with ProtocolClient(server, "loud") as loud, ProtocolClient(server, "quiet") as quiet:
         quiet.subscribe("news")
         ping = b'{"method":"ping"}'
@@ -81,7 +81,7 @@ def test_large_batch_does_not_block_other_connections(start_server: StartServer)
     done = threading.Event()
 
     def post() -> None:
-        ApiClient(server.host, server.port).post(batch)
+        APIClient(server.host, server.port).post(batch)
         done.set()
 
     thread = threading.Thread(target=post)

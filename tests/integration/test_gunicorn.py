@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gentrifugo.app.net.bulk_send import describe_speedups
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.conformance.player import CONVERSATIONS, SERVER_OPTIONS, Player
 from tests.gunicorn_server import GENTRIFUGO_WORKER, SETTINGS, STOCK_WORKER, Gunicorn, gunicorn, ready
 from tests.protocol_client import ProtocolClient
@@ -32,8 +32,8 @@ def server(tmp_path: Path, worker: str) -> Iterator[Gunicorn]:
 
 
 @pytest.fixture
-def api(server: Gunicorn) -> ApiClient:
-    return ApiClient(server.host, server.port)
+def api(server: Gunicorn) -> APIClient:
+    return APIClient(server.host, server.port)
 
 
 @WORKERS
@@ -66,12 +66,12 @@ def test_worker_classes_are_accepted_in_every_spelling(name: str, settings: Path
     with ready(Gunicorn({}, tmp_path, name, settings=settings)) as server, ProtocolClient(server, "ann") as client:
         assert f"Using worker: {name}\n" in server.log
         client.subscribe("news")
-        ApiClient(server.host, server.port).publish("news", "hello")
+        APIClient(server.host, server.port).publish("news", "hello")
         assert client.message() == "hello"
 
 
 @WORKERS
-def test_concurrent_writes_of_two_greenlets_lose_no_data(server: Gunicorn, api: ApiClient) -> None:
+def test_concurrent_writes_of_two_greenlets_lose_no_data(server: Gunicorn, api: APIClient) -> None:
     with ProtocolClient(server, "ann") as client:
         client.subscribe("news")
         commands = [{"method": "publish", "params": {"channel": "news", "data": number}} for number in range(2000)]
@@ -94,7 +94,7 @@ def test_too_large_and_unmasked_frames_are_refused(server: Gunicorn) -> None:
 
 
 @WORKERS
-def test_request_without_upgrade_to_the_websocket_endpoint_is_refused(server: Gunicorn, api: ApiClient) -> None:
+def test_request_without_upgrade_to_the_websocket_endpoint_is_refused(server: Gunicorn, api: APIClient) -> None:
     answer = api.request("GET", "/connection/websocket", b"", {})
     assert answer.status == 400
     assert b"WebSocket endpoint" in answer.body
@@ -211,7 +211,7 @@ def test_sigusr1_reopens_the_log(tmp_path: Path) -> None:
 
 
 @WORKERS
-def test_the_log_says_once_whether_the_c_module_is_used(server: Gunicorn, api: ApiClient) -> None:
+def test_the_log_says_once_whether_the_c_module_is_used(server: Gunicorn, api: APIClient) -> None:
     for number in range(3):
         api.publish("news", number)
     eventually(lambda: describe_speedups() in server.log)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.admin_client import FORM, PASSWORD
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.gunicorn_server import STOCK_WORKER, Gunicorn, ready
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import RedisServer, redis_server
@@ -83,12 +83,12 @@ NAMES_THE_ENGINE = 'set app.config["GENTRIFUGO_ENGINE"] = "redis" in a Flask app
 @contextmanager
 def site(
     directory: Path, worker: str, workers: int = 1, more: str = "", preload: bool = False
-) -> Iterator[tuple[Gunicorn, ApiClient]]:
+) -> Iterator[tuple[Gunicorn, APIClient]]:
     """A site with the extension under gunicorn; `more` is set in its configuration."""
     (directory / "site_with_server.py").write_text(SITE.format(more=more, hooks=""), encoding="utf-8")
     flags = ["--preload"] if preload else []
     with ready(Gunicorn({}, directory, worker, workers, flags, application="site_with_server:app")) as server:
-        yield server, ApiClient(server.host, server.port)
+        yield server, APIClient(server.host, server.port)
 
 
 def refused_handshake(server: Gunicorn, path: str, headers: Mapping[str, str] | None = None) -> HandshakeRefused:
@@ -197,13 +197,13 @@ def test_each_worker_that_is_named_serves_clients(tmp_path: Path) -> None:
     """Each worker class that the response names is used without further settings."""
     with ready(Gunicorn({}, tmp_path, "gevent", settings=None)) as server:
         workers = NAMED_WORKER.findall(refused_handshake(server, "/connection/websocket").body.decode())
-        sockjs = ApiClient(server.host, server.port).request("GET", "/connection/info")
+        sockjs = APIClient(server.host, server.port).request("GET", "/connection/info")
         assert (sockjs.status, NAMED_WORKER.findall(sockjs.body.decode())) == (501, workers)
     assert len(workers) == 2
     for worker in workers:
         with ready(Gunicorn({}, tmp_path, worker, settings=None)) as server, ProtocolClient(server, "ann") as client:
             client.subscribe("news")
-            ApiClient(server.host, server.port).publish("news", "hello")
+            APIClient(server.host, server.port).publish("news", "hello")
             assert client.message() == "hello"
 
 
@@ -211,9 +211,9 @@ def test_http_api_works_with_workers_without_client_support(tmp_path: Path) -> N
     with site(tmp_path, "gevent") as (_, api):
         assert api.request("GET", "/call/publish").body == b"done"
     with ready(Gunicorn({}, tmp_path, "gevent")) as server:
-        ApiClient(server.host, server.port).publish("news", "hello")
+        APIClient(server.host, server.port).publish("news", "hello")
     with ready(Gunicorn({}, tmp_path, "gevent_pywsgi")) as server:
-        opened = ApiClient(server.host, server.port).request("POST", "/connection/000/session/xhr")
+        opened = APIClient(server.host, server.port).request("POST", "/connection/000/session/xhr")
         assert (opened.status, opened.body) == (200, b"o\n")
 
 
@@ -259,7 +259,7 @@ def test_mounted_application_checks_the_origin_before_the_upgrade(tmp_path: Path
 
 def test_invalid_handshake_is_refused_with_a_reason(tmp_path: Path) -> None:
     with ready(Gunicorn({}, tmp_path, STOCK_WORKER)) as server:
-        api = ApiClient(server.host, server.port)
+        api = APIClient(server.host, server.port)
         upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
         for headers, status in (({**upgrade, "Sec-WebSocket-Version": "99"}, 400), (upgrade, 400)):
             answer = api.request("GET", "/connection/websocket", b"", headers)

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, Gunicorn, gunicorn
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import redis_server
@@ -38,7 +38,7 @@ def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Gunicorn]
 
 def command(server: Gunicorn, method: str, **params: Any) -> Any:
     """Send a command to any worker, and return the body of the reply."""
-    answer = ApiClient(server.host, server.port).post(json.dumps({"method": method, "params": params}))
+    answer = APIClient(server.host, server.port).post(json.dumps({"method": method, "params": params}))
     (reply,) = json.loads(answer.body)
     assert reply["error"] is None, reply
     return reply["body"]
@@ -77,7 +77,7 @@ def test_every_client_receives_every_message_once_and_in_order(server: Gunicorn)
 def test_every_worker_serves_the_api_of_later_versions(server: Gunicorn) -> None:
     client = ProtocolClient(server, "ann")
     client.subscribe("news")
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     headers = {"X-API-Key": "key", "Content-Type": "application/json"}
     for number in range(12):
         body = json.dumps({"channel": "news", "data": number}).encode()

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from centrifuge.protocol import client_pb2
 
-from tests.api_client import JSON_TYPE, ApiClient
+from tests.api_client import JSON_TYPE, APIClient
 from tests.credentials import API_KEY, SECRET, TOKEN_KEY
 from tests.protocol_client import ProtocolClient
 from tests.protocol_client_v2 import ProtocolClientV2, split
@@ -96,7 +96,7 @@ def publish_as_v2_protobuf_client(server: Server) -> None:
 
 
 def publish_over_v1_api(server: Server) -> None:
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     for batch in batches("v1 api"):
         commands = (
             b'{"method":"publish","params":{"channel":"%s","data":%s}}' % (CHANNEL.encode(), data) for data in batch
@@ -106,7 +106,7 @@ def publish_over_v1_api(server: Server) -> None:
 
 
 def publish_over_v4_api(server: Server) -> None:
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     headers = {"Content-Type": JSON_TYPE, "X-API-Key": API_KEY}
     for batch in batches("v4 api"):
         commands = (b'{"publish":{"channel":"%s","data":%s}}' % (CHANNEL.encode(), data) for data in batch)

@@ -20,7 +20,7 @@ import pytest
 
 from gentrifugo import __version__
 from tests.admin_client import PASSWORD
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.docs.pages import read
 from tests.parts import ROOT, program
 from tests.protocol_client import ProtocolClient
@@ -281,7 +281,7 @@ class TestInstalled:
     def test_installed_package_serves_the_web_interface_with_libraries(self, installed: Path, tmp_path: Path) -> None:
         options = {"web": True, "admin_password": PASSWORD, "admin_secret": "secret"}
         with running(options, tmp_path, program=installed / "gentrifugo") as server:
-            api = ApiClient(server.host, server.port)
+            api = APIClient(server.host, server.port)
             assert b"<title>Gentrifugo</title>" in api.request("GET", "/").body
             for name in ("uplot/uPlot.esm.js", "ace/ace.js"):
                 assert api.request("GET", f"/vendor/{name}").body == (VENDOR / name).read_bytes()
@@ -302,7 +302,7 @@ class TestInstalled:
             process = subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=subprocess.STDOUT)
         try:
             match = eventually(lambda: LISTENING.search(log.read_text()), within=10, what=log.read_text)
-            api = ApiClient(match[2], int(match[3]))
+            api = APIClient(match[2], int(match[3]))
             answer = api.request("POST", "/news/hello")
             assert (answer.status, answer.body) == (200, b"published\n")
         finally:
@@ -313,5 +313,5 @@ class TestInstalled:
 def check_that_messages_arrive(server: Server) -> None:
     with ProtocolClient(server, "ann") as client:
         client.subscribe("news")
-        ApiClient(server.host, server.port).publish("news", "hello")
+        APIClient(server.host, server.port).publish("news", "hello")
         assert client.message() == "hello"

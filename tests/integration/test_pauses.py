@@ -16,7 +16,7 @@ import gevent
 import psutil
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.credentials import connect_params
 from tests.greenlets import eventually
 from tests.judgement import Backend, Verdict, judge_all
@@ -140,7 +140,7 @@ def test_resumed_node_has_its_registry_and_presence_immediately(start_node: Star
     nodes = [start_node(**options) for _ in range(2)]
     with Swarm([nodes[1].port], LIVE, CLIENTS) as swarm:
         eventually(lambda: swarm.subscribed == CLIENTS, within=10)
-        api = ApiClient(nodes[1].host, nodes[1].port)
+        api = APIClient(nodes[1].host, nodes[1].port)
         eventually(lambda: len(api.call("stats")["body"]["data"]["nodes"]) == 2, within=5)
         pause(nodes[1].pid, 5)
         assert len(api.call("stats")["body"]["data"]["nodes"]) == 2

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.gunicorn_server import GENTRIFUGO_WORKER, gunicorn
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import free_port
@@ -36,7 +36,7 @@ def test_the_api_has_a_port_of_its_own(start_server: Callable[..., Server]) -> N
     assert found(server.host, port) == {"api"}
     with ProtocolClient(server, "ann") as client:
         client.subscribe("news")
-        ApiClient(server.host, port).publish("news", "hello")
+        APIClient(server.host, port).publish("news", "hello")
         assert client.message() == "hello"
     assert f"backends publish to http://{server.host}:{port}/api/" in server.log
 

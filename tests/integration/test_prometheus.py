@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from gentrifugo.app.node.metrics import COUNTER_NAMES
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.credentials import API_KEY, TOKEN_KEY, jwt
 from tests.docs.pages import page
 from tests.parts import ROOT
@@ -110,7 +110,7 @@ def clients(stack: ExitStack, one: Server, two: Server) -> Callable[[], bool]:
     assert uni.status == 200
     for client in (v1, json_, protobuf):
         client.subscribe("news")
-    backend = ApiClient(two.host, two.port)
+    backend = APIClient(two.host, two.port)
 
     def use() -> bool:
         assert v1.call("presence", {"channel": "news"})["error"]
@@ -167,12 +167,12 @@ def test_prometheus_reads_all_nodes_without_an_error(scraped: Prometheus) -> Non
 @pytest.mark.usefixtures("scraped")
 def test_promtool_reports_no_errors_in_the_metrics(nodes: tuple[Server, Server]) -> None:
     for node in nodes:
-        assert lint(ApiClient(node.host, node.port).request("GET", "/metrics").body) == []
+        assert lint(APIClient(node.host, node.port).request("GET", "/metrics").body) == []
 
 
 @pytest.mark.usefixtures("scraped")
 def test_promtool_finds_only_the_names_of_centrifugo_unusual(nodes: tuple[Server, Server]) -> None:
-    text = ApiClient(nodes[0].host, nodes[0].port).request("GET", "/metrics?names=centrifugo").body
+    text = APIClient(nodes[0].host, nodes[0].port).request("GET", "/metrics?names=centrifugo").body
     unusual = ('counter metrics should have "_total" suffix', "should not have", "should not include type")
     assert [found for found in lint(text) if not any(part in found for part in unusual)] == []
 
@@ -205,7 +205,7 @@ def test_every_name_of_centrifugo_has_its_row(nodes: tuple[Server, Server], scra
 
 
 def _names(node: Server, names: str) -> set[str]:
-    text = ApiClient(node.host, node.port).request("GET", f"/metrics?names={names}").body.decode()
+    text = APIClient(node.host, node.port).request("GET", f"/metrics?names={names}").body.decode()
     return {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
 
 

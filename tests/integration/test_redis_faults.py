@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import RedisServer, Sentinel, free_port, redis_server, stop
 from tests.servers import Server
@@ -63,7 +63,7 @@ class Audience:
         for client in self.clients:
             for channel in channels:
                 client.subscribe(channel)
-        self.api = ApiClient(nodes[-1].host, nodes[-1].port)
+        self.api = APIClient(nodes[-1].host, nodes[-1].port)
         self.accepted: dict[str, list[int]] = {channel: [] for channel in channels}
         self.refused: dict[str, list[int]] = {channel: [] for channel in channels}
         self.slowest = 0.0
@@ -197,7 +197,7 @@ def test_node_starts_while_redis_is_unavailable(
     assert f"redis 127.0.0.1:{port} (commands): " in node.log
     assert "Connection refused; retrying until connected" in node.log
     began = time.monotonic()
-    answer = ApiClient(node.host, node.port).post('{"method": "publish", "params": {"channel": "a", "data": 1}}')
+    answer = APIClient(node.host, node.port).post('{"method": "publish", "params": {"channel": "a", "data": 1}}')
     assert b'"error":"internal server error"' in answer.body
     assert time.monotonic() - began < seconds(PATIENCE)
     with ProtocolClient(node, "ann") as early:
@@ -394,7 +394,7 @@ def test_thousands_of_subscriptions_are_restored_within_seconds(
 
 def publishes(node: Server, channel: str) -> bool:
     command = {"method": "publish", "params": {"channel": channel, "data": "after"}}
-    answer = ApiClient(node.host, node.port).post(json.dumps(command))
+    answer = APIClient(node.host, node.port).post(json.dumps(command))
     return b'"error":null' in answer.body
 
 
@@ -417,5 +417,5 @@ def test_node_that_ends_is_removed_from_the_registry(redis: RedisServer, start_n
 
 
 def names_of_nodes(node: Server) -> set[str]:
-    (reply,) = json.loads(ApiClient(node.host, node.port).post('{"method": "stats"}').body)
+    (reply,) = json.loads(APIClient(node.host, node.port).post('{"method": "stats"}').body)
     return {known["name"] for known in reply["body"]["data"]["nodes"]}

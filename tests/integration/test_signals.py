@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.protocol_client import ProtocolClient
 from tests.redis_server import free_port, redis_server
 from tests.servers import STOP_LIMIT, Server
@@ -87,7 +87,7 @@ def test_requests_are_refused_with_503_during_shutdown(start_server: StartServer
     deaf = ProtocolClient(server, "ann")  # it does not answer the close frame, so the server waits for it
     os.kill(server.pid, signal.SIGTERM)
     wait_for_log(server, "shutting down")
-    answer = ApiClient(server.host, server.port).post('{"method": "node"}')
+    answer = APIClient(server.host, server.port).post('{"method": "node"}')
     assert (answer.status, answer.body) == (503, b"the server is shutting down\n")
     with pytest.raises(HandshakeRefused) as refused:
         WebSocketClient.connect(server.host, server.port)
@@ -302,7 +302,7 @@ def test_a_log_pipe_without_reader_does_not_block_the_server(tmp_path: Path) -> 
             for line in process.stdout:
                 if "listening" in line:
                     break
-            api = ApiClient("127.0.0.1", port)
+            api = APIClient("127.0.0.1", port)
             for number in range(1500):
                 api.publish("news", number)
             read = []

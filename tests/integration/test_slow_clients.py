@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from gentrifugo.app.protocol.v2.token_making import connection_token
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.protocol_client import ProtocolClient
 from tests.servers import Server
 from tests.stream_client import StreamClient
@@ -22,7 +22,7 @@ KEY = "the key of tests for tokens of protocol v2"
 PAYLOAD = "x" * 10_000
 
 
-def publish_until(api: ApiClient, done: Callable[[], bool]) -> int:
+def publish_until(api: APIClient, done: Callable[[], bool]) -> int:
     """Publish numbered messages until `done` returns true; returns their number."""
     for number in range(10_000):
         api.publish("news", [number, PAYLOAD])
@@ -31,13 +31,13 @@ def publish_until(api: ApiClient, done: Callable[[], bool]) -> int:
     raise AssertionError("nothing happened after 10,000 messages")
 
 
-def num_clients(api: ApiClient) -> int:
+def num_clients(api: APIClient) -> int:
     return int(api.call("node")["body"]["data"]["metrics"]["node_num_clients"])
 
 
 def test_client_over_its_queue_limit_is_closed_without_affecting_others(start_server: StartServer) -> None:
     server = start_server(client_queue_max_size=100_000)
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     with ProtocolClient(server, "slow") as slow, ProtocolClient(server, "quick") as quick:
         for client in (slow, quick):
             client.subscribe("news")
@@ -53,7 +53,7 @@ def test_client_over_its_queue_limit_is_closed_without_affecting_others(start_se
 
 def test_slow_client_reads_complete_frames_and_the_close_reason(start_server: StartServer) -> None:
     server = start_server(client_queue_max_size=100_000)
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     with ProtocolClient(server, "slow") as slow:
         slow.subscribe("news")
         publish_until(api, lambda: num_clients(api) == 0)
@@ -73,7 +73,7 @@ def test_slow_client_reads_complete_frames_and_the_close_reason(start_server: St
 
 def test_client_that_does_not_read_is_closed_after_the_timeout(start_server: StartServer) -> None:
     server = start_server(client_message_write_timeout=0.5)
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     with ProtocolClient(server, "slow") as slow:
         slow.subscribe("news")
         for number in range(1000):
@@ -84,7 +84,7 @@ def test_client_that_does_not_read_is_closed_after_the_timeout(start_server: Sta
 
 def test_a_client_that_answers_no_ping_is_closed(start_server: StartServer) -> None:
     server = start_server(ping_interval=0.5)
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     with ProtocolClient(server, "dead"):  # reads nothing, so it answers nothing
         eventually(lambda: num_clients(api) == 0)
     assert api.call("node")["body"]["data"]["metrics"]["client_num_closed_ping_error"] == 1
@@ -104,7 +104,7 @@ def test_slow_stream_reads_complete_messages_and_the_close_code(
 ) -> None:
     options = {"token_hmac_secret_key": KEY, "stream_compression": True, "uni_sse": True, "uni_http_stream": True}
     server = start_server(client_queue_max_size=100_000, **options)
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     request = {"token": connection_token(KEY, "slow", channels=["news"])}
     first = request if path.startswith("uni_") else {"id": 1, "connect": request}
     noise = random.Random(1)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, gunicorn
 from tests.protocol_client import ProtocolClient
 from tests.servers import running
@@ -50,15 +50,15 @@ def start_command(start_server: Start) -> Start:
     return lambda **options: start_server(**{**OPTIONS, **options})
 
 
-def api_of(server: Any) -> ApiClient:
-    return ApiClient(server.host, server.port)
+def api_of(server: Any) -> APIClient:
+    return APIClient(server.host, server.port)
 
 
-def num_clients(api: ApiClient) -> int:
+def num_clients(api: APIClient) -> int:
     return int(api.call("node")["body"]["data"]["metrics"]["node_num_clients"])
 
 
-def presence(api: ApiClient) -> list[str]:
+def presence(api: APIClient) -> list[str]:
     return list(api.call("presence", channel="live:a")["body"]["data"])
 
 
@@ -98,7 +98,7 @@ def test_a_message_is_the_same_over_every_transport(start: Start) -> None:
             assert [poller.receive()["body"]["data"] for _ in range(100)] == [[n, text] for n in range(100)]
 
 
-def check_transport(service: Service, path: str, method: str, api: ApiClient, text: str) -> None:
+def check_transport(service: Service, path: str, method: str, api: APIClient, text: str) -> None:
     from tests.credentials import connect_params
 
     commands = [("connect", connect_params("bob")), ("subscribe", {"channel": "news"})]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.clients.driver import HERE, Driver, node_driver
 from tests.credentials import connect_params
 from tests.parts import node_package, program
@@ -55,7 +55,7 @@ def configuration(server: Server, transport: str, **options: Any) -> dict[str, A
     }
 
 
-def publish_all(api: ApiClient) -> list[Any]:
+def publish_all(api: APIClient) -> list[Any]:
     """Publish COUNT numbered messages, and return the expected messages of subscribers."""
     messages = [[number, TEXT, LONG] for number in range(COUNT)]
     commands = [{"method": "publish", "params": {"channel": "live:a", "data": data}} for data in messages]
@@ -81,7 +81,7 @@ def test_sockjs_client_works_in_node(start_server: StartServer, transport: str) 
         client.send(do="publish", channel="live:a", data=TEXT)
         assert client.wait_for("done", method="publish")["body"]["status"] is True
         assert client.wait_for("message")["data"] == TEXT
-        messages = publish_all(ApiClient(server.host, server.port))
+        messages = publish_all(APIClient(server.host, server.port))
         assert [client.wait_for("message")["data"] for _ in messages] == messages
         time.sleep(0.5)  # as below
         server.stop()
@@ -90,7 +90,7 @@ def test_sockjs_client_works_in_node(start_server: StartServer, transport: str) 
         server = start_server(port=server.port, **OPTIONS)
         client.wait_for("connect", within=30)
         assert client.wait_for("subscribe")["isResubscribe"] is True
-        api = ApiClient(server.host, server.port)
+        api = APIClient(server.host, server.port)
         api.publish("live:a", "again")
         assert client.wait_for("message")["data"] == "again"
         api.call("disconnect", user="42")
@@ -217,7 +217,7 @@ def test_sockjs_client_works_in_chromium_on_a_page_of_another_origin(
     page.wait_for("subscribe")
     page.evaluate(f"subscription.publish({json.dumps(TEXT)}), 0")
     assert page.wait_for("message") == TEXT
-    messages = publish_all(ApiClient(server.host, server.port))
+    messages = publish_all(APIClient(server.host, server.port))
     assert page.messages(COUNT) == messages
     # A stream that has just reached its limit is opened anew a little later: at that moment nobody could be told.
     time.sleep(0.5)
@@ -227,7 +227,7 @@ def test_sockjs_client_works_in_chromium_on_a_page_of_another_origin(
     server = start_server(port=server.port, **options)
     page.wait_for("connect", within=30)
     page.wait_for("subscribe")
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     api.publish("live:a", "again")
     assert page.wait_for("message") == "again"
     api.call("disconnect", user="42")

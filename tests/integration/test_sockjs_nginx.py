@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.clients.driver import node_driver
 from tests.credentials import connect_params
 from tests.gunicorn_server import GENTRIFUGO_WORKER, STOCK_WORKER, gunicorn
@@ -72,13 +72,13 @@ def connect_body(user: str) -> bytes:
     return json.dumps([json.dumps({"method": name, "params": params}) for name, params in commands]).encode()
 
 
-def num_clients(api: ApiClient) -> int:
+def num_clients(api: APIClient) -> int:
     return int(api.call("node")["body"]["data"]["metrics"]["node_num_clients"])
 
 
 def test_requests_of_every_transport_pass_nginx(service: Service, upstream: Any) -> None:
     """Pages, polls, streams and WebSockets; data and disconnects are passed on at once."""
-    api = ApiClient(upstream.host, upstream.port)
+    api = APIClient(upstream.host, upstream.port)
     assert service.get("").text == "Welcome to SockJS!\n"
     assert service.get("/info", {"Origin": "http://page"}).headers["access-control-allow-origin"] == "http://page"
     assert service.options("/a/b/xhr", {"Origin": "http://page"}).status == 204
@@ -129,7 +129,7 @@ def test_sockjs_client_passes_nginx(service: Service, upstream: Any, transport: 
         client.send(do="subscribe", channel="news")
         client.wait_for("subscribe")
         for number in range(50):
-            ApiClient(upstream.host, upstream.port).publish("news", number)
+            APIClient(upstream.host, upstream.port).publish("news", number)
         assert [client.wait_for("message")["data"] for _ in range(50)] == list(range(50))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.redis_server import RedisServer, redis_server
 from tests.servers import Server, running
 from tests.sockjs_client import Connection, Session
@@ -116,7 +116,7 @@ def test_frozen_process_loses_no_messages(nodes: tuple[Server, Server]) -> None:
         holder.process.send_signal(signal.SIGSTOP)
         poll = session.start_poll()
         assert poll.is_quiet()
-        ApiClient(other.host, other.port).publish("news", "meanwhile")
+        APIClient(other.host, other.port).publish("news", "meanwhile")
         assert session.service.session().poll() == "o", "the other serves whom it can"
         holder.process.send_signal(signal.SIGCONT)
         assert b"meanwhile" in poll.answer().body

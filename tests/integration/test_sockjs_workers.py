@@ -16,7 +16,7 @@ import pytest
 
 from gentrifugo.app.config.loading import from_mapping
 from gentrifugo.app.service import Service
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.clients.driver import node_driver
 from tests.credentials import connect_params
 from tests.gunicorn_server import GENTRIFUGO_WORKER, KINDS_OF_WORKERS, Gunicorn, gunicorn, several_workers
@@ -66,15 +66,15 @@ def meeting_place(options: dict[str, Any]) -> Path:
 
 def knows_all(server: Gunicorn | Server) -> bool:
     with suppress(OSError):
-        return len(nodes(ApiClient(server.host, server.port))) == WORKERS
+        return len(nodes(APIClient(server.host, server.port))) == WORKERS
     return False
 
 
-def nodes(api: ApiClient) -> list[dict[str, Any]]:
+def nodes(api: APIClient) -> list[dict[str, Any]]:
     return list(api.call("stats")["body"]["data"]["nodes"])
 
 
-def publish_all(api: ApiClient, channel: str, numbers: range) -> None:
+def publish_all(api: APIClient, channel: str, numbers: range) -> None:
     commands = [{"method": "publish", "params": {"channel": channel, "data": number}} for number in numbers]
     answers = api.post(json.dumps(commands)).json()
     assert [answer.get("error") for answer in answers] == [None] * len(commands)
@@ -103,7 +103,7 @@ def polled(client: SockJSProtocolClient, count: int) -> list[Any]:
 @pytest.mark.parametrize("receive", [polled, streamed], ids=["xhr-polling", "xhr-streaming"])
 def test_every_client_receives_every_message_once_and_in_order(server: Gunicorn | Server, receive: Any) -> None:
     """Each request uses a new connection, and so reaches any of the workers."""
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     with ThreadPoolExecutor(CLIENTS) as pool:
         clients = list(pool.map(lambda number: poller(server, f"user{number}"), range(CLIENTS)))
         for _ in pool.map(lambda client: client.subscribe("news"), clients):
@@ -193,7 +193,7 @@ def test_sessions_continue_while_redis_is_unavailable(server: Gunicorn | Server,
         redis.restart()
         for _ in range(10):
             assert client.call("ping")["method"] == "ping"
-        api = ApiClient(server.host, server.port)
+        api = APIClient(server.host, server.port)
 
         def published() -> bool:
             with suppress(AssertionError):
@@ -206,7 +206,7 @@ def test_sessions_continue_while_redis_is_unavailable(server: Gunicorn | Server,
 
 
 def test_a_killed_worker_takes_only_its_own_sessions_along(server: Gunicorn | Server) -> None:
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     # The kernel prefers some workers; many clients, at once, make sure that all have sessions.
     with ThreadPoolExecutor(30) as pool:
         clients = list(pool.map(lambda number: poller(server, f"user{number}"), range(60)))
@@ -237,7 +237,7 @@ def test_sockjs_client_works_with_several_workers(tmp_path: Path, redis: RedisSe
             client.wait_for("subscribe")
             client.send(do="publish", channel="live:a", data="mine")
             assert client.wait_for("message")["data"] == "mine"
-            api = ApiClient(server.host, server.port)
+            api = APIClient(server.host, server.port)
             for first in range(0, MESSAGES, BATCH):
                 publish_all(api, "live:a", range(first, first + BATCH))
             assert [client.wait_for("message")["data"] for _ in range(MESSAGES)] == list(range(MESSAGES))

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from gentrifugo.app.net.bulk_send import SPEEDUPS_SWITCH
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.parts import compiled_send_waiting
 from tests.protocol_client import ProtocolClient
 from tests.servers import Server
@@ -34,7 +34,7 @@ def test_messages_arrive_once_and_in_order_while_clients_connect_and_disconnect(
 ) -> None:
     server = start_server()
     assert f"C module for sending: {speedups}" in server.log
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     with ExitStack() as stack:
 
         def subscriber(number: int) -> ProtocolClient:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.credentials import connect_params
 from tests.servers import running
 from tests.websocket_client import WebSocketClient
@@ -18,7 +18,7 @@ OPTIONS = {"secret": "", "token_hmac_secret_key": KEY}
 @pytest.mark.parametrize("secret", ["", KEY])
 def test_server_with_only_a_token_key_accepts_no_signature_of_v1(tmp_path: Path, secret: str) -> None:
     with running(OPTIONS, tmp_path) as server:
-        answer = ApiClient(server.host, server.port, secret).post('{"method": "channels", "params": {}}')
+        answer = APIClient(server.host, server.port, secret).post('{"method": "channels", "params": {}}')
         assert answer.status == 400
         socket = WebSocketClient.connect(server.host, server.port)
         socket.send_json({"uid": "1", "method": "connect", "params": connect_params("ann", secret=secret)})

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gentrifugo.engines.redis.keys import Keys
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.application import Application
 from tests.clients.driver import Driver
 from tests.clients.v2 import LIBRARIES, Library, browser_server
@@ -82,8 +82,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def api(server: Server) -> ApiClient:
-    return ApiClient(server.host, server.port)
+def api(server: Server) -> APIClient:
+    return APIClient(server.host, server.port)
 
 
 @pytest.fixture(scope="module")
@@ -183,12 +183,12 @@ def test_a_token_is_replaced_before_the_connection_expires(
         # Longer than the first token and the delay allow.
         assert [event for event in client.seen(2 * SHORT + 2) if event.get("code")] == []
         assert len(application.requests["token"]) >= 2
-        ApiClient(server.host, server.port).publish("news:a", 1)
+        APIClient(server.host, server.port).publish("news:a", 1)
         assert data_of(client, 1) == [1]
 
 
 def test_the_server_subscribes_to_the_channels_of_the_token(
-    server: Server, api: ApiClient, start_client: Start
+    server: Server, api: APIClient, start_client: Start
 ) -> None:
     channel = fresh("closed")
     client = start_client(server.port, token=jwt(sub="42", channels=[channel]))
@@ -201,7 +201,7 @@ def test_the_server_subscribes_to_the_channels_of_the_token(
 # -- channels
 
 
-def test_messages_of_the_backend_arrive_in_order(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_messages_of_the_backend_arrive_in_order(server: Server, api: APIClient, start_client: Start) -> None:
     channel = fresh("news")
     client = start_client(server.port)
     connected(client)
@@ -238,7 +238,7 @@ def test_a_publish_that_is_not_allowed_fails(server: Server, start_client: Start
     assert (failed["code"], failed["message"]) == (103, "permission denied")
 
 
-def test_tags_arrive_with_a_message(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_tags_arrive_with_a_message(server: Server, api: APIClient, start_client: Start) -> None:
     channel = fresh("news")
     client = start_client(server.port)
     connected(client)
@@ -247,7 +247,7 @@ def test_tags_arrive_with_a_message(server: Server, api: ApiClient, start_client
     assert client.wait_for("publication")["tags"] == {"lang": "en"}
 
 
-def test_history_is_read_from_a_position_and_in_reverse(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_history_is_read_from_a_position_and_in_reverse(server: Server, api: APIClient, start_client: Start) -> None:
     channel = fresh("chat")
     client = start_client(server.port)
     connected(client)
@@ -326,7 +326,7 @@ def test_an_unknown_namespace_ends_the_subscription(server: Server, start_client
 # -- tokens of channels
 
 
-def test_a_token_opens_a_channel(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_a_token_opens_a_channel(server: Server, api: APIClient, start_client: Start) -> None:
     channel = fresh("closed")
 
     def grant(request: dict[str, Any]) -> tuple[int, Any]:
@@ -374,7 +374,7 @@ def test_a_token_of_a_channel_is_replaced_before_it_expires(
         subscribed(client, "closed:a")
         assert [event for event in client.seen(2 * SHORT + 2) if event["event"] == "unsubscribed"] == []
         assert len(application.requests["token"]) >= 3
-        ApiClient(server.host, server.port).publish("closed:a", 1)
+        APIClient(server.host, server.port).publish("closed:a", 1)
         assert data_of(client, 1) == [1]
         assert [event for event in client.seen() if event["event"] == "subscribed"] == []
 
@@ -383,7 +383,7 @@ def test_a_token_of_a_channel_is_replaced_before_it_expires(
 
 
 def test_missed_messages_are_recovered_in_order(
-    server: Server, api: ApiClient, library: Library, start_client: Start
+    server: Server, api: APIClient, library: Library, start_client: Start
 ) -> None:
     channel = fresh("news")
     with TcpProxy(server.host, server.port) as proxy:
@@ -406,7 +406,7 @@ def test_missed_messages_are_recovered_in_order(
 
 @pytest.mark.parametrize("library", WITH_SINCE, ids=str)
 def test_first_subscription_with_a_position_receives_the_stored_message(
-    server: Server, api: ApiClient, start_client: Start
+    server: Server, api: APIClient, start_client: Start
 ) -> None:
     channel, empty, beginning = fresh("scores"), fresh("scores"), {"offset": 0, "epoch": ""}
     for number in (1, 2):
@@ -423,7 +423,7 @@ def test_first_subscription_with_a_position_receives_the_stored_message(
 
 
 def test_too_many_missed_messages_are_not_recovered_in_v2(
-    server: Server, api: ApiClient, library: Library, start_client: Start
+    server: Server, api: APIClient, library: Library, start_client: Start
 ) -> None:
     channel = fresh("news")
     with TcpProxy(server.host, server.port) as proxy:
@@ -444,7 +444,7 @@ def test_too_many_missed_messages_are_not_recovered_in_v2(
 
 
 def test_messages_of_a_server_side_subscription_are_recovered(
-    server: Server, api: ApiClient, start_client: Start
+    server: Server, api: APIClient, start_client: Start
 ) -> None:
     channel = fresh("closed")
     with TcpProxy(server.host, server.port) as proxy:
@@ -468,7 +468,7 @@ def test_client_resubscribes_after_a_new_epoch(
 ) -> None:
     brief = {"name": "brief", "allow_subscribe_for_client": True, "history_size": 10, "recover": True}
     server = start_server(**{**OPTIONS, "namespaces": [{**brief, "history_lifetime": 1, "history_meta_ttl": 1}]})
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     client = start_client(server.port)
     connected(client)
     subscribed(client, "brief:a", **library.subscription())
@@ -503,7 +503,7 @@ def test_a_client_that_has_missed_a_message_subscribes_again_and_recovers(
 ) -> None:
     with redis_server(tmp_path) as redis:
         server = start_server(**OPTIONS, **redis.options, redis_prefix="gentrifugo")
-        api = ApiClient(server.host, server.port)
+        api = APIClient(server.host, server.port)
         client = start_client(server.port)
         connected(client)
         subscribed(client, "news:a", **library.subscription())
@@ -521,7 +521,7 @@ def test_a_client_that_has_missed_a_message_subscribes_again_and_recovers(
 
 
 def test_a_client_whose_subscription_was_ended_does_not_subscribe_again(
-    server: Server, api: ApiClient, start_client: Start
+    server: Server, api: APIClient, start_client: Start
 ) -> None:
     channel = fresh("news")
     client = start_client(server.port, user="ann")
@@ -534,7 +534,7 @@ def test_a_client_whose_subscription_was_ended_does_not_subscribe_again(
     assert [event for event in client.seen(0.2) if event["event"] in ("publication", "subscribed")] == []
 
 
-def test_disconnected_user_of_v2_does_not_reconnect(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_disconnected_user_of_v2_does_not_reconnect(server: Server, api: APIClient, start_client: Start) -> None:
     client = start_client(server.port, user="ann")
     connected(client)
     api.call_v4("disconnect", user="ann")
@@ -543,7 +543,7 @@ def test_disconnected_user_of_v2_does_not_reconnect(server: Server, api: ApiClie
     assert [event for event in client.seen(1) if event["event"] == "connected"] == []
 
 
-def test_v1_calls_of_a_backend_reach_the_client(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_v1_calls_of_a_backend_reach_the_client(server: Server, api: APIClient, start_client: Start) -> None:
     channel = fresh("news")
     client = start_client(server.port, user="ann")
     connected(client)
@@ -554,7 +554,7 @@ def test_v1_calls_of_a_backend_reach_the_client(server: Server, api: ApiClient, 
     assert client.wait_for("disconnected")["code"] == 3503
 
 
-def test_a_backend_subscribes_a_client(server: Server, api: ApiClient, start_client: Start) -> None:
+def test_a_backend_subscribes_a_client(server: Server, api: APIClient, start_client: Start) -> None:
     channel = fresh("closed")
     client = start_client(server.port, user="ann")
     connected(client)
@@ -579,5 +579,5 @@ def test_clients_reconnect_after_a_restart(start_server: Callable[..., Server], 
     event = client.wait_for("subscribed", channel="news:a")
     # The memory engine has begun anew.
     assert event["recovered"] is False
-    ApiClient(restarted.host, restarted.port).publish("news:a", 1)
+    APIClient(restarted.host, restarted.port).publish("news:a", 1)
     assert data_of(client, 1) == [1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.clients.driver import Driver
 from tests.clients.v2 import Library
 from tests.credentials import API_KEY, TOKEN_KEY, jwt
@@ -41,8 +41,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def api(server: Server) -> ApiClient:
-    return ApiClient(server.host, server.port)
+def api(server: Server) -> APIClient:
+    return APIClient(server.host, server.port)
 
 
 @pytest.fixture(params=["json", "protobuf"])
@@ -85,7 +85,7 @@ def documents(count: int) -> list[dict[str, Any]]:
     return made
 
 
-def test_every_payload_arrives_also_after_a_lost_connection(api: ApiClient, start_client: Start, unique: str) -> None:
+def test_every_payload_arrives_also_after_a_lost_connection(api: APIClient, start_client: Start, unique: str) -> None:
     client, plain = start_client(), start_client()
     subscribe(client, f"delta:{unique}", delta="fossil")
     subscribe(plain, f"delta:{unique}")
@@ -109,7 +109,7 @@ def test_every_payload_arrives_also_after_a_lost_connection(api: ApiClient, star
     assert stats["patches"] > 40
 
 
-def test_publish_method_accepts_the_delta_flag(api: ApiClient, start_client: Start, unique: str) -> None:
+def test_publish_method_accepts_the_delta_flag(api: APIClient, start_client: Start, unique: str) -> None:
     client = start_client()
     subscribe(client, f"delta:{unique}", delta="fossil")
     expected = documents(3)
@@ -118,7 +118,7 @@ def test_publish_method_accepts_the_delta_flag(api: ApiClient, start_client: Sta
     assert data_of(client, 3) == expected
 
 
-def test_client_receives_publications_that_pass_its_filter(api: ApiClient, start_client: Start, unique: str) -> None:
+def test_client_receives_publications_that_pass_its_filter(api: APIClient, start_client: Start, unique: str) -> None:
     client = start_client()
     cheap = {
         "op": "and",

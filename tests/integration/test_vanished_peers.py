@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from gentrifugo.app.protocol.v2.token_making import connection_token
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.network_namespace import Network, run_in_separate_network
 from tests.protocol_client import ProtocolClient
 from tests.servers import Server
@@ -163,7 +163,7 @@ def test_vanished_peers_are_closed_on_every_transport(start_server: StartServer)
             # Only now: a client answers pings while a test reads from it, and opening all of these can take long.
             here = closing.enter_context(ProtocolClient(Peer("127.0.0.1", server.port), "here"))
             here.subscribe("news")
-            api = ApiClient("127.0.0.1", server.port)
+            api = APIClient("127.0.0.1", server.port)
 
             def publish_and_look() -> bool:
                 api.publish("news", 1)
@@ -181,7 +181,7 @@ def test_vanished_peers_are_closed_on_every_transport(start_server: StartServer)
 def test_client_behind_a_dead_network_is_closed(start_server: StartServer) -> None:
     """Sending does not fail in this network, so only missing answers show that the client has disappeared."""
     server = start_server(ping_interval=1)
-    api = ApiClient(server.host, server.port)
+    api = APIClient(server.host, server.port)
     with (
         TcpProxy(server.host, server.port) as network,
         ProtocolClient(Peer("127.0.0.1", network.port), "42") as client,

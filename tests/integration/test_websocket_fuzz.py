@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.credentials import TOKEN_KEY
 from tests.integration.websocket_cases import (
     closes,
@@ -110,7 +110,7 @@ class Neighbourhood:
             Neighbour("v2 json", ProtocolClientV2(server, "neighbour", "json")),
             Neighbour("v2 protobuf", ProtocolClientV2(server, "neighbour", "protobuf")),
         ]
-        self._api = ApiClient(server.host, server.port)
+        self._api = APIClient(server.host, server.port)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._publish)
 
@@ -182,7 +182,7 @@ def _play_all(server: Server) -> dict[str, BaseException]:
 
 
 def _held(server: Server) -> Held:
-    metrics = ApiClient(server.host, server.port).call("node")["body"]["data"]["metrics"]
+    metrics = APIClient(server.host, server.port).call("node")["body"]["data"]["metrics"]
     process = psutil.Process(server.pid)
     connections = [connection for connection in process.net_connections("tcp") if connection.status != "LISTEN"]
     return Held(

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.api_client import ApiClient
+from tests.api_client import APIClient
 from tests.certificates import make_certificate
 from tests.parts import program
 from tests.protocol_client import ProtocolClient
@@ -84,7 +84,7 @@ def names_of_nodes(server: Server) -> list[str]:
     """The names of all nodes that a worker knows, once it knows two; those that have left are missing."""
 
     def known() -> list[str] | None:
-        answer = ApiClient(server.host, server.port).post('{"method": "stats", "params": {}}')
+        answer = APIClient(server.host, server.port).post('{"method": "stats", "params": {}}')
         names = [node["name"] for node in json.loads(answer.body)[0]["body"]["data"]["nodes"]]
         return sorted(names) if len(names) == WORKERS else None
 
@@ -152,7 +152,7 @@ def test_usr2_replaces_workers_one_by_one_while_requests_are_served(start: Start
     def ask() -> None:
         while not done.is_set():
             try:
-                assert ApiClient(server.host, server.port).call("channels")["error"] is None
+                assert APIClient(server.host, server.port).call("channels")["error"] is None
             except OSError as error:
                 refused.append(error)
 
@@ -177,7 +177,7 @@ def test_separate_ports_work_with_workers(start: StartServer) -> None:
         client.subscribe("news")
         for _ in range(4):
             assert Service("127.0.0.1", server.port, "").post("/api/", b"{}").status == 404
-            ApiClient("127.0.0.1", api_port).publish("news", "hello")
+            APIClient("127.0.0.1", api_port).publish("news", "hello")
             assert client.message() == "hello"
 
 
@@ -220,7 +220,7 @@ def test_workers_can_be_configured_by_the_environment_alone(tmp_path: Path, redi
 
     def answers() -> bool:
         with suppress(OSError):
-            return ApiClient("127.0.0.1", port).call("channels")["error"] is None
+            return APIClient("127.0.0.1", port).call("channels")["error"] is None
         return False
 
     try:

@@ -55,7 +55,7 @@ _PUBLISHED_ARRAY = wire.encode_array((_PUBLISHED,))
 _PUBLISH_KEY = V1_PROTOCOL, "publish"
 
 
-class Api:
+class CommandAPI:
     """Carries out API requests on a node.
 
     With `notes_refusals` the log says why lookups are refused, because a backend gets only the text of the error.
@@ -331,16 +331,16 @@ def _publish_error(error: Error) -> Error:
     return error.advise(FIX if error == NAMESPACE_NOT_FOUND else "")
 
 
-_HANDLERS: dict[str, Callable[[Api, Command], bytes]] = {
-    "publish": Api._publish,
-    "broadcast": Api._broadcast,
-    "unsubscribe": Api._unsubscribe,
-    "disconnect": Api._disconnect,
-    "presence": Api._presence,
-    "history": Api._history,
-    "channels": Api._channels,
-    "stats": Api._stats,
-    "node": Api._node_info,
+_HANDLERS: dict[str, Callable[[CommandAPI, Command], bytes]] = {
+    "publish": CommandAPI._publish,
+    "broadcast": CommandAPI._broadcast,
+    "unsubscribe": CommandAPI._unsubscribe,
+    "disconnect": CommandAPI._disconnect,
+    "presence": CommandAPI._presence,
+    "history": CommandAPI._history,
+    "channels": CommandAPI._channels,
+    "stats": CommandAPI._stats,
+    "node": CommandAPI._node_info,
 }
 API_COMMANDS = frozenset(_HANDLERS)
 """The names of all commands."""

@@ -37,7 +37,7 @@ from ...node import hooks
 from ...node.base_client import BaseClient, ClosedMeanwhile
 from ...node.hooks import Context
 from ...node.node import Node
-from ...node.proxy_events import CONNECT_PROXY, ConnectContext
+from ...node.proxy_events import CONNECT_PROXY, ConnectContext, approved_data
 from ...runtime.timers import Timer
 from . import decisions, wire
 from .credentials import MAX_LOGGED_USER, signed_at
@@ -324,7 +324,7 @@ class ClientV1(BaseClient):
         try:
             self._check_publish(channel, params)
             data = bytes(params.data)  # type: ignore[arg-type]
-            approved = decisions.approved_data(self.node, channel, data, self.context)
+            approved = approved_data(self.node, channel, data, self.context)
             if approved is not None:
                 data = approved
                 self._check_publish(channel, params)  # subscriptions may have changed meanwhile

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 from ...model.errors import RETRY, Closing, Disconnect, Refused
-from ...model.json_codec import decode_embedded
-from ...node.hooks import PUBLISH, SUBSCRIBE, Context, Hooks
+from ...node.hooks import SUBSCRIBE, Context, Hooks
 from ...node.node import Node
-from ...node.proxy_events import ConnectContext, ask_connection, ask_publication, ask_subscription
-
-MakeContext: TypeAlias = Callable[[str, str], Context]
-"""Creates the context of a hook for an event and a channel of a client."""
+from ...node.proxy_events import ConnectContext, MakeContext, ask_connection, ask_subscription
 
 
 def identify_with_backend(hooks: Hooks, context: ConnectContext) -> tuple[str | None, bytes]:
@@ -49,18 +42,3 @@ def check_subscribe(node: Node, channel: str, context: MakeContext) -> None:
         node.hooks.ask(context(SUBSCRIBE, channel))
     if node.rules.asks_backend(channel):
         ask_subscription(node.hooks, context(SUBSCRIBE, channel))
-
-
-def approved_data(node: Node, channel: str, data: bytes, context: MakeContext) -> bytes | None:
-    """Return the data to publish after hooks and a backend have allowed it; None if there are no hooks.
-
-    May block. Raises Refused and Closing.
-    """
-    is_hooked, is_proxied = node.hooks.has(PUBLISH), node.rules.options(channel).proxy_publish
-    if is_hooked:
-        asked = context(PUBLISH, channel)
-        asked.data = decode_embedded(data)
-        data = node.hooks.ask(asked, data=data).data
-    if is_proxied:
-        data = ask_publication(node.hooks, context(PUBLISH, channel), data)
-    return data if is_hooked or is_proxied else None

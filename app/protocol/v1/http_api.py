@@ -13,10 +13,10 @@ from ...http.client_address import unknown_client
 from ...http.head import HTTPError
 from ...http.response import HTTPResponse, error_response, json_response
 from ...model import signing
-from ...node.breakdowns import SEVERAL, UNKNOWN_METHOD, ApiMethod
+from ...node.breakdowns import SEVERAL, UNKNOWN_METHOD, APIMethod
 from ...node.node import Node
 from ...runtime.log_throttle import ThrottledLog
-from .api import API_COMMANDS, V1_PROTOCOL, Api, BadRequest
+from .api import API_COMMANDS, V1_PROTOCOL, BadRequest, CommandAPI
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +26,13 @@ _Source: TypeAlias = Callable[[], str]
 """Returns the address of the client of a request, for log lines."""
 _unknown_source: _Source = partial(unknown_client, {})
 
-_KINDS = {name: ApiMethod(V1_PROTOCOL, name) for name in (*API_COMMANDS, SEVERAL)}
+_KINDS = {name: APIMethod(V1_PROTOCOL, name) for name in (*API_COMMANDS, SEVERAL)}
 
 
-class HTTPApi:
+class HTTPCommandAPI:
     """Answers requests to the API; `api` carries out the commands on `node`."""
 
-    def __init__(self, node: Node, api: Api) -> None:
+    def __init__(self, node: Node, api: CommandAPI) -> None:
         self._node = node
         self._api = api
         self._log = ThrottledLog(log, logging.WARNING)

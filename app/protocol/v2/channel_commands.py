@@ -12,15 +12,15 @@ from msgspec import Raw
 from ....engines.base import HistoryFilter
 from ...config.channel_options import ChannelOptions
 from ...model.events import StreamPosition
-from ...model.json_codec import InvalidJSON, decode_embedded
+from ...model.json_codec import InvalidJSON
 from ...model.payload import payload
+from ...model.subscription_options import UNCHANGED
 from ...node import hooks
 from ...node.channels import ChannelRules, history_options
-from ...node.proxy_events import ask_publication, ask_subscription
+from ...node.proxy_events import AllowedSubscription, approved_data, ask_subscription
 from ...runtime.log_throttle import ONCE, ThrottledLog
 from . import permissions
-from .claims import UNCHANGED, SubscriptionOptions
-from .connecting import options_of, subscription_token
+from .connecting import subscription_token
 from .deltas import FOSSIL
 from .errors import (
     CLOSE_BAD_REQUEST,
@@ -83,7 +83,8 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     if token is not None:
         given, expires_at = token.options, token.expires_at
     elif options.proxy_subscribe and rules.asks_backend(request.channel):
-        given, data, expires_at = _ask_backend(client, request)
+        allowed = _ask_backend(client, request)
+        given, data, expires_at = allowed.options, allowed.options.data, allowed.expires_at
     else:
         _check_open(client, request.channel)
     granted = permissions.grant(options, request, client.user, client.node.config.insecure)
@@ -97,8 +98,8 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     client.go_live(request.channel)
 
 
-def _ask_backend(client: ServedClient, request: SubscribeRequest) -> tuple[SubscriptionOptions, bytes, float]:
-    """Return the options, data and expiry time of a subscription that a backend allows.
+def _ask_backend(client: ServedClient, request: SubscribeRequest) -> AllowedSubscription:
+    """Return the subscription that a backend allows.
 
     May block. Raises Refused or Closing if the backend refuses, and the exceptions of `_check_subscribe`.
     """
@@ -108,7 +109,7 @@ def _ask_backend(client: ServedClient, request: SubscribeRequest) -> tuple[Subsc
     if 0 < allowed.expires_at <= time.time():
         raise CodedRefusal(ERROR_EXPIRED)
     _check_subscribe(client, request)  # the state may have changed while the backend was asked
-    return options_of(allowed), allowed.data, allowed.expires_at
+    return allowed
 
 
 def _check_open(client: ServedClient, channel: str) -> None:
@@ -204,29 +205,16 @@ def _publish(client: ServedClient, id_: int, request: PublishRequest) -> None:
     if not data:
         raise CodedRefusal(ERROR_BAD_REQUEST, "the request has no data")
     _check_publish(client, channel)
-    data = _approved_data(client, channel, data)
+    try:
+        approved = approved_data(client.node, channel, data, client.context)
+    except InvalidJSON:  # a client that uses Protobuf has sent other bytes; hooks receive decoded JSON
+        raise CodedRefusal(ERROR_BAD_REQUEST, "the data is not JSON, and a hook for publications needs JSON") from None
+    if approved is not None:
+        data = approved
+        _check_publish(client, channel)  # the state may have changed in the meantime
     client.node.metrics.counters.client_num_msg_published += 1
     client.node.publish(channel, payload(data), client.uid, client.subscriptions.info(channel))
     client.reply(Reply(id_, publish=PublishResult()))
-
-
-def _approved_data(client: ServedClient, channel: str, data: bytes) -> bytes:
-    """Return the data to publish after hooks and a backend have allowed it. May block; raises Refused and Closing."""
-    known, is_asked = client.node.hooks, False
-    if known.has(hooks.PUBLISH):
-        context = client.context(hooks.PUBLISH, channel)
-        try:
-            context.data = decode_embedded(data)
-        except InvalidJSON:  # a client that uses Protobuf has sent other bytes; hooks receive decoded JSON
-            raise CodedRefusal(
-                ERROR_BAD_REQUEST, "the data is not JSON, and a hook for publications needs JSON"
-            ) from None
-        data, is_asked = known.ask(context, data=data).data, True
-    if client.node.rules.options(channel).proxy_publish:
-        data, is_asked = ask_publication(known, client.context(hooks.PUBLISH, channel), data), True
-    if is_asked:
-        _check_publish(client, channel)  # the state may have changed in the meantime
-    return data
 
 
 def _check_publish(client: ServedClient, channel: str) -> None:
@@ -244,9 +232,8 @@ def _presence(client: ServedClient, id_: int, request: PresenceRequest) -> None:
 
 def _presence_stats(client: ServedClient, id_: int, request: PresenceStatsRequest) -> None:
     _check_presence(client, request.channel)
-    present = client.node.presence(request.channel).values()
-    result = PresenceStatsResult(len(present), len({info.user for info in present}))
-    client.reply(Reply(id_, presence_stats=result))
+    stats = client.node.presence_stats(request.channel)
+    client.reply(Reply(id_, presence_stats=PresenceStatsResult(stats.num_clients, stats.num_users)))
 
 
 def _check_presence(client: ServedClient, channel: str) -> None:

@@ -5,8 +5,6 @@ Does not check signatures: pass only the claims of a token whose signature is va
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeAlias, TypeVar
@@ -15,9 +13,8 @@ import msgspec
 from msgspec import Raw
 
 from ...model.json_codec import InvalidJSON, check_nesting, decode
-
-NO_PAYLOAD = Raw()
-"""The value of a claim that is missing."""
+from ...model.payload import json_or_base64
+from ...model.subscription_options import UNCHANGED, OptionFields, SubscriptionOptions
 
 T = TypeVar("T")
 C = TypeVar("C", bound="_Claims")
@@ -25,24 +22,6 @@ C = TypeVar("C", bound="_Claims")
 
 class InvalidClaims(ValueError):
     """A claim is missing or has the wrong type; the text says which."""
-
-
-class SubscriptionOptions(msgspec.Struct, frozen=True):
-    """The options that a token sets for a subscription; None leaves an option of the channel unchanged."""
-
-    info: bytes = b""
-    """Sent to other clients as `chan_info`: JSON, or any bytes from the claim `b64info`."""
-    data: bytes = b""
-    """Sent to the client in the reply: JSON, or any bytes from the claim `b64data`."""
-    presence: bool | None = None
-    join_leave: bool | None = None
-    force_recovery: bool | None = None
-    force_positioning: bool | None = None
-    force_push_join_leave: bool | None = None
-
-
-UNCHANGED = SubscriptionOptions()
-"""Options that leave the options of the channel unchanged."""
 
 
 class ConnectionToken(msgspec.Struct):
@@ -91,27 +70,7 @@ class _Lifetime(msgspec.Struct):
     sub: object = None
 
 
-class _Flag(msgspec.Struct):
-    value: bool | None = None
-
-
-class _Override(msgspec.Struct):
-    presence: _Flag | None = None
-    join_leave: _Flag | None = None
-    force_recovery: _Flag | None = None
-    force_positioning: _Flag | None = None
-    force_push_join_leave: _Flag | None = None
-
-
-class _Options(msgspec.Struct):
-    info: Raw = NO_PAYLOAD
-    b64info: str | None = None
-    data: Raw = NO_PAYLOAD
-    b64data: str | None = None
-    override: _Override | None = None
-
-
-class _Claims(_Options):
+class _Claims(OptionFields):
     sub: str | None = None
     exp: float | None = None
     nbf: float | None = None
@@ -124,8 +83,8 @@ class _Claims(_Options):
 
 class _ConnectionClaims(_Claims):
     channels: list[str] | None = None
-    subs: dict[str, _Options | None] | None = None
-    meta: Raw = NO_PAYLOAD
+    subs: dict[str, OptionFields | None] | None = None
+    meta: Raw = Raw()
     channel: str | None = None
 
 
@@ -142,7 +101,7 @@ _lifetime = msgspec.json.Decoder(_Lifetime)
 _connection = msgspec.json.Decoder(_ConnectionClaims)
 _subscription = msgspec.json.Decoder(_SubscriptionClaims)
 _subs = msgspec.json.Decoder(_Subs)
-_sub = msgspec.json.Decoder(_Options | None)
+_sub = msgspec.json.Decoder(OptionFields | None)
 _SOME_CHANNEL = "$.subs[...]"
 """The place in an error of msgspec for the options of any channel."""
 
@@ -176,7 +135,7 @@ def read_connection(payload: bytes, check: CheckLifetime) -> ConnectionToken:
 
 def _channels(claims: _ConnectionClaims) -> dict[str, SubscriptionOptions]:
     channels = {channel: SubscriptionOptions() for channel in claims.channels or ()}
-    channels |= {channel: _options(given or _Options()) for channel, given in (claims.subs or {}).items()}
+    channels |= {channel: (given or OptionFields()).options(_payload) for channel, given in (claims.subs or {}).items()}
     if "" in channels:
         raise InvalidClaims("empty channel name in the claims")
     return channels
@@ -192,7 +151,7 @@ def read_subscription(payload: bytes, check: CheckLifetime) -> SubscriptionToken
         channel=claims.channel,
         client=claims.client or "",
         expires_at=_expires_at(claims),
-        options=_options(claims),
+        options=claims.options(_payload),
         token_id=claims.jti or "",
         issued_at=claims.iat or 0,
     )
@@ -235,21 +194,9 @@ def _expires_at(claims: _Claims) -> float:
     return expires_at or 0
 
 
-def _options(claims: _Options) -> SubscriptionOptions:
-    override = claims.override or _Override()
-    overridden = {
-        name: bool(flag.value) for name in override.__struct_fields__ if (flag := getattr(override, name)) is not None
-    }
-    info = _payload("info", claims.info, claims.b64info)
-    return SubscriptionOptions(info, _payload("data", claims.data, claims.b64data), **overridden)
-
-
 def _payload(name: str, json: Raw, encoded: str | None) -> bytes:
     """Return a payload from a claim in JSON, or from a claim in Base64, which takes precedence."""
-    if encoded:
-        try:
-            return base64.b64decode(encoded, validate=True)
-        except (binascii.Error, ValueError):
-            raise InvalidClaims(f"claim b64{name} is not Base64") from None
-    data = bytes(json)
-    return b"" if data == b"null" else data
+    try:
+        return json_or_base64(json, encoded)
+    except ValueError:
+        raise InvalidClaims(f"claim b64{name} is not Base64") from None

@@ -14,10 +14,11 @@ from msgspec.structs import replace
 
 from ...model.errors import RETRY, Disconnect, Refused
 from ...model.json_codec import decode_if_json
+from ...model.subscription_options import UNCHANGED, SubscriptionOptions
 from ...node import hooks
-from ...node.proxy_events import CONNECT_PROXY, REFRESH_PROXY, AllowedSubscription, ConnectContext, ask_connection
+from ...node.proxy_events import CONNECT_PROXY, REFRESH_PROXY, ConnectContext, ask_connection
 from . import permissions
-from .claims import ConnectionToken, SubscriptionOptions, SubscriptionToken
+from .claims import ConnectionToken, SubscriptionToken
 from .errors import (
     CLOSE_BAD_REQUEST,
     CONNECTION_EXPIRED,
@@ -133,15 +134,10 @@ def _ask_backend(client: ServedClient, request: ConnectRequest) -> Identity | No
         client.refuse()
         raise CodedRefusal(ERROR_EXPIRED)
     subscriptions = [
-        server_side(client, channel, allowed.user, options_of(given), request.subs.get(channel), given.expires_at)
+        server_side(client, channel, allowed.user, given.options, request.subs.get(channel), given.expires_at)
         for channel, given in allowed.subscriptions.items()
     ]
     return Identity(allowed.user, allowed.info, allowed.expires_at, subscriptions, data=allowed.data)
-
-
-def options_of(allowed: AllowedSubscription) -> SubscriptionOptions:
-    """Return the options of a subscription that a backend has allowed."""
-    return SubscriptionOptions(allowed.info, allowed.data, **allowed.override)
 
 
 def refresh_identity(client: ServedClient, request: RefreshRequest) -> Identity:
@@ -224,7 +220,7 @@ def _with_channels(
     for channel in channels:
         if channel not in wanted:
             position = request.subs.get(channel)
-            wanted[channel] = server_side(client, channel, identity.user, SubscriptionOptions(), position)
+            wanted[channel] = server_side(client, channel, identity.user, UNCHANGED, position)
     return list(wanted.values())
 
 

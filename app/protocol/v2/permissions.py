@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from ...config.channel_options import ChannelOptions
 from ...config.options import split_list
+from ...model.subscription_options import SubscriptionOptions
 from ...node.channels import ChannelRules, history_options
-from .claims import SubscriptionOptions
 from .messages import SubscribeRequest
 
 

@@ -10,7 +10,6 @@ from ...model.errors import Refused
 from ...model.payload import bytes_of
 from ...node.base_client import ClosedMeanwhile
 from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
-from .claims import SubscriptionOptions
 from .connecting import server_side
 from .errors import CONNECTION_EXPIRED, ERROR_ALREADY_SUBSCRIBED, CodedClosing, CodedRefusal
 from .messages import AsyncMessage, Push, Refresh, Subscribe, SubscribeRequest
@@ -40,8 +39,9 @@ def _subscribe(client: ServedClient, command: AddSubscription) -> None:
     request = SubscribeRequest(command.channel)
     if command.recover_epoch is not None:
         request.recover, request.offset, request.epoch = True, command.recover_offset, command.recover_epoch
-    given = SubscriptionOptions(bytes_of(command.info), bytes_of(command.data), **command.override)
-    result = client.subscribe(server_side(client, command.channel, client.user, given, request, command.expires_at))
+    result = client.subscribe(
+        server_side(client, command.channel, client.user, command.options, request, command.expires_at)
+    )
     push = Subscribe(result.recoverable, result.epoch, result.offset, result.positioned, result.data)
     missed, result.publications = result.publications, []
     client.note_positions({command.channel: result})

@@ -16,6 +16,7 @@ from tests.app.api.parts import KEPT, call
 from tests.fakes import Bus, FailingEngine
 from tests.greenlets import settle
 from tests.local_client import LocalClient, closed
+from tests.local_client_v2 import KEY, LocalClientV2
 
 INTERNAL = (100, "internal server error")
 UNKNOWN_CHANNEL = (102, "unknown channel")
@@ -224,6 +225,17 @@ def test_subscribe_checks_its_channel_and_its_base64(calls: MethodCalls) -> None
     assert call(calls, "subscribe", user="alice") == BAD_REQUEST
     assert call(calls, "subscribe", user="alice", channel="nosuch:news") == UNKNOWN_CHANNEL
     assert call(calls, "subscribe", user="alice", channel="news", b64info="?") == BAD_REQUEST
+
+
+@pytest.mark.parametrize("value", [{}, {"value": None}, {"value": False}])
+def test_a_value_in_an_override_that_is_null_counts_as_missing(
+    start_node: Callable[..., Node], value: dict[str, object]
+) -> None:
+    node = start_node(namespaces=(KEPT,), token_hmac_secret_key=KEY)
+    client, calls = LocalClientV2.connected(node), MethodCalls(node)
+    assert call(calls, "subscribe", user="alice", channel="kept:news", override={"presence": value}) == {}
+    assert set(client.connection.channels) == {"kept:news"}
+    assert call(calls, "presence", channel="kept:news") == {"presence": {}}
 
 
 # -- presence and history

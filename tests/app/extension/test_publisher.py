@@ -10,9 +10,10 @@ import pytest
 from gentrifugo import CommandError, Publisher, publisher
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import ConfigError
-from gentrifugo.app.extension.publisher import _reports
+from gentrifugo.app.extension.publisher import _nodes
 from gentrifugo.app.node import control
 from gentrifugo.app.node.control import SurveyReport
+from gentrifugo.app.node.questions import CountersAnswer, NodeReport, SubscribersAnswer
 from tests.redis_server import free_port
 
 
@@ -91,6 +92,11 @@ def test_errors_name_the_channel_and_the_reason_while_redis_is_unavailable() -> 
 
 
 def test_stats_ignore_reports_of_other_surveys() -> None:
-    report = SurveyReport("question")
-    messages = [b"garbage", control.encode("node", SurveyReport("another")), control.encode("node", report)]
-    assert _reports(messages, "question") == [report]
+    first, second = (NodeReport(uid, "node", 1_000, {}) for uid in ("first", "second"))
+    reports = [
+        SurveyReport("another", CountersAnswer(first)),
+        SurveyReport("question", SubscribersAnswer({})),
+        SurveyReport("question", CountersAnswer(second)),
+    ]
+    messages = [b"garbage", *(control.encode("node", report) for report in reports)]
+    assert list(_nodes(messages, "question")) == [second]

@@ -16,6 +16,7 @@ from gentrifugo.app.node import cluster as cluster_module
 from gentrifugo.app.node import control
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.registry import NodeInfo
+from gentrifugo.app.node.user_commands import CloseConnections
 from gentrifugo.app.protocol.v1.wire import encode_publication
 from tests.app.conftest import VERSION, config
 from tests.app.node.parts import ALICE, connect, received
@@ -40,7 +41,7 @@ def test_a_node_identifies_itself_when_it_starts(start_node: StartNode) -> None:
 
 def test_control_messages_of_the_node_itself_are_ignored(node: Node) -> None:
     connection = connect(node)
-    node.handle_control(control.encode(node.cluster.uid, control.DisconnectUser("alice")))
+    node.handle_control(control.encode(node.cluster.uid, CloseConnections("alice")))
     settle()
     assert connection.closed_with == []
 
@@ -69,7 +70,7 @@ def test_many_unreadable_messages_cause_one_log_line(node: Node, caplog: pytest.
 def test_control_messages_do_not_block_the_engine(node: Node) -> None:
     """Control messages are handled in separate greenlets, because closing a connection may call the engine."""
     connection = connect(node)
-    node.handle_control(control.encode("another", control.DisconnectUser("alice")))
+    node.handle_control(control.encode("another", CloseConnections("alice")))
     assert connection.closed_with == []
     settle()
     assert connection.closed_with == [CLOSE_DISCONNECT]

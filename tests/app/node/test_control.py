@@ -10,22 +10,36 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from gentrifugo.app.model.json_codec import InvalidJSON
+from gentrifugo.app.model.subscription_options import SubscriptionOptions
 from gentrifugo.app.node import control
 from gentrifugo.app.node.control import (
     ControlEnvelope,
     ControlMessage,
-    DisconnectUser,
-    NodeReport,
     Ping,
     SurveyReport,
     SurveyRequest,
-    Unsubscribe,
-    UserConnection,
     WatchedMessages,
     WatchNamespace,
 )
-from gentrifugo.app.node.questions import ListAnswer, ListItem, ListQuestion, NodeAnswer
+from gentrifugo.app.node.questions import (
+    ConnectionsAnswer,
+    ConnectionsQuestion,
+    CountersAnswer,
+    CountersQuestion,
+    ListAnswer,
+    ListItem,
+    ListQuestion,
+    MatchingQuestion,
+    NodeAnswer,
+    NodeReport,
+    SamplesAnswer,
+    SamplesQuestion,
+    SubscribersAnswer,
+    SubscribersQuestion,
+    UserConnection,
+)
 from gentrifugo.app.node.registry import NodeDetails, NodeInfo
+from gentrifugo.app.node.rings import NodeSamples, SamplesWanted
 from gentrifugo.app.node.user_commands import (
     AddSubscription,
     CloseConnections,
@@ -38,41 +52,37 @@ from gentrifugo.engines.health import ServerHealth
 SERVER = ServerHealth(name="redis", reachable=False, since=1_000.5, error="away", reconnects={"commands": 1})
 MESSAGES = [
     Ping(NodeInfo("n1", "Zoë's node", 1_000, {"node_num_clients": 3})),
-    Unsubscribe("alice", "news"),
-    Unsubscribe("alice", ""),
-    DisconnectUser('"quoted"\n'),
     Ping(NodeInfo("n1", "node", 1_000, {}), watching=True),
     Ping(NodeInfo("n1", "node", 1_000, {}), details=NodeDetails("1.2", 3)),
     Ping(NodeInfo("n1", "node", 1_000, {}), leaving=True),
     EndSubscriptions("alice", "c1", "s1", channel="news"),
+    EndSubscriptions("alice"),
     CloseConnections("alice", kept=["c1"], code=4000, reason="bye"),
+    CloseConnections('"quoted"\n'),
     AddSubscription(
         user="alice",
         channel="news",
         expires_at=5,
-        info=b"[1]",
-        data=b"\0\xff",
+        options=SubscriptionOptions(b"[1]", b"\xff", presence=True),
         recover_offset=3,
         recover_epoch="",
-        override={"presence": True},
     ),
     RenewConnections(user="alice", expired=True, expires_at=5, info=b"{}"),
     SendMessage("alice", "c1", data=b'{"a": 1e3}'),
-    SurveyRequest("q1", pattern="news*"),
+    SurveyRequest("q1", MatchingQuestion("news*")),
     WatchedMessages([Raw(b'{"n": 1e3}'), Raw(b"[]")], missed=3),
-    SurveyRequest("q1", user=""),
-    SurveyRequest("q1", channels="news"),
-    SurveyRequest("q1", info=True),
-    SurveyRequest("q1", question=ListQuestion("users", "a", order="name", after="b")),
-    SurveyReport("q1", answer=ListAnswer([ListItem("news", 2, 0.5), ListItem("sport", 1)], 7)),
-    SurveyReport("q1", answer=NodeAnswer("n1", "node", "1", "redis", 5, 6.5, {"port": "1"}, {"secret": 7})),
+    SurveyRequest("q1", ConnectionsQuestion("")),
+    SurveyRequest("q1", SubscribersQuestion("news")),
+    SurveyRequest("q1", CountersQuestion()),
+    SurveyRequest("q1", SamplesQuestion(SamplesWanted(2, 5, 10))),
+    SurveyRequest("q1", ListQuestion("users", "a", order="name", after="b")),
+    SurveyReport("q1", ListAnswer([ListItem("news", 2, 0.5), ListItem("sport", 1)], 7)),
+    SurveyReport("q1", NodeAnswer("n1", "node", "1", "redis", 5, 6.5, {"port": "1"}, {"secret": 7})),
     WatchNamespace("chat", 60.0),
-    SurveyReport(
-        "q1",
-        [UserConnection("c1", "alice", "node", ["news"])],
-        {"news": 2},
-        NodeReport("n1", "node", 1_000, {}, [SERVER]),
-    ),
+    SurveyReport("q1", ConnectionsAnswer([UserConnection("c1", "alice", "node", ["news"])])),
+    SurveyReport("q1", SubscribersAnswer({"news": 2})),
+    SurveyReport("q1", CountersAnswer(NodeReport("n1", "node", 1_000, {}, [SERVER]))),
+    SurveyReport("q1", SamplesAnswer(NodeSamples("n1", "node", {"clients": [1.5, None]}))),
 ]
 
 
@@ -82,9 +92,9 @@ def test_message_is_decoded_as_encoded(message: ControlMessage) -> None:
 
 
 def test_fields_that_a_later_version_adds_are_ignored() -> None:
-    fields = json.loads(control.encode("n1", DisconnectUser("alice")))
-    fields["message"]["reason"] = fields["more"] = "?"
-    assert control.decode(json.dumps(fields).encode()).message == DisconnectUser("alice")
+    fields = json.loads(control.encode("n1", CloseConnections("alice")))
+    fields["message"]["later"] = fields["more"] = "?"
+    assert control.decode(json.dumps(fields).encode()).message == CloseConnections("alice")
 
 
 @pytest.mark.parametrize(
@@ -97,12 +107,14 @@ def test_fields_that_a_later_version_adds_are_ignored() -> None:
         b"{}",
         b'{"version":1,"node":"n1"}',
         b'{"version":1,"node":"n1","message":{"type":"unknown"}}',
-        b'{"version":1,"node":"n1","message":{"type":"disconnect"}}',
-        b'{"version":1,"node":"n1","message":{"type":"disconnect","user":42}}',
-        b'{"version":1,"node":"\xff","message":{"type":"disconnect","user":"alice"}}',
+        b'{"version":1,"node":"n1","message":{"type":"close_connections"}}',
+        b'{"version":1,"node":"n1","message":{"type":"close_connections","user":42}}',
+        b'{"version":1,"node":"\xff","message":{"type":"close_connections","user":"alice"}}',
         b'{"version":1,"node":"n1","message":{"type":"watched","messages":["\xff"]}}',
         b'{"version":1,"node":"n1","message":{"type":"watched","messages":[],"missed":-1}}',
-        b'{"version":1,"node":"n1","message":{"type":"answer","id":"q1","subscribers":{"news":1' + b"0" * 40 + b"}}}",
+        b'{"version":1,"node":"n1","message":{"type":"answer","id":"q1"}}',
+        b'{"version":1,"node":"n1","message":{"type":"answer","id":"q1","answer":'
+        b'{"type":"subscribers","subscribers":{"news":1' + b"0" * 40 + b"}}}}",
         b'{"version":' + b"[" * 100_000,
         b'{"x":' * 100_000,
     ],
@@ -163,6 +175,6 @@ def test_any_other_bytes_are_refused(data: bytes) -> None:
 
 
 def test_a_message_of_another_version_is_refused() -> None:
-    fields = json.loads(control.encode("n1", DisconnectUser("alice"))) | {"version": 2}
+    fields = json.loads(control.encode("n1", CloseConnections("alice"))) | {"version": 2}
     with pytest.raises(InvalidJSON, match="control message has version 2, expected 1"):
         control.decode(json.dumps(fields).encode())

@@ -24,7 +24,7 @@ from gentrifugo.app.node.hooks import (
 )
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.refusals import MAX_LOGGED_REASONS, MAX_LOGGED_REFUSALS, Refusals
-from gentrifugo.app.protocol.v1.api import Api
+from gentrifugo.app.protocol.v1.api import CommandAPI
 from gentrifugo.app.protocol.v2.connecting import NOTHING_SETS_USER
 from gentrifugo.app.protocol.v2.token_making import connection_token, subscription_token
 from tests.credentials import connect_params, jwt
@@ -491,5 +491,5 @@ def test_option_that_a_command_of_a_backend_needs_is_logged(
 def test_option_that_a_command_of_version_1_needs_is_logged(
     node: Node, log: pytest.LogCaptureFixture, method: str, detail: str
 ) -> None:
-    Api(node).process(b'{"method":"%b","params":{"channel":"a"}}' % method.encode())
+    CommandAPI(node).process(b'{"method":"%b","params":{"channel":"a"}}' % method.encode())
     assert log.messages == [f'refused a command "{method}" of a backend: {detail} for channels without a namespace']

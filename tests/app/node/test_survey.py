@@ -8,9 +8,11 @@ from collections.abc import Callable
 import gevent
 import pytest
 
+from gentrifugo.app.node import answers as answers_module
 from gentrifugo.app.node import survey as survey_module
 from gentrifugo.app.node.control import SurveyReport, SurveyRequest
 from gentrifugo.app.node.node import Node
+from gentrifugo.app.node.questions import CountersQuestion, MatchingQuestion, SubscribersAnswer
 from gentrifugo.app.node.survey import Survey
 from tests.fakes import Bus, FailingEngine
 from tests.greenlets import eventually
@@ -51,7 +53,7 @@ def test_subscribers_of_all_nodes_are_added_up(nodes: tuple[Node, Node]) -> None
 def test_a_report_lists_only_the_channels_with_the_most_subscribers(
     nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(survey_module, "MAX_REPORT_ITEMS", 1)
+    monkeypatch.setattr(answers_module, "MAX_REPORT_ITEMS", 1)
     for channel in ("news", "news", "sport"):
         LocalClient.connected(nodes[1]).subscribe(channel)
     assert nodes[0].cluster.surveys.subscribers("") == {"news": 2}
@@ -91,7 +93,7 @@ def test_only_the_own_node_reports_while_the_engine_fails(start_node: StartNode)
 
 def test_a_report_to_a_survey_that_is_over_is_ignored(nodes: tuple[Node, Node]) -> None:
     surveys = nodes[0].cluster.surveys
-    surveys.handle_report("other", SurveyReport("over"))
+    surveys.handle_report("other", SurveyReport("over", SubscribersAnswer({})))
     assert {info.name for info in surveys.nodes()} == {"first", "second"}
 
 
@@ -99,20 +101,19 @@ def test_a_report_that_cannot_be_sent_is_logged(start_node: StartNode, caplog: p
     engine = FailingEngine()
     node = start_node(engine)
     engine.failing.add("publish_control")
-    node.cluster.surveys.handle_request(SurveyRequest("asked"))
+    node.cluster.surveys.handle_request(SurveyRequest("asked", CountersQuestion()))
     eventually(lambda: "cannot publish a control message: publish_control has failed" in caplog.text)
 
 
 def test_a_survey_of_no_nodes_is_complete_and_ignores_reports() -> None:
     survey = Survey([])
     survey.wait(60)
-    survey.add("other", SurveyReport("late"))
-    assert survey.reports == []
+    survey.add("other", SubscribersAnswer({}))
+    assert survey.answers == []
 
 
 def test_a_pattern_that_a_node_cannot_read_matches_none_of_its_channels(start_node: StartNode) -> None:
     node = start_node()
     LocalClient.connected(node).subscribe("news")
-    surveys = node.cluster.surveys
-    reports = [surveys._report(SurveyRequest("asked", pattern=pattern)) for pattern in ("[", "n*")]
-    assert [report.subscribers for report in reports] == [{}, {"news": 1}]
+    answers = [node.answers.answer(MatchingQuestion(pattern)) for pattern in ("[", "n*")]
+    assert answers == [SubscribersAnswer({}), SubscribersAnswer({"news": 1})]

@@ -11,7 +11,7 @@ import pytest
 
 from gentrifugo.engines.base import EngineError
 from gentrifugo.engines.redis import api_queue
-from gentrifugo.engines.redis.api_queue import ApiQueue
+from gentrifugo.engines.redis.api_queue import APIQueue
 from gentrifugo.engines.redis.keys import Keys
 from gentrifugo.engines.redis.scripts import RENEW, TAKE, Script
 from gentrifugo.engines.redis.settings import ServerAddress, ShardSettings, Timeouts
@@ -38,16 +38,16 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 @pytest.fixture
 def begin(
     server: RedisServer, nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[Handle], ApiQueue]]:
+) -> Iterator[Callable[[Handle], APIQueue]]:
     """Begin to read the queue, with a short lease."""
     monkeypatch.setattr(api_queue, "LEASE", LEASE)
     shard = Shard(
         ShardSettings(ServerAddress("127.0.0.1", server.port)), Keys("test"), Timeouts(), carries_control=True
     )
     shard.start(Bus())
-    queue = ApiQueue(shard.name, QUEUE, "this node", shard.dial, shard.server_return, shard.pipeline)
+    queue = APIQueue(shard.name, QUEUE, "this node", shard.dial, shard.server_return, shard.pipeline)
 
-    def started(handle: Handle) -> ApiQueue:
+    def started(handle: Handle) -> APIQueue:
         queue.begin(handle)
         return queue
 
@@ -57,7 +57,7 @@ def begin(
 
 
 def test_the_lease_is_renewed_while_commands_are_carried_out(
-    server: RedisServer, begin: Callable[[Handle], ApiQueue], caplog: pytest.LogCaptureFixture
+    server: RedisServer, begin: Callable[[Handle], APIQueue], caplog: pytest.LogCaptureFixture
 ) -> None:
     lefts: list[int] = []
 
@@ -74,7 +74,7 @@ def test_the_lease_is_renewed_while_commands_are_carried_out(
 
 
 def test_commands_whose_lease_went_to_another_node_are_named(
-    server: RedisServer, begin: Callable[[Handle], ApiQueue], caplog: pytest.LogCaptureFixture
+    server: RedisServer, begin: Callable[[Handle], APIQueue], caplog: pytest.LogCaptureFixture
 ) -> None:
     handled: list[bytes] = []
 
@@ -91,14 +91,14 @@ def test_commands_whose_lease_went_to_another_node_are_named(
 @pytest.mark.parametrize("is_lost", [False, True], ids=["still held", "lost"])
 def test_resumed_process_checks_its_lease_before_carrying_out_commands(
     server: RedisServer,
-    begin: Callable[[Handle], ApiQueue],
+    begin: Callable[[Handle], APIQueue],
     monkeypatch: pytest.MonkeyPatch,
     is_lost: bool,
 ) -> None:
-    plain = ApiQueue._ask
+    plain = APIQueue._ask
     asked: list[Script] = []
 
-    def ask(queue: ApiQueue, script: Script, keys: list[str], *arguments: int) -> Any:
+    def ask(queue: APIQueue, script: Script, keys: list[str], *arguments: int) -> Any:
         asked.append(script)
         reply = plain(queue, script, keys, *arguments)
         if script is TAKE and reply:
@@ -108,7 +108,7 @@ def test_resumed_process_checks_its_lease_before_carrying_out_commands(
         return reply
 
     handled: list[bytes] = []
-    monkeypatch.setattr(ApiQueue, "_ask", ask)
+    monkeypatch.setattr(APIQueue, "_ask", ask)
     server.ask("RPUSH", QUEUE, "a")
     begin(handled.extend)
     eventually(lambda: handled == [b"a"])
@@ -118,18 +118,18 @@ def test_resumed_process_checks_its_lease_before_carrying_out_commands(
 
 def test_a_lease_that_cannot_be_renewed_is_named(
     server: RedisServer,
-    begin: Callable[[Handle], ApiQueue],
+    begin: Callable[[Handle], APIQueue],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    plain = ApiQueue._ask
+    plain = APIQueue._ask
 
-    def ask(queue: ApiQueue, script: Script, keys: list[str], *arguments: int) -> Any:
+    def ask(queue: APIQueue, script: Script, keys: list[str], *arguments: int) -> Any:
         if script is RENEW:
             raise EngineError("no connection")
         return plain(queue, script, keys, *arguments)
 
-    monkeypatch.setattr(ApiQueue, "_ask", ask)
+    monkeypatch.setattr(APIQueue, "_ask", ask)
     server.ask("RPUSH", QUEUE, "a")
     begin(lambda entries: gevent.sleep(LEASE / 2))
     eventually(lambda: "cannot renew the lease: no connection" in caplog.text)

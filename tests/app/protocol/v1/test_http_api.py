@@ -8,8 +8,8 @@ import pytest
 
 from gentrifugo.app.http.response import json_response, text_response
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.protocol.v1.api import Api
-from gentrifugo.app.protocol.v1.http_api import HTTPApi
+from gentrifugo.app.protocol.v1.api import CommandAPI
+from gentrifugo.app.protocol.v1.http_api import HTTPCommandAPI
 from tests.credentials import sign
 
 CHANNELS = b'{"method":"channels","params":{}}'
@@ -18,22 +18,22 @@ MISMATCH = "invalid signature: it does not match the request body and the secret
 
 
 @pytest.fixture
-def start_api(start_node: Callable[..., Node]) -> Callable[..., HTTPApi]:
+def start_api(start_node: Callable[..., Node]) -> Callable[..., HTTPCommandAPI]:
     """The API of a node that is started: `start_api(option=value, ...)`."""
 
-    def start(**options: object) -> HTTPApi:
+    def start(**options: object) -> HTTPCommandAPI:
         node = start_node(**options)
-        return HTTPApi(node, Api(node))
+        return HTTPCommandAPI(node, CommandAPI(node))
 
     return start
 
 
 @pytest.fixture
-def api(start_api: Callable[..., HTTPApi]) -> HTTPApi:
+def api(start_api: Callable[..., HTTPCommandAPI]) -> HTTPCommandAPI:
     return start_api()
 
 
-def test_a_signed_request_is_carried_out(api: HTTPApi) -> None:
+def test_a_signed_request_is_carried_out(api: HTTPCommandAPI) -> None:
     response = api.answer(sign(CHANNELS.decode()), CHANNELS)
     assert response == json_response(b'[{"method":"channels","error":null,"body":{"data":[]}}]')
 
@@ -52,11 +52,11 @@ def test_a_signed_request_is_carried_out(api: HTTPApi) -> None:
         ("é\udcff", 401, MISMATCH),
     ],
 )
-def test_a_request_without_its_signature_is_refused(api: HTTPApi, given: str, status: int, reason: str) -> None:
+def test_a_request_without_its_signature_is_refused(api: HTTPCommandAPI, given: str, status: int, reason: str) -> None:
     assert api.answer(given, CHANNELS) == text_response(status, reason)
 
 
-def test_wrong_or_missing_signature_is_logged(api: HTTPApi, caplog: pytest.LogCaptureFixture) -> None:
+def test_wrong_or_missing_signature_is_logged(api: HTTPCommandAPI, caplog: pytest.LogCaptureFixture) -> None:
     for given in ("wrong", "0" * 64, "", ""):
         api.answer(given, CHANNELS)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
@@ -70,7 +70,7 @@ def test_wrong_or_missing_signature_is_logged(api: HTTPApi, caplog: pytest.LogCa
 
 
 def test_request_that_cannot_be_checked_without_a_secret_is_logged(
-    start_api: Callable[..., HTTPApi], caplog: pytest.LogCaptureFixture
+    start_api: Callable[..., HTTPCommandAPI], caplog: pytest.LogCaptureFixture
 ) -> None:
     api = start_api(secret="", insecure=True)
     caplog.clear()
@@ -80,25 +80,25 @@ def test_request_that_cannot_be_checked_without_a_secret_is_logged(
     ]
 
 
-def test_signed_request_is_refused_without_a_secret(start_api: Callable[..., HTTPApi]) -> None:
+def test_signed_request_is_refused_without_a_secret(start_api: Callable[..., HTTPCommandAPI]) -> None:
     response = start_api(secret="", insecure=True).answer(sign(CHANNELS.decode(), secret=""), CHANNELS)
     assert (response.status, response.body) == (400, b"cannot check signatures: option secret is not set\n")
 
 
 @pytest.mark.parametrize("insecure_api", [True, False])
-def test_an_empty_request_is_refused(start_api: Callable[..., HTTPApi], insecure_api: bool) -> None:
+def test_an_empty_request_is_refused(start_api: Callable[..., HTTPCommandAPI], insecure_api: bool) -> None:
     response = start_api(insecure_api=insecure_api).answer(sign(""), b"")
     assert (response.status, response.body) == (400, b"empty request body\n")
 
 
 @pytest.mark.parametrize("given", ["", "wrong"])
-def test_insecure_api_requires_no_signature(start_api: Callable[..., HTTPApi], given: str) -> None:
+def test_insecure_api_requires_no_signature(start_api: Callable[..., HTTPCommandAPI], given: str) -> None:
     assert start_api(insecure_api=True).answer(given, CHANNELS).status == 200
 
 
 @pytest.mark.parametrize("request_", [b"x", b'{"method":"unknown"}', b"\xff"])
 def test_request_that_is_not_a_command_is_refused_with_the_reason(
-    start_api: Callable[..., HTTPApi], request_: bytes
+    start_api: Callable[..., HTTPCommandAPI], request_: bytes
 ) -> None:
     response = start_api(insecure_api=True).answer("", request_)
     assert (response.status, response.headers) == (400, {"Content-Type": "text/plain; charset=utf-8"})
@@ -108,7 +108,7 @@ def test_request_that_is_not_a_command_is_refused_with_the_reason(
 
 def test_every_request_is_counted(start_node: Callable[..., Node]) -> None:
     node = start_node()
-    api = HTTPApi(node, Api(node))
+    api = HTTPCommandAPI(node, CommandAPI(node))
     for given in (sign(CHANNELS.decode()), "", "wrong"):
         api.answer(given, CHANNELS)
     assert node.metrics.counters.http_api_num_requests == 3

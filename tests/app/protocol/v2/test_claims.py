@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from gentrifugo.app.model.subscription_options import SubscriptionOptions
 from gentrifugo.app.protocol.v2.claims import (
     ConnectionToken,
     InvalidClaims,
     Lifetime,
-    SubscriptionOptions,
     SubscriptionToken,
     read_connection,
     read_subscription,

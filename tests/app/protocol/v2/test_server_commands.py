@@ -8,6 +8,7 @@ import gevent
 import pytest
 
 from gentrifugo.app.model.payload import payload
+from gentrifugo.app.model.subscription_options import SubscriptionOptions
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.user_commands import AddSubscription, RenewConnections, SendMessage
 from tests.fakes import Bus, FailingEngine
@@ -42,7 +43,9 @@ def test_a_message_that_is_not_json_is_not_sent_to_a_client_of_json(
 
 def test_info_that_is_not_json_reaches_clients_of_protobuf_unchanged(node: Node) -> None:
     client = LocalProtobufClient(node)
-    client.connection.subscribe_from_server(AddSubscription("alice", channel="rich:a", info=payload(b"\0\1")))
+    client.connection.subscribe_from_server(
+        AddSubscription("alice", channel="rich:a", options=SubscriptionOptions(b"\0\1"))
+    )
     (info,) = node.presence("rich:a").values()
     assert info.channel_info == b"\0\1"
     client.connection.renew_from_server(RenewConnections("alice", expires_at=0, info=payload(b"\0\2")))
@@ -80,8 +83,8 @@ def test_a_subscription_that_a_backend_makes_begins_at_the_newest_position_if_no
 
 
 def test_a_backend_can_switch_joins_and_leaves_off_for_one_subscription(node: Node, client: LocalClientV2) -> None:
-    override = {"force_push_join_leave": False}
-    client.connection.subscribe_from_server(AddSubscription("alice", channel="rich:a", override=override))
+    options = SubscriptionOptions(force_push_join_leave=False)
+    client.connection.subscribe_from_server(AddSubscription("alice", channel="rich:a", options=options))
     client.received()
     LocalClientV2.connected(node).subscribe("rich:a")
     assert client.pushes() == []

@@ -10,6 +10,7 @@ import gevent
 import pytest
 
 from gentrifugo.app.model.events import Publication
+from gentrifugo.app.model.subscription_options import SubscriptionOptions
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.user_commands import AddSubscription, RenewConnections
 from gentrifugo.app.protocol.v2.token_making import connection_token
@@ -210,7 +211,8 @@ def test_a_server_side_subscription_may_end_before_it_goes_live(start: StartNode
 
 def test_a_backend_subscribes_a_client(node: Node, client: LocalClientV2) -> None:
     client.received()
-    client.connection.subscribe_from_server(AddSubscription("alice", channel="rich:a", data=b'{"why":1}'))
+    options = SubscriptionOptions(data=b'{"why":1}')
+    client.connection.subscribe_from_server(AddSubscription("alice", channel="rich:a", options=options))
     (push,) = [push for push in client.pushes() if "subscribe" in push]
     assert push["subscribe"]["data"] == {"why": 1}
     assert push["subscribe"]["recoverable"] is True

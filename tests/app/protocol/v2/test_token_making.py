@@ -10,7 +10,7 @@ import pytest
 
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.model.json_codec import InvalidJSON
-from gentrifugo.app.protocol.v2.claims import SubscriptionOptions
+from gentrifugo.app.model.subscription_options import SubscriptionOptions
 from gentrifugo.app.protocol.v2.token_making import connection_token, subscription_token
 from gentrifugo.app.protocol.v2.tokens import TokenVerifier
 from tests.token_keys import HMAC_KEY
