@@ -12,6 +12,7 @@ from ..config.config import Config
 from ..exchange.exchange import Exchange, NegotiatedWebSocket
 from ..http.client_address import TrustedProxies
 from ..http.content_coding import accepts_gzip
+from ..http.cors import NOT_FOR_OTHER_ORIGINS, access_headers, preflight_headers
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
 from ..http.origins import Origins
@@ -34,7 +35,6 @@ from ..protocol.v2.protobuf_format import PROTOBUF
 from ..protocol.v2.tokens import TokenVerifier
 from ..websocket.compression import Compression, Deflate
 from ..websocket.connection import WebSocket
-from .cors import NOT_FOR_OTHER_ORIGINS, check_origin, cors_headers, preflight
 from .framing import BYTES, EVENTS, EVENTS_WITH_IDS, LINES, STREAM_HEADERS, Framing
 from .inbox import Inbox
 from .one_way_websocket import OneWayWebSocket
@@ -48,6 +48,8 @@ FIRST_COMMANDS = "cf_connect"
 """The parameter of a GET with what a client sends first."""
 LAST_EVENT_ID = "last_event_id"
 """The parameter for pages that cannot send the header Last-Event-ID, which is the newer of both."""
+PREFLIGHT_AGE = 300
+"""Seconds for which a browser may keep the response to a preflight request."""
 PROTOBUF_TYPE = "application/octet-stream"
 BODY_MISMATCH = MismatchTexts(
     json=f"the body is JSON, but its Content-Type is that of Protobuf ({PROTOBUF_TYPE})",
@@ -112,8 +114,8 @@ class Streams:
         """Answer one request to a path of STREAM_ENDPOINTS. Raises OSError or EOFError if the client disconnects."""
         readable: Mapping[str, str] = NOT_FOR_OTHER_ORIGINS
         try:
-            check_origin(self._parts.origins, exchange.method, exchange.headers)
-            readable = cors_headers(exchange.headers)
+            _check_origin(self._parts.origins, exchange.method, exchange.headers)
+            readable = _readable(exchange.headers)
             response = self._answer(exchange, STREAM_ENDPOINTS[exchange.path])
         except HTTPError as error:
             refused = text_response(error.status, error.reason)
@@ -129,7 +131,7 @@ class Streams:
                 405, f"{exchange.method} is not allowed: this endpoint requires {required}", {"Allow": allowed}
             )
         if exchange.method == "OPTIONS":
-            return preflight(allowed, exchange.headers)
+            return _preflight(allowed, exchange.headers)
         return endpoint.serve(self, exchange)
 
     def _read_body(self, exchange: Exchange, max_size: int) -> bytes:
@@ -170,7 +172,7 @@ class Streams:
             raise HTTPError(404, "unknown node") from None
         except SilentNode:
             raise HTTPError(500, "timeout waiting for the node of the session") from None
-        return HTTPResponse(204, cors_headers(exchange.headers))
+        return HTTPResponse(204, _readable(exchange.headers))
 
     # -- one-way connections
 
@@ -227,7 +229,7 @@ class Streams:
         last_event: LastEvent | None = None,
     ) -> None:
         """Start the response. The stream is served after the callers have released the request."""
-        headers = {"Content-Type": framing.content_type, **STREAM_HEADERS, **cors_headers(exchange.headers)}
+        headers = {"Content-Type": framing.content_type, **STREAM_HEADERS, **_readable(exchange.headers)}
         is_compressed = self._config.stream_compression and accepts_gzip(exchange.headers.get("accept-encoding", ""))
         if is_compressed:
             headers |= {"Content-Encoding": "gzip", "Vary": f"{headers['Vary']}, Accept-Encoding"}
@@ -292,6 +294,27 @@ class Streams:
 
     def _opening(self, exchange: Exchange) -> Opening:
         return exchange.opening(self._parts.proxies, is_whole=bool(self._parts.node.hooks))
+
+
+def _check_origin(origins: Origins, method: str, headers: Mapping[str, str]) -> None:
+    """Raise HTTPError for a request from a page whose origin is not allowed; header names are in lower case.
+
+    A GET with credentials that browsers add by themselves, such as cookies, must have a header Origin or Referer,
+    because any link can cause it.
+    """
+    has_credentials = "cookie" in headers or "authorization" in headers
+    origins.check_request(headers, may_be_unnamed=method != "GET" or not has_credentials)
+
+
+def _readable(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return headers that let the page of this request, whose origin has been checked, read the response."""
+    return access_headers(headers.get("origin"))
+
+
+def _preflight(allowed: str, headers: Mapping[str, str]) -> HTTPResponse:
+    """Return the response to a preflight request for one of the methods `allowed`."""
+    permitted = preflight_headers(allowed, headers.get("access-control-request-headers"), PREFLIGHT_AGE)
+    return HTTPResponse(204, {**_readable(headers), **permitted})
 
 
 def _encode_disconnect(format_: Format, code: int, reason: str) -> bytes:
