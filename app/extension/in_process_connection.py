@@ -82,7 +82,8 @@ class InProcessTransport:
 
     frame = staticmethod(_message_of_frame)
     binary_frame = None
-    name = "in_process"
+    name = "websocket"
+    """Hooks and backends see what they would see of the WebSocket that this transport replaces."""
 
     def stop_pings(self) -> None:
         """Do nothing, because this transport has no pings."""

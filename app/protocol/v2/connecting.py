@@ -117,6 +117,7 @@ def _ask_backend(client: ServedClient, request: ConnectRequest) -> Identity | No
         client=client.uid,
         data=request.data,
         protocol=asked.protocol,
+        transport=asked.transport,
         opening=client.opening,
         library=request.name,
         library_version=request.version,
