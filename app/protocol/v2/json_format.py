@@ -45,7 +45,7 @@ class JSONFormat(Format):
     def decode_commands(self, frame: bytes) -> Iterable[Command]:
         """Return the command of each line. The frame may end with a line break. Text after an object is ignored."""
         try:
-            frame.decode()
+            frame.decode()  # as `check_utf8` does, without a further call for each frame
         except UnicodeDecodeError as error:
             raise InvalidFrame(f"not UTF-8 (byte {error.start})") from None
         if b"\n" in frame:
