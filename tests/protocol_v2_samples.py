@@ -8,10 +8,10 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from gentrifugo.app.model.payload import NO_PAYLOAD
 from gentrifugo.app.protocol.v2 import messages
 from gentrifugo.app.protocol.v2.fields import Cardinality, Field, Kind, Message, fields_of
 from gentrifugo.app.protocol.v2.messages import (
-    NO_PAYLOAD,
     ClientInfo,
     Command,
     ConnectRequest,

@@ -13,7 +13,7 @@ from ....engines.base import HistoryFilter
 from ...config.channel_options import ChannelOptions
 from ...model.events import StreamPosition
 from ...model.json_codec import InvalidJSON, decode_embedded
-from ...model.payload import payload
+from ...model.payload import NO_PAYLOAD, payload
 from ...node import hooks
 from ...node.channels import ChannelRules, history_options
 from ...node.proxy_events import ask_publication, ask_subscription
@@ -33,7 +33,6 @@ from .errors import (
     CodedRefusal,
 )
 from .messages import (
-    NO_PAYLOAD,
     HistoryRequest,
     HistoryResult,
     PresenceRequest,

@@ -15,9 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from ...model.json_codec import InvalidJSON, check_nesting, check_utf8, decode
-
-NO_PAYLOAD = Raw()
-"""The value of a claim that is missing."""
+from ...model.payload import NO_PAYLOAD
 
 T = TypeVar("T")
 C = TypeVar("C", bound="_Claims")

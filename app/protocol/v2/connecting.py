@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from ...model.errors import RETRY, Disconnect, Refused
 from ...model.json_codec import decode_if_json
+from ...model.payload import NO_PAYLOAD
 from ...node import hooks
 from ...node.proxy_events import CONNECT_PROXY, REFRESH_PROXY, AllowedSubscription, ConnectContext, ask_connection
 from . import permissions
@@ -33,7 +34,7 @@ from .errors import (
     disconnect_of,
 )
 from .event_positions import LastEvent
-from .messages import NO_PAYLOAD, ConnectRequest, RefreshRequest, SubscribeRequest
+from .messages import ConnectRequest, RefreshRequest, SubscribeRequest
 from .permissions import apply_override
 from .served_client import Identity, ServedClient
 from .subscriptions import GrantedSubscription

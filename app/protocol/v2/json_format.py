@@ -15,9 +15,10 @@ from msgspec import Raw
 
 from ...model.events import RawClientInfo
 from ...model.json_codec import MAX_NESTING, TOO_DEEP, InvalidJSON, check_nesting, decode, is_json
+from ...model.payload import NO_PAYLOAD
 from .fields import Cardinality, Field, Kind, Message, fields_of
 from .format import Format, InvalidFrame, NotJSON
-from .messages import NO_PAYLOAD, Command, EmulationRequest, Push, Reply
+from .messages import Command, EmulationRequest, Push, Reply
 
 M = TypeVar("M", bound=Message)
 

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 from msgspec import Raw
 
 from ...model.json_codec import MAX_NESTING
+from ...model.payload import NO_PAYLOAD
 from . import protobuf_wire as wire
 from .fields import Cardinality, Field, Kind, Message, fields_of
 from .format import InvalidFrame
-from .messages import NO_PAYLOAD
 
 M = TypeVar("M", bound=Message)
 

@@ -10,10 +10,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from msgspec import Raw
 
 from gentrifugo.app.model.events import RawClientInfo
+from gentrifugo.app.model.payload import NO_PAYLOAD
 from gentrifugo.app.protocol.v2.fields import Cardinality, Field, Kind, Message, fields_of
 from gentrifugo.app.protocol.v2.messages import (
     CLIENT_METHODS,
-    NO_PAYLOAD,
     ClientInfo,
     Command,
     PublishRequest,
