@@ -176,9 +176,9 @@ def _without_nulls_inside(field: Field, value: bytes) -> bytes:
     """Return the value of a field, in whose messages fields that are null are left out."""
     if field.message is None:
         return value
-    if field.shape is Cardinality.LIST:
+    if field.cardinality is Cardinality.LIST:
         return b"[%b]" % b",".join(_without_nulls(field.message, bytes(item)) for item in decode(_items, value))
-    if field.shape is Cardinality.MAP:
+    if field.cardinality is Cardinality.MAP:
         members = decode(_members, value).items()
         return b"{%b}" % b",".join(
             b"%b:%b" % (_encode(name), _without_nulls(field.message, bytes(member))) for name, member in members
