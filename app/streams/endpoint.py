@@ -38,7 +38,7 @@ from ..websocket.connection import WebSocket
 from .framing import BYTES, EVENTS, EVENTS_WITH_IDS, LINES, STREAM_HEADERS, Framing
 from .inbox import Inbox
 from .one_way_websocket import OneWayWebSocket
-from .stream import StreamTransport
+from .stream import StreamKind, StreamTransport
 
 SESSION_SIZE = 16
 """Number of random bytes in the secret that identifies a session."""
@@ -90,6 +90,18 @@ class StreamEndpoint(NamedTuple):
     methods: tuple[str, ...]
     serve: Callable[[Streams, Exchange], HTTPResponse | None]
     """Serves a request; returns the response unless the request has been answered."""
+
+
+class _StreamRequest(NamedTuple):
+    """What a stream needs of its request, which is released when the stream has begun."""
+
+    format: Format
+    first: bytes
+    """The first commands of the client."""
+    opening: Opening | None
+    has_ids: bool
+    """Whether the messages have ids, as events of one-way Server-Sent Events do."""
+    last_event: LastEvent | None
 
 
 class Streams:
@@ -233,41 +245,29 @@ class Streams:
         is_compressed = self._config.stream_compression and accepts_gzip(exchange.headers.get("accept-encoding", ""))
         if is_compressed:
             headers |= {"Content-Encoding": "gzip", "Vary": f"{headers['Vary']}, Accept-Encoding"}
-        serve = partial(
-            self._serve_stream,
-            format_,
+        kind = StreamKind(
             f"uni_{framing.transport}" if format_.is_one_way else framing.transport,
             framing.frame(exchange.is_chunked, is_compressed),
+            _DISCONNECT_ENCODERS[format_],
             exchange.stream_end,
-            first,
-            self._opening(exchange),
-            {"has_ids": framing is EVENTS_WITH_IDS, "last_event": last_event},
         )
+        asked = _StreamRequest(format_, first, self._opening(exchange), framing is EVENTS_WITH_IDS, last_event)
+        serve = partial(self._serve_stream, kind, asked)
         exchange.open_stream(HTTPResponse(200, headers, framing.prelude(is_compressed)), serve)
 
     def _serve_stream(
-        self,
-        format_: Format,
-        transport: str,
-        frame: Callable[[bytes], bytes],
-        end: bytes,
-        first: bytes,
-        opening: Opening | None,
-        ids: Mapping[str, Any],
-        socket: Any,
-        recv: Callable[[int], bytes],
-        request: str = "",
+        self, kind: StreamKind, asked: _StreamRequest, socket: Any, recv: Callable[[int], bytes], request: str = ""
     ) -> None:
-        node, config = self._parts.node, self._config
-        encode_disconnect = _DISCONNECT_ENCODERS[format_]
-        stream = StreamTransport(transport, socket, node.flusher, config, frame, encode_disconnect, end)
-        if format_.is_one_way:
+        node, config, is_one_way = self._parts.node, self._config, asked.format.is_one_way
+        stream = StreamTransport(kind, socket, node.flusher, config)
+        if is_one_way:
             limit_unacknowledged(socket, config.ping_interval + config.client_pong_timeout)
-        client = self._client(stream, format_, opening, request, **ids)
+        ids = {"has_ids": asked.has_ids, "last_event": asked.last_event}
+        client = self._client(stream, asked.format, asked.opening, request, **ids)
         inbox = Inbox(client, INBOX_LIMIT, partial(client.disconnect_later, CLOSE_TOO_MANY_REQUESTS))
-        inbox.append(first)
-        if not format_.is_one_way:
-            self._note_mismatch(client, format_, transport, first)
+        inbox.append(asked.first)
+        if not is_one_way:
+            self._note_mismatch(client, asked.format, kind.name, asked.first)
             node.cluster.sessions.open(client.session, inbox.append)
         self.open_connections += 1
         try:
