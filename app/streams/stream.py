@@ -5,30 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from socket import SHUT_RDWR
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from gevent.event import Event
 
 from ..exchange.peer_watch import PeerWatch
 from ..net.direct_tls import direct as direct_of
 from ..net.flusher import Flusher
-from ..net.outbox import Outbox
+from ..net.outbox import Outbox, OutboxLimits
 from ..net.transport import TransportOwner
 
 CLOSE_TIMEOUT = 5.0
 """Seconds for writing what waits when the connection is closed."""
-
-
-class StreamLimits(Protocol):
-    """The options of the configuration that apply to a stream."""
-
-    @property
-    def client_queue_max_size(self) -> int:
-        """Maximum size of the queue of a client in bytes."""
-
-    @property
-    def client_message_write_timeout(self) -> float:
-        """Maximum seconds for one write to a client; 0 means no limit."""
 
 
 class StreamKind(NamedTuple):
@@ -65,7 +53,7 @@ class StreamTransport:
         "_woken",
     )
 
-    def __init__(self, kind: StreamKind, socket: Any, flusher: Flusher, limits: StreamLimits) -> None:
+    def __init__(self, kind: StreamKind, socket: Any, flusher: Flusher, limits: OutboxLimits) -> None:
         direct = direct_of(socket)
         self.name, self.frame, self._encode_disconnect, self._end = kind
         self.binary_frame = self.frame
