@@ -23,15 +23,8 @@ from ..runtime.running_clock import TimeLimit, running_time
 from ..runtime.timers import RoughDelay, Timer, Timers, first_delay
 from ..runtime.yielding import yield_if_due
 from .compression import Deflate, inflate_extension
-from .frames import (
-    PING_FRAME,
-    FrameReader,
-    WebSocketMessage,
-    binary_frame,
-    close_frame,
-    data_frame,
-    text_frame,
-)
+from .frame_reader import FrameReader, WebSocketMessage
+from .frames import PING_FRAME, binary_frame, close_frame, data_frame, text_frame
 
 log = logging.getLogger(__name__)
 
