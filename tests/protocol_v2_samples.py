@@ -8,10 +8,10 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from gentrifugo.app.model.payload import NO_PAYLOAD
 from gentrifugo.app.protocol.v2 import messages
 from gentrifugo.app.protocol.v2.fields import Cardinality, Field, Kind, Message, fields_of
 from gentrifugo.app.protocol.v2.messages import (
-    NO_PAYLOAD,
     ClientInfo,
     Command,
     ConnectRequest,
@@ -265,15 +265,15 @@ def messages_of(type_: type[Message], payloads: st.SearchStrategy[Raw], depth: i
 
 def _values(field: Field, payloads: st.SearchStrategy[Raw], depth: int) -> st.SearchStrategy[Any]:
     if field.message is not None and depth == 4:
-        return st.just({Cardinality.ONE: None, Cardinality.LIST: [], Cardinality.MAP: {}}[field.shape])
+        return st.just({Cardinality.ONE: None, Cardinality.LIST: [], Cardinality.MAP: {}}[field.cardinality])
     if field.message is not None:
         value = messages_of(field.message, payloads, depth + 1)
     elif field.kind is Kind.PAYLOAD:
         value = payloads
     else:
         value = {Kind.BOOL: st.booleans(), Kind.TEXT: TEXTS, **NUMBERS}[field.kind]
-    if field.shape is Cardinality.LIST:
+    if field.cardinality is Cardinality.LIST:
         return st.lists(value, max_size=2)
-    if field.shape is Cardinality.MAP:
+    if field.cardinality is Cardinality.MAP:
         return st.dictionaries(TEXTS, value, max_size=2)
     return value

@@ -23,7 +23,7 @@ from gentrifugo.app.sockjs.options import SockJSOptions
 from gentrifugo.app.sockjs.peer import Connect, SockJSTransport
 from gentrifugo.app.websocket.compression import Compression, Deflate
 from gentrifugo.app.websocket.connection import WebSocket
-from gentrifugo.app.websocket.frames import WebSocketMessage
+from gentrifugo.app.websocket.frame_reader import WebSocketMessage
 
 RESPONSE_LIMIT = 4096
 RAW_MAX_SIZE = 16 << 20

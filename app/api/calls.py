@@ -13,7 +13,7 @@ from ...engines.base import HistoryFilter
 from ..config.endpoints import API_PATH_WITHOUT_SLASH
 from ..model.errors import INVALID_MESSAGE, NO_CHANNEL, Refused
 from ..model.events import StreamPosition
-from ..model.json_codec import InvalidJSON, decode
+from ..model.json_codec import check_utf8, decode
 from ..model.subscription_options import SubscriptionOptions
 from ..node.commands import PublishRequest
 from ..node.name_pattern import InvalidPattern
@@ -60,14 +60,14 @@ class MethodCalls:
 
     def process_lines(self, body: bytes) -> bytes:
         """Carry out a request with one command per line (command_list.py). Raises InvalidJSON."""
-        check_text(body)
+        check_utf8(body)
         return self._lists.process(body, self._node.config.api_reply_max_size)
 
     def _batch(self, body: bytes) -> bytes:
         requests = decode_plain_batch(body)
         if requests:
             return self._batches.publish(requests)
-        check_text(body)
+        check_utf8(body)
         return self._batches.process(decode(_batches, body))
 
     def _publish(self, body: bytes) -> Reply:
@@ -83,7 +83,7 @@ class MethodCalls:
         return _PUBLISHED if position is None else b'{"result":%b}' % encode_position(position)
 
     def _call(self, name: str, decoder: msgspec.json.Decoder[messages.Params], body: bytes) -> Reply:
-        check_text(body)
+        check_utf8(body)
         result = self.run(name, decode(decoder, body))
         return result if isinstance(result, CodedError) else b'{"result":%b}' % result
 
@@ -107,14 +107,6 @@ _batches = msgspec.json.Decoder(BatchParams)
 _PUBLISH_KEY = METHODS_PROTOCOL, PUBLISH_METHOD.name
 _PUBLISHED = b'{"result":%b}' % EMPTY_RESULT
 """The reply to `publish` if the publication is not stored in a history."""
-
-
-def check_text(body: bytes) -> None:
-    """Raise InvalidJSON for a body that is not UTF-8, because decoders do not check payloads."""
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidJSON(f"not UTF-8 (byte {error.start})") from None
 
 
 # -- publish

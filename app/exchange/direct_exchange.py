@@ -25,7 +25,7 @@ from ..http.response import (
 from ..http.stripped_handshake import explain_refusal
 from ..net.direct_socket import DirectSocket
 from ..websocket import handshake
-from ..websocket.compression import HEADER, Compression, agree
+from ..websocket.compression import EXTENSIONS_HEADER, Compression, agree
 from . import fd_passing
 from .exchange import Exchange, NegotiatedWebSocket, ServeStream, ServeWebSocket
 
@@ -112,7 +112,7 @@ class DirectExchange(Exchange):
 
     def upgrade_raw(self, websocket: NegotiatedWebSocket, compression: Compression | None) -> None:
         """Open a WebSocket without SockJS, compressed if the client and `compression` allow it. Raises HTTPError."""
-        websocket.deflate = agree(compression, self.headers.get(HEADER, ""))
+        websocket.deflate = agree(compression, self.headers.get(EXTENSIONS_HEADER, ""))
         self._open(websocket.serve, websocket.extensions, websocket.subprotocol)
 
     def _open(self, serve: Callable[..., None], extensions: str = "", subprotocol: str = "") -> None:

@@ -34,6 +34,7 @@ from .connection_params import connection_params
 from .flask_commands import group, readable_config_errors
 from .hook_context import call
 from .hook_decorators import HookDecorators, decorator_name
+from .in_process_connection import SimulatedPage
 from .mount import mount
 from .publisher import publisher
 from .realtime_client import RealtimeClient
@@ -222,8 +223,7 @@ class Gentrifugo(HookDecorators, Backend):
         otherwise without a token, so that `on_connect` decides. Hooks receive the cookies of `http`, which is a test
         client of Flask, and the `headers`. Raises RuntimeError for an application that is not under test.
         """
-        app = self._app_under_test(app)
-        return RealtimeClient(app, backends_of(app).test_server(), user, info, http, headers)
+        return RealtimeClient(self._page(app, http, headers), user, info)
 
     def test_client_v2(
         self,
@@ -242,8 +242,7 @@ class Gentrifugo(HookDecorators, Backend):
         both, `on_connect` decides, and receives `data`. `http` and `headers` are used like in `test_client`.
         Raises RuntimeError for an application that is not under test.
         """
-        app = self._app_under_test(app)
-        return RealtimeClientV2(app, backends_of(app).test_server(), user, info, token, data, http, headers)
+        return RealtimeClientV2(self._page(app, http, headers), user, info, token, data)
 
     def test_published(self, app: Flask | None = None) -> list[HistoryMessage]:
         """Return the list of messages that the application and clients have published in a test, oldest first.
@@ -255,6 +254,10 @@ class Gentrifugo(HookDecorators, Backend):
     def test_reset(self, app: Flask | None = None) -> None:
         """Discard the test server with its clients and messages. The next call creates a new one."""
         backends_of(self._app_under_test(app)).forget_test_server()
+
+    def _page(self, app: Flask | None, http: FlaskClient | None, headers: Mapping[str, str] | None) -> SimulatedPage:
+        app = self._app_under_test(app)
+        return SimulatedPage(backends_of(app).test_server(), http or app.test_client(), dict(headers or {}))
 
     def _app_under_test(self, app: Flask | None) -> Flask:
         return self._applications.current if app is None else checked_app(app)

@@ -7,9 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
-from flask import Flask
 from flask.testing import EnvironBuilder, FlaskClient
 from werkzeug.test import Client
 
@@ -82,7 +81,8 @@ class InProcessTransport:
 
     frame = staticmethod(_message_of_frame)
     binary_frame = None
-    name = "in_process"
+    name = "websocket"
+    """Hooks and backends see what they would see of the WebSocket that this transport replaces."""
 
     def stop_pings(self) -> None:
         """Do nothing, because this transport has no pings."""
@@ -111,19 +111,23 @@ class ProtocolClient(Protocol):
         """Close the connection, in the same way as if the peer had closed it."""
 
 
+class SimulatedPage(NamedTuple):
+    """The web page that a client for tests stands for: hooks receive the cookies of `http`, and the `headers`."""
+
+    server: InProcessServer
+    http: FlaskClient
+    headers: Mapping[str, str]
+
+
 class InProcessConnection(ABC, Generic[PushT]):
     """A connection to the server of an application under test. Each version of the protocol has a subclass."""
 
-    def __init__(
-        self, app: Flask, server: InProcessServer, http: FlaskClient | None, headers: Mapping[str, str] | None
-    ) -> None:
+    def __init__(self, page: SimulatedPage) -> None:
         self.id = ""
         """The client ID of the connection; empty before `connect`."""
-        self._server = server
-        self._http = http or app.test_client()
-        self._headers = {} if headers is None else dict(headers)
+        self._server, self._http, self._headers = page
         self._client: ProtocolClient | None = None
-        self._transport = InProcessTransport(server)
+        self._transport = InProcessTransport(self._server)
         self._pushes: deque[PushT] = deque()
 
     def __enter__(self) -> Self:

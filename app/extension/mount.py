@@ -10,7 +10,7 @@ from flask import Flask
 from ...admin.views import register_admin_views, register_health
 from ..config.endpoints import ADMIN, API, CLIENT, ENDPOINTS, own_ports
 from ..runtime.monkey import warn_if_serving
-from ..server.listeners import names_passed_by_systemd
+from ..server.systemd_sockets import names_passed_by_systemd
 from ..service import Service
 from ..views.credential_views import register_credential_views
 from ..views.mounted import attach_service

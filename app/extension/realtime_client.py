@@ -8,19 +8,15 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import msgspec
-from flask import Flask
-from flask.testing import FlaskClient
 
 from ..model import signing
 from ..model.events import user_id
 from ..protocol.v1.client import ClientV1
 from .backend import ClientInfo, CommandError, HistoryMessage
-from .in_process import InProcessServer
-from .in_process_connection import DISCONNECTED, ConnectionClosed, InProcessConnection
+from .in_process_connection import DISCONNECTED, ConnectionClosed, InProcessConnection, SimulatedPage
 
 
 class Push(NamedTuple):
@@ -58,14 +54,11 @@ class RealtimeClient(InProcessConnection[Push]):
 
     def __init__(
         self,
-        app: Flask,
-        server: InProcessServer,
+        page: SimulatedPage,
         user: str | int | None,
         info: Any,
-        http: FlaskClient | None,
-        headers: Mapping[str, str] | None,
     ) -> None:
-        super().__init__(app, server, http, headers)
+        super().__init__(page)
         self._user = None if user is None else user_id(user)
         self._info = "" if info is None else json.dumps(info)
         self._replies: dict[str, dict[str, Any]] = {}

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import msgspec
-from flask import Flask
-from flask.testing import FlaskClient
 
 from ..model.events import StreamPosition, user_id
 from ..node.commands import PresenceStats
@@ -19,8 +17,7 @@ from ..protocol.v2.client import ClientV2
 from ..protocol.v2.json_format import JSON
 from ..protocol.v2.token_making import connection_token, subscription_token
 from .backend import ClientInfo, CommandError, HistoryList, HistoryMessage
-from .in_process import InProcessServer
-from .in_process_connection import DISCONNECTED, ConnectionClosed, InProcessConnection
+from .in_process_connection import DISCONNECTED, ConnectionClosed, InProcessConnection, SimulatedPage
 
 
 class PushV2(NamedTuple):
@@ -63,16 +60,13 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
 
     def __init__(
         self,
-        app: Flask,
-        server: InProcessServer,
+        page: SimulatedPage,
         user: str | int | None,
         info: Any,
         token: str | None,
         data: Any,
-        http: FlaskClient | None,
-        headers: Mapping[str, str] | None,
     ) -> None:
-        super().__init__(app, server, http, headers)
+        super().__init__(page)
         self.data: Any = None
         """The data of the application in the reply to `connect`."""
         self.subscriptions: dict[str, SubscribedV2] = {}

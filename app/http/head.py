@@ -1,9 +1,8 @@
 """Parses the head of an HTTP/1 request without I/O, strictly, so that no proxy can interpret it differently.
 
-Everything that RFC 9112 allows a server to refuse is refused: bare line feeds, folded lines, white
-space before the colon, more than one length, a length together with a transfer coding,
-an invalid host.
-A request that two parsers could interpret differently is refused.
+Everything that RFC 9112 allows a server to refuse is refused: bare line feeds, folded lines, white space before the
+colon, more than one length, a length together with a transfer coding, an invalid host. A request that two parsers could
+interpret differently is refused.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+END_OF_HEAD = b"\r\n\r\n"
+"""The end of the last line and the empty line after it."""
 MAX_HEAD_SIZE = 32768
 """Bytes of request line and headers together."""
 MAX_REQUEST_LINE = 8000

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .client_address import TrustedProxies
+from .origins import DEFAULT_PORTS
 
 PEER = "gentrifugo.peer"
 """The key in a WSGI environ with the address of the socket's peer; REMOTE_ADDR is the address of the client."""
 _PROXY_FIX = "werkzeug.proxy_fix.orig"
 """The key with the original values that Werkzeug's ProxyFix has replaced in an environ."""
-_SCHEMES = ("http", "https")
 _FORWARDED_HEADERS = ("x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix")
 _HOST = re.compile(r"[0-9A-Za-z._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 _PREFIX = re.compile(r"(/[0-9A-Za-z._~!$&'()*+,;=:@%-]+)+")
@@ -47,7 +47,7 @@ def forwarded_address(peer: str, headers: Mapping[str, str], proxies: TrustedPro
     host = _last(headers.get("x-forwarded-host", ""))
     prefix = _last(headers.get("x-forwarded-prefix", "")).rstrip("/")
     return Forwarded(
-        scheme if scheme in _SCHEMES else "",
+        scheme if scheme in DEFAULT_PORTS else "",
         host if _HOST.fullmatch(host) else "",
         prefix if _PREFIX.fullmatch(prefix) else "",
     )
@@ -102,5 +102,5 @@ def _host(environ: Mapping[str, Any], scheme: str) -> str:
     if host:
         return str(host)
     port = str(environ.get("SERVER_PORT", ""))
-    usual = {"http": "80", "https": "443"}[scheme]
+    usual = str(DEFAULT_PORTS[scheme])
     return str(environ["SERVER_NAME"]) + (f":{port}" if port and port != usual else "")

@@ -1,7 +1,7 @@
 """Reads requests from a socket: complete heads with a timeout, bodies on demand.
 
-It is also a file-like object for pywsgi, so that a request can be inspected here first and
-then be passed to pywsgi as if it had not been read.
+It is also a file-like object for pywsgi, so that a request can be inspected here first and then be passed to pywsgi as
+if it had not been read.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..net.direct_socket import RECV_SIZE, DirectSocket
 from ..net.read_allowance import ReadAllowance
 from ..runtime.running_clock import running_time
-from .head import MAX_HEAD_SIZE, HTTPError
+from .head import END_OF_HEAD, MAX_HEAD_SIZE, HTTPError
 from .misplaced_tls import NO_TLS_HERE, TLS_HANDSHAKE
 
 BARE_LINE_FEED = "a line of the head does not end with CR LF"
@@ -39,7 +39,7 @@ class RequestReader:
         """
         if not self._buffer and not self._receive_first(idle_timeout):
             return None
-        end = self._buffer.find(b"\r\n\r\n")
+        end = self._buffer.find(END_OF_HEAD)
         if not 0 < end <= MAX_HEAD_SIZE or self._buffer.startswith(b"\r\n"):  # most heads arrive in one piece
             end = self._wait_for_head()
             if end < 0:
@@ -68,7 +68,7 @@ class RequestReader:
         while True:
             while self._buffer.startswith(b"\r\n"):  # RFC 9112 2.2: ignore empty lines before the head
                 self._buffer = self._buffer[2:]
-            end = self._buffer.find(b"\r\n\r\n", max(searched - 3, 0))
+            end = self._buffer.find(END_OF_HEAD, max(searched - 3, 0))
             size = end if end >= 0 else len(self._buffer)
             if size > MAX_HEAD_SIZE:
                 raise HTTPError(431, f"the head is larger than {MAX_HEAD_SIZE} bytes")
@@ -82,7 +82,7 @@ class RequestReader:
 
     def unread_head(self, head: bytes) -> None:
         """Put a head back, so that it can be read again."""
-        self.put_back(head + b"\r\n\r\n")
+        self.put_back(head + END_OF_HEAD)
 
     def put_back(self, data: bytes) -> None:
         """Put data back in front of the unread data."""

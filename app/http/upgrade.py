@@ -1,12 +1,11 @@
 """Access to the connection of a WSGI request: to open WebSockets, and to notice when a client disconnects.
 
-Works with the handler of this package and with that of gevent-websocket, which does the
-handshake itself. gevent-websocket 0.10.1 would send no close codes, lose messages when two
-greenlets write, and accept frames of any size, so its socket is taken over and its own
-WebSocket object is marked as closed.
+Works with the handler of this package and with that of gevent-websocket, which does the handshake itself.
+gevent-websocket 0.10.1 would send no close codes, lose messages when two greenlets write, and accept frames of any
+size, so its socket is taken over and its own WebSocket object is marked as closed.
 
-Unless WAITING is set, gevent-websocket answers the handshake before it calls the
-application, which then cannot refuse it.
+Unless WAITING is set, gevent-websocket answers the handshake before it calls the application, which then cannot refuse
+it.
 """
 
 from __future__ import annotations

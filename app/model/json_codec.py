@@ -246,6 +246,17 @@ def _brackets_outside_strings(data: bytes) -> bytes:
     return b"".join(found.split(b'"')[::2])
 
 
+def check_utf8(data: bytes) -> None:
+    """Raise InvalidJSON for data that is not UTF-8.
+
+    Decoders do not check the encoding of Raw fields, but peers receive their content in text frames.
+    """
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidJSON(f"not UTF-8 (byte {error.start})") from None
+
+
 def is_json(data: bytes) -> bool:
     """Return whether `data` is one JSON value in UTF-8, nested no deeper than MAX_NESTING."""
     try:

@@ -13,6 +13,8 @@ from .json_codec import is_json
 
 BINARY_MARK = b"\0"
 """The first byte of data that are not JSON."""
+NO_PAYLOAD = Raw()
+"""The value of a field for a payload, in a message or a token, that is missing. It is compared with `is`."""
 
 
 def payload(data: bytes) -> bytes:

@@ -46,6 +46,18 @@ def ignore_call(*_: object) -> None:
     """Ignore the call of a queue whose connection has ended."""
 
 
+class OutboxLimits(Protocol):
+    """The options of the configuration that apply to an outbox."""
+
+    @property
+    def client_queue_max_size(self) -> int:
+        """Maximum size of the queue of a client in bytes."""
+
+    @property
+    def client_message_write_timeout(self) -> float:
+        """Maximum seconds for one write to a client; 0 means no limit."""
+
+
 class Queue(ABC):
     """The frames that wait for one connection: the part of an outbox that the hub and the flusher use.
 

@@ -8,15 +8,13 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 import gevent
-from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util import parse_url
 
 from ..config.config import Config
 from ..config.options import CHECKED_FORWARDING, split_list
 from ..http.opening_request import Opening
-from ..http.outgoing import MAX_RESPONSE_SIZE, failure_of, http_client
+from ..http.outgoing import BoundedClient, BoundedResponse, RequestFailed, ResponseTimeout, ResponseTooLarge
 from ..runtime.backoff import Backoff
-from ..runtime.running_clock import TimeLimit
 from .hooks import Undelivered
 
 CONNECTIONS = 100
@@ -42,8 +40,7 @@ class BackendHTTP:
         self._timeout = timeout or config.hook_timeout
         self._timeout_option = "proxy_…_timeout" if timeout else "hook_timeout"
         self._tries = tries
-        # The timeout below limits the whole attempt, because urllib3 applies its timeout to each read separately.
-        self._http = http_client(CONNECTIONS, self._timeout)
+        self._http = BoundedClient(CONNECTIONS, self._timeout)
 
     def limit(self) -> float:
         """Return the maximum total seconds of all attempts."""
@@ -53,21 +50,22 @@ class BackendHTTP:
         """Return status and body of the first final response, or of the last attempt. May block.
 
         Sends the headers of the client's request `opening` that are forwarded, and `headers`. Raises Undelivered after
-        a timeout, and for a response body of more than MAX_RESPONSE_SIZE bytes.
+        a timeout, and for a response body that is too large.
         """
         passed = {**self._passed_headers(opening), **self._credentials}
         sent = {**passed, "Content-Type": "application/json", **headers}
-        status, content = self._send_with_retries(body, sent)
-        if len(content) > MAX_RESPONSE_SIZE:
-            raise Undelivered(f"the response body is larger than {MAX_RESPONSE_SIZE} bytes")
-        return status, content
+        response = self._send_with_retries(body, sent)
+        try:
+            return response.status, response.body()
+        except ResponseTooLarge as error:
+            raise Undelivered(str(error)) from None
 
-    def _send_with_retries(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    def _send_with_retries(self, body: bytes, headers: Mapping[str, str]) -> BoundedResponse:
         for pause in self._pauses():
             try:
-                status, content = self._try(body, headers)
-                if status not in RETRIED_STATUSES:
-                    return status, content
+                response = self._try(body, headers)
+                if response.status not in RETRIED_STATUSES:
+                    return response
             except Undelivered:
                 pass  # if the last try fails too, its error is reported
             gevent.sleep(pause)
@@ -78,34 +76,14 @@ class BackendHTTP:
         backoff = Backoff(INITIAL_DELAY, math.inf)
         return (backoff.next_delay() for _ in range(self._tries - 1))
 
-    def _try(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """Send one request and return status and body, within the timeout. Raises Undelivered."""
-        timeout = gevent.Timeout()
+    def _try(self, body: bytes, headers: Mapping[str, str]) -> BoundedResponse:
+        """Send one request and return the response. Raises Undelivered."""
         try:
-            with TimeLimit(self._timeout, timeout):
-                return self._post(body, headers)
-        except ReadTimeoutError:
-            raise self._timeout_error() from None
-        except HTTPError as error:
-            raise Undelivered(f"request failed: {failure_of(error)}") from None
-        except gevent.Timeout as error:
-            if error is not timeout:
-                raise
-            raise self._timeout_error() from None
-
-    def _timeout_error(self) -> Undelivered:
-        return Undelivered(f"timeout: no response within {self._timeout:g} s (option {self._timeout_option})")
-
-    def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        response = self._http.request(
-            "POST", self._url, body=body, headers=headers, preload_content=False, redirect=False, retries=False
-        )
-        content = response.read(MAX_RESPONSE_SIZE + 1)
-        if len(content) > MAX_RESPONSE_SIZE:
-            response.close()  # what is left of it must not be read as the next answer
-        else:
-            response.release_conn()
-        return response.status, content
+            return self._http.request("POST", self._url, body, headers)
+        except ResponseTimeout as error:
+            raise Undelivered(f"timeout: {error} (option {self._timeout_option})") from None
+        except RequestFailed as error:
+            raise Undelivered(f"request failed: {error}") from None
 
     def _passed_headers(self, opening: Opening | None) -> dict[str, str]:
         """Return the headers of the client's request that are forwarded.

@@ -167,7 +167,8 @@ class BaseClient(ABC):
     def context(self, event: str, channel: str = "") -> Context:
         """Create the context with which hooks are called for an event of this client."""
         info = decode_if_json(self.default_info)
-        return Context(event, self.user, self.uid, channel, info=info, opening=self.opening)
+        name = self._transport.name
+        return Context(event, self.user, self.uid, channel, info=info, transport=name, opening=self.opening)
 
     @abstractmethod
     def handle(self, message: bytes) -> None:

@@ -112,10 +112,7 @@ def decode(data: bytes) -> ControlEnvelope:
     only the form is checked: the message is UTF-8, numbers have at most 64 bits, and a ping has the details of its
     sender.
     """
-    try:
-        data.decode()  # the decoder does not check the encoding of raw JSON
-    except UnicodeDecodeError as error:
-        raise InvalidJSON(str(error)) from None
+    json_codec.check_utf8(data)
     envelope = json_codec.decode(_envelope_decoder, data)
     if envelope.version != CONTROL_VERSION:
         raise InvalidJSON(f"control message has version {envelope.version}, expected {CONTROL_VERSION}")

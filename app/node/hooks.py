@@ -122,6 +122,8 @@ class Context:
     """The decoded claim `meta` of the client's token; None without one, as with protocol v1."""
     protocol: str = "json"
     """The format of the client's messages: json or protobuf."""
+    transport: str = ""
+    """The name of the client's transport, such as websocket or sse; empty if the event has no connection."""
     channels: Collection[str] = ()
     """At connect: channels to which the server subscribes the client, besides those of its token; a hook may set it.
     Clients of protocol v1 have no such subscriptions."""

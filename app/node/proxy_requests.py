@@ -16,7 +16,6 @@ from ..model.json_codec import InvalidJSON, decode, is_json
 from ..model.payload import json_or_base64
 from .backend_http import BackendHTTP
 from .hooks import Context, DisconnectClient, RPCError, Undelivered
-from .transport_name import transport_of
 
 T = TypeVar("T")
 
@@ -106,7 +105,7 @@ def connection_fields(context: Context) -> dict[str, Any]:
     """Return the fields about the connection, with which the requests for events of clients begin."""
     return {
         "client": context.client,
-        "transport": transport_of(context.opening),
+        "transport": context.transport,
         "protocol": context.protocol,
         "encoding": "json" if context.protocol == "json" else "binary",
         "user": context.user or "",

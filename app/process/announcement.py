@@ -12,7 +12,8 @@ from ..config.loading import LoadedConfig
 from ..config.warnings import accepts_backends
 from ..net.bulk_send import describe_speedups
 from ..runtime import limits
-from ..server.listeners import MAIN, Listeners, address_of, listener_endpoints, other_addresses
+from ..server.listener_names import MAIN, address_of, listener_endpoints, other_addresses
+from ..server.listeners import Listeners
 
 log = logging.getLogger(__name__)
 

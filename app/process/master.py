@@ -1,8 +1,8 @@
 """The option `workers`: a master starts, watches and replaces several processes that share the listening sockets.
 
-Each worker is a complete server. It receives its listening sockets in the same way as from systemd (listeners.py), and
-handles the same signals. The master accepts no connections. It blocks its signals and waits for them with sigtimedwait,
-so a signal never interrupts other code.
+Each worker is a complete server. It receives its listening sockets in the same way as from systemd
+(systemd_sockets.py), and handles the same signals. The master accepts no connections. It blocks its signals and waits
+for them with sigtimedwait, so a signal never interrupts other code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from ..config.endpoints import ENDPOINTS
 from ..config.loading import LoadedConfig
 from ..config.options import ConfigError
 from ..runtime.backoff import Backoff
-from ..server.listeners import FIRST_SYSTEMD_DESCRIPTOR, Listeners, open_all
+from ..server.listeners import Listeners, open_all
+from ..server.systemd_sockets import FIRST_SYSTEMD_DESCRIPTOR
 from .announcement import announce
 from .pid_file import pid_file
 from .standard_error import print_error

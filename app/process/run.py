@@ -26,6 +26,7 @@ from ..runtime import limits
 from ..runtime.serving_process import tune_for_serving
 from ..server import listeners
 from ..server.http_server import HTTPServer
+from ..server.listener_names import listener_endpoints
 from ..server.listeners import Listeners
 from ..tls.context import server_context
 from ..views.mounted import endpoints_of, service_of
@@ -106,7 +107,7 @@ class Server:
 
     def _start(self, opened: Listeners, context: SSLContext | None) -> None:
         for name, listener in opened.sockets.items():
-            endpoints = listeners.listener_endpoints(name)
+            endpoints = listener_endpoints(name)
             application = port_app(self._service, endpoints) if endpoints else self._application
             http = HTTPServer(
                 listener,

@@ -27,7 +27,7 @@ from ..exchange.direct_exchange import DirectExchange, decoded_path
 from ..http.body import read_body, too_slow_error
 from ..http.chunked import BadBody, ChunkedBody
 from ..http.client_address import host_of, peer_name, peer_with_ipv4
-from ..http.head import Head, HTTPError, origin_form
+from ..http.head import END_OF_HEAD, Head, HTTPError, origin_form
 from ..http.misplaced_tls import NO_TLS_HERE, note_misplaced_tls
 from ..http.outer_address import PEER
 from ..http.reader import RequestReader
@@ -44,7 +44,7 @@ from ..views.mounted import mounted_server
 from ..websocket import handshake
 from . import access_log
 from .application_body import ApplicationBody
-from .known_handshakes import END_OF_HEAD, KnownHandshakes
+from .known_handshakes import KnownHandshakes
 from .opened_connection import OpenedConnection, close, log_end, recv_after
 
 log = logging.getLogger(__name__)
@@ -303,8 +303,8 @@ class HTTPConnection(WSGIHandler):
         request = self._log_access(head, exchange.status, exchange.size)
         opened = exchange.opened
         if opened is not None:
-            has_ids = service is not None and endpoint is service.streams
-            self._take_opened(partial(opened, request=request) if has_ids and request else opened)
+            takes_id = service is not None and endpoint is service.streams
+            self._take_opened(partial(opened, request=request) if takes_id and request else opened)
         elif exchange.status >= 400 and not exchange.may_follow:
             self._linger()
         return exchange.may_follow

@@ -116,8 +116,7 @@ class HTTPServer(AcceptingServer):
             with TimeLimit(limit, TimeoutError(f"timeout after {limit:g} s")):
                 encrypted = self._handshake(client_socket, address)
         except OSError as error:
-            peer = peer_with_ipv4(address)
-            log.debug("%s: TLS handshake failed: %s", peer[0] if isinstance(peer, tuple) else peer, error)
+            log.debug("%s: TLS handshake failed: %s", _name_of(address), error)
             encrypted = None
         finally:
             with suppress(OSError):
@@ -136,13 +135,18 @@ class HTTPServer(AcceptingServer):
         if not hello:
             return None
         if hello[:1] != TLS_HANDSHAKE:
-            note_missing_tls(peer_name(host_of(peer_with_ipv4(address))))
+            note_missing_tls(_name_of(address))
             client_socket.sendall(PLAIN_REFUSED)
             return None
         if self._challenge_context is not None and ACME_HELLO in hello:
             _do_handshake(self._challenge_context, client_socket).close()
             return None
         return _do_handshake(self._context, client_socket)
+
+
+def _name_of(address: Any) -> str:
+    """Return the name of the peer with the address `address` for the log."""
+    return peer_name(host_of(peer_with_ipv4(address)))
 
 
 def _do_handshake(context: SSLContext, client_socket: Any) -> SSLSocket:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from gevent.ssl import SSLSocket
 
 from ..exchange.exchange import NegotiatedWebSocket, ServeWebSocket
-from ..http.head import Head, HTTPError
+from ..http.head import END_OF_HEAD, Head, HTTPError
 from ..http.opening_request import opening_of
 from ..net.direct_socket import DirectSocket
 from ..service import Service
@@ -35,7 +35,6 @@ _VARYING = re.compile(
     re.IGNORECASE,
 )
 """The headers whose values differ from client to client, and do not decide whether the handshake is accepted."""
-END_OF_HEAD = b"\r\n\r\n"
 
 
 class _Known(NamedTuple):

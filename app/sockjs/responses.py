@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from ..http.cors import FOR_ALL_ORIGINS, access_headers, preflight_headers
 from ..http.response import HTTPResponse, http_date
 
 YEAR = 31536000
@@ -35,18 +36,8 @@ def method_not_allowed(allowed: str) -> HTTPResponse:
 
 def preflight(allowed: str, headers: Mapping[str, str], more: Mapping[str, str] | None = None) -> HTTPResponse:
     """Return the response to a CORS preflight request with these `headers`; `more` headers are added to it."""
-    asked = headers.get("access-control-request-headers")
-    return HTTPResponse(
-        204,
-        {
-            **cache_headers(),
-            **cors(headers),
-            **({"Access-Control-Allow-Headers": asked} if asked else {}),
-            "Access-Control-Allow-Methods": allowed,
-            "Access-Control-Max-Age": str(YEAR),
-            **(more or {}),
-        },
-    )
+    permitted = preflight_headers(allowed, headers.get("access-control-request-headers"), YEAR)
+    return HTTPResponse(204, {**cache_headers(), **cors(headers), **permitted, **(more or {})})
 
 
 def cache_headers() -> dict[str, str]:
@@ -54,15 +45,12 @@ def cache_headers() -> dict[str, str]:
     return {"Cache-Control": f"public, max-age={YEAR}", "Expires": http_date(int(time.time()) + YEAR)}
 
 
-def cors(headers: Mapping[str, str]) -> dict[str, str]:
+def cors(headers: Mapping[str, str]) -> Mapping[str, str]:
     """Return headers that let pages of every origin read the response.
 
     Requests with cookies are allowed if they contain an origin.
     """
-    origin = headers.get("origin")
-    if not origin:
-        return {"Access-Control-Allow-Origin": "*", "Vary": "Origin"}
-    return {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
+    return access_headers(headers.get("origin"), FOR_ALL_ORIGINS)
 
 
 def cookie(headers: Mapping[str, str]) -> dict[str, str]:

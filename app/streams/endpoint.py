@@ -12,6 +12,7 @@ from ..config.config import Config
 from ..exchange.exchange import Exchange, NegotiatedWebSocket
 from ..http.client_address import TrustedProxies
 from ..http.content_coding import accepts_gzip
+from ..http.cors import NOT_FOR_OTHER_ORIGINS, access_headers, preflight_headers
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
 from ..http.origins import Origins
@@ -34,11 +35,10 @@ from ..protocol.v2.protobuf_format import PROTOBUF
 from ..protocol.v2.tokens import TokenVerifier
 from ..websocket.compression import Compression, Deflate
 from ..websocket.connection import WebSocket
-from .cors import NOT_FOR_OTHER_ORIGINS, check_origin, cors_headers, preflight
 from .framing import BYTES, EVENTS, EVENTS_WITH_IDS, LINES, STREAM_HEADERS, Framing
 from .inbox import Inbox
 from .one_way_websocket import OneWayWebSocket
-from .stream import StreamTransport
+from .stream import StreamKind, StreamTransport
 
 SESSION_SIZE = 16
 """Number of random bytes in the secret that identifies a session."""
@@ -48,6 +48,8 @@ FIRST_COMMANDS = "cf_connect"
 """The parameter of a GET with what a client sends first."""
 LAST_EVENT_ID = "last_event_id"
 """The parameter for pages that cannot send the header Last-Event-ID, which is the newer of both."""
+PREFLIGHT_AGE = 300
+"""Seconds for which a browser may keep the response to a preflight request."""
 PROTOBUF_TYPE = "application/octet-stream"
 BODY_MISMATCH = MismatchTexts(
     json=f"the body is JSON, but its Content-Type is that of Protobuf ({PROTOBUF_TYPE})",
@@ -90,6 +92,18 @@ class StreamEndpoint(NamedTuple):
     """Serves a request; returns the response unless the request has been answered."""
 
 
+class _StreamRequest(NamedTuple):
+    """What a stream needs of its request, which is released when the stream has begun."""
+
+    format: Format
+    first: bytes
+    """The first commands of the client."""
+    opening: Opening | None
+    has_ids: bool
+    """Whether the messages have ids, as events of one-way Server-Sent Events do."""
+    last_event: LastEvent | None
+
+
 class Streams:
     """All stream endpoints of one process; `prefix` is the option http_prefix."""
 
@@ -112,8 +126,8 @@ class Streams:
         """Answer one request to a path of STREAM_ENDPOINTS. Raises OSError or EOFError if the client disconnects."""
         readable: Mapping[str, str] = NOT_FOR_OTHER_ORIGINS
         try:
-            check_origin(self._parts.origins, exchange.method, exchange.headers)
-            readable = cors_headers(exchange.headers)
+            _check_origin(self._parts.origins, exchange.method, exchange.headers)
+            readable = _readable(exchange.headers)
             response = self._answer(exchange, STREAM_ENDPOINTS[exchange.path])
         except HTTPError as error:
             refused = text_response(error.status, error.reason)
@@ -129,7 +143,7 @@ class Streams:
                 405, f"{exchange.method} is not allowed: this endpoint requires {required}", {"Allow": allowed}
             )
         if exchange.method == "OPTIONS":
-            return preflight(allowed, exchange.headers)
+            return _preflight(allowed, exchange.headers)
         return endpoint.serve(self, exchange)
 
     def _read_body(self, exchange: Exchange, max_size: int) -> bytes:
@@ -170,7 +184,7 @@ class Streams:
             raise HTTPError(404, "unknown node") from None
         except SilentNode:
             raise HTTPError(500, "timeout waiting for the node of the session") from None
-        return HTTPResponse(204, cors_headers(exchange.headers))
+        return HTTPResponse(204, _readable(exchange.headers))
 
     # -- one-way connections
 
@@ -227,45 +241,33 @@ class Streams:
         last_event: LastEvent | None = None,
     ) -> None:
         """Start the response. The stream is served after the callers have released the request."""
-        headers = {"Content-Type": framing.content_type, **STREAM_HEADERS, **cors_headers(exchange.headers)}
+        headers = {"Content-Type": framing.content_type, **STREAM_HEADERS, **_readable(exchange.headers)}
         is_compressed = self._config.stream_compression and accepts_gzip(exchange.headers.get("accept-encoding", ""))
         if is_compressed:
             headers |= {"Content-Encoding": "gzip", "Vary": f"{headers['Vary']}, Accept-Encoding"}
-        serve = partial(
-            self._serve_stream,
-            format_,
+        kind = StreamKind(
             f"uni_{framing.transport}" if format_.is_one_way else framing.transport,
             framing.frame(exchange.is_chunked, is_compressed),
+            _DISCONNECT_ENCODERS[format_],
             exchange.stream_end,
-            first,
-            self._opening(exchange),
-            {"has_ids": framing is EVENTS_WITH_IDS, "last_event": last_event},
         )
+        asked = _StreamRequest(format_, first, self._opening(exchange), framing is EVENTS_WITH_IDS, last_event)
+        serve = partial(self._serve_stream, kind, asked)
         exchange.open_stream(HTTPResponse(200, headers, framing.prelude(is_compressed)), serve)
 
     def _serve_stream(
-        self,
-        format_: Format,
-        transport: str,
-        frame: Callable[[bytes], bytes],
-        end: bytes,
-        first: bytes,
-        opening: Opening | None,
-        ids: Mapping[str, Any],
-        socket: Any,
-        recv: Callable[[int], bytes],
-        request: str = "",
+        self, kind: StreamKind, asked: _StreamRequest, socket: Any, recv: Callable[[int], bytes], request: str = ""
     ) -> None:
-        node, config = self._parts.node, self._config
-        encode_disconnect = _DISCONNECT_ENCODERS[format_]
-        stream = StreamTransport(transport, socket, node.flusher, config, frame, encode_disconnect, end)
-        if format_.is_one_way:
+        node, config, is_one_way = self._parts.node, self._config, asked.format.is_one_way
+        stream = StreamTransport(kind, socket, node.flusher, config)
+        if is_one_way:
             limit_unacknowledged(socket, config.ping_interval + config.client_pong_timeout)
-        client = self._client(stream, format_, opening, request, **ids)
+        ids = {"has_ids": asked.has_ids, "last_event": asked.last_event}
+        client = self._client(stream, asked.format, asked.opening, request, **ids)
         inbox = Inbox(client, INBOX_LIMIT, partial(client.disconnect_later, CLOSE_TOO_MANY_REQUESTS))
-        inbox.append(first)
-        if not format_.is_one_way:
-            self._note_mismatch(client, format_, transport, first)
+        inbox.append(asked.first)
+        if not is_one_way:
+            self._note_mismatch(client, asked.format, kind.name, asked.first)
             node.cluster.sessions.open(client.session, inbox.append)
         self.open_connections += 1
         try:
@@ -292,6 +294,27 @@ class Streams:
 
     def _opening(self, exchange: Exchange) -> Opening:
         return exchange.opening(self._parts.proxies, is_whole=bool(self._parts.node.hooks))
+
+
+def _check_origin(origins: Origins, method: str, headers: Mapping[str, str]) -> None:
+    """Raise HTTPError for a request from a page whose origin is not allowed; header names are in lower case.
+
+    A GET with credentials that browsers add by themselves, such as cookies, must have a header Origin or Referer,
+    because any link can cause it.
+    """
+    has_credentials = "cookie" in headers or "authorization" in headers
+    origins.check_request(headers, may_be_unnamed=method != "GET" or not has_credentials)
+
+
+def _readable(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return headers that let the page of this request, whose origin has been checked, read the response."""
+    return access_headers(headers.get("origin"))
+
+
+def _preflight(allowed: str, headers: Mapping[str, str]) -> HTTPResponse:
+    """Return the response to a preflight request for one of the methods `allowed`."""
+    permitted = preflight_headers(allowed, headers.get("access-control-request-headers"), PREFLIGHT_AGE)
+    return HTTPResponse(204, {**_readable(headers), **permitted})
 
 
 def _encode_disconnect(format_: Format, code: int, reason: str) -> bytes:

@@ -5,37 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from socket import SHUT_RDWR
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from gevent.event import Event
 
 from ..exchange.peer_watch import PeerWatch
 from ..net.direct_tls import direct as direct_of
 from ..net.flusher import Flusher
-from ..net.outbox import Outbox
+from ..net.outbox import Outbox, OutboxLimits
 from ..net.transport import TransportOwner
 
 CLOSE_TIMEOUT = 5.0
 """Seconds for writing what waits when the connection is closed."""
 
 
-class StreamLimits(Protocol):
-    """The options of the configuration that apply to a stream."""
+class StreamKind(NamedTuple):
+    """How a stream is written, which depends on its endpoint and on the request."""
 
-    @property
-    def client_queue_max_size(self) -> int:
-        """Maximum size of the queue of a client in bytes."""
-
-    @property
-    def client_message_write_timeout(self) -> float:
-        """Maximum seconds for one write to a client; 0 means no limit."""
+    name: str
+    """The name of the transport, as operators see it."""
+    frame: Callable[[bytes], bytes]
+    """Encodes a message for the stream."""
+    encode_disconnect: Callable[[int, str], bytes]
+    """Encodes code and reason as the last message."""
+    end: bytes
+    """The last bytes of the response."""
 
 
 class StreamTransport:
-    """One stream on gevent's `socket`, whose head has been sent. `name` is the kind of stream.
+    """One stream on gevent's `socket`, whose head has been sent.
 
-    `frame` encodes a message for the stream, `encode_disconnect` encodes code and reason as the last message, and `end`
-    is written at the end. Frames are written from the event loop; the greenlet that calls `serve` only waits.
+    Frames are written from the event loop; the greenlet that calls `serve` only waits.
     """
 
     __slots__ = (
@@ -53,18 +53,10 @@ class StreamTransport:
         "_woken",
     )
 
-    def __init__(
-        self,
-        name: str,
-        socket: Any,
-        flusher: Flusher,
-        limits: StreamLimits,
-        frame: Callable[[bytes], bytes],
-        encode_disconnect: Callable[[int, str], bytes],
-        end: bytes,
-    ) -> None:
+    def __init__(self, kind: StreamKind, socket: Any, flusher: Flusher, limits: OutboxLimits) -> None:
         direct = direct_of(socket)
-        self.name = name
+        self.name, self.frame, self._encode_disconnect, self._end = kind
+        self.binary_frame = self.frame
         self.outbox = Outbox(
             flusher,
             direct.raw,
@@ -74,10 +66,6 @@ class StreamTransport:
             limits.client_message_write_timeout,
         )
         self._direct = direct
-        self.frame = frame
-        self.binary_frame = frame
-        self._end = end
-        self._encode_disconnect = encode_disconnect
         self._is_closing = False
         self._owner: TransportOwner | None = None
         self._socket = socket

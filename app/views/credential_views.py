@@ -15,6 +15,7 @@ import msgspec
 from flask import Flask, Response, copy_current_request_context, request
 from gevent.pool import Pool
 
+from ..http.cors import access_headers, preflight_headers
 from ..http.head import HTTPError
 from ..http.opening_request import Opening
 from ..http.response import HTTPResponse, json_response
@@ -86,10 +87,7 @@ def _for_allowed_pages(view: View) -> Callable[[], Response]:
         except HTTPError as error:
             return refuse(error)
         response = _preflight() if request.method == "OPTIONS" else answer()
-        if origin is not None:
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Allow-Credentials"] = "true"
-        response.vary.add("Origin")
+        response.headers.update(access_headers(origin))
         return response
 
     return checked
@@ -97,9 +95,8 @@ def _for_allowed_pages(view: View) -> Callable[[], Response]:
 
 def _preflight() -> Response:
     """Return the response to a CORS preflight request, which allows any headers."""
-    headers = {"Access-Control-Allow-Methods": "POST", "Access-Control-Max-Age": str(PREFLIGHT_LIFETIME)}
     asked = request.headers.get("Access-Control-Request-Headers")
-    return respond(HTTPResponse(204, {**headers, **({"Access-Control-Allow-Headers": asked} if asked else {})}))
+    return respond(HTTPResponse(204, preflight_headers("POST", asked, PREFLIGHT_LIFETIME)))
 
 
 def _sign_channels(service: Service) -> Response:

@@ -19,8 +19,8 @@ from websockets.typing import ExtensionName
 from ..http.head import HTTPError
 from .frames import BINARY, COMPRESSED, TEXT, data_frame
 
-NAME = ExtensionName("permessage-deflate")
-HEADER = "sec-websocket-extensions"
+DEFLATE_NAME = ExtensionName("permessage-deflate")
+EXTENSIONS_HEADER = "sec-websocket-extensions"
 MAX_WINDOW_BITS = 15
 """Bits of the largest window. Peers may choose a smaller one, which is supported, too."""
 BLOCK_END = len(b"\x00\x00\xff\xff")
@@ -82,12 +82,12 @@ def agree(compression: Compression | None, offers: str) -> Deflate | None:
     except InvalidHeader as error:
         raise HTTPError(400, f"cannot parse Sec-WebSocket-Extensions: {error}") from None
     for name, parameters in extensions:
-        if name == NAME:
+        if name == DEFLATE_NAME:
             try:
                 answer, terms = _terms.process_request_params(parameters, [])
             except NegotiationError:  # with other parameters it may come again
                 continue
-            return _deflate(compression, terms.local_max_window_bits, build_extension([(NAME, answer)]))
+            return _deflate(compression, terms.local_max_window_bits, build_extension([(DEFLATE_NAME, answer)]))
     return None
 
 

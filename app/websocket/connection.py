@@ -15,7 +15,7 @@ from ..net.direct_socket import RECV_SIZE
 from ..net.direct_tls import raw_of
 from ..net.flusher import Flusher
 from ..net.linger import linger
-from ..net.outbox import Outbox
+from ..net.outbox import Outbox, OutboxLimits
 from ..net.read_allowance import ReadAllowance
 from ..net.socket_queues import unread_bytes
 from ..net.transport import TransportOwner
@@ -23,15 +23,8 @@ from ..runtime.running_clock import TimeLimit, running_time
 from ..runtime.timers import RoughDelay, Timer, Timers, first_delay
 from ..runtime.yielding import yield_if_due
 from .compression import Deflate, inflate_extension
-from .frames import (
-    PING_FRAME,
-    FrameReader,
-    WebSocketMessage,
-    binary_frame,
-    close_frame,
-    data_frame,
-    text_frame,
-)
+from .frame_reader import FrameReader, WebSocketMessage
+from .frames import PING_FRAME, binary_frame, close_frame, data_frame, text_frame
 
 log = logging.getLogger(__name__)
 
@@ -51,16 +44,8 @@ class _MessageTimeout(BaseException):
     """The rest of a message has taken too long to arrive."""
 
 
-class WebSocketLimits(Protocol):
+class WebSocketLimits(OutboxLimits, Protocol):
     """The options of the configuration that apply to a WebSocket."""
-
-    @property
-    def client_queue_max_size(self) -> int:
-        """Maximum size of the queue of a client in bytes."""
-
-    @property
-    def client_message_write_timeout(self) -> float:
-        """Maximum seconds for one write to a client; 0 means no limit."""
 
     @property
     def ping_interval(self) -> float:
@@ -249,7 +234,7 @@ class WebSocket:
         """End the connection without a close frame. `receive` returns None, and received messages are discarded."""
         self._ended = True
         self._messages.clear()
-        self._shutdown(SHUT_RDWR)
+        self._shutdown()
 
     def finish(self) -> None:
         """Write waiting frames, and release everything except the socket. Blocks for CLOSE_TIMEOUT at most."""
@@ -258,7 +243,7 @@ class WebSocket:
             linger(self._socket)
         self._ended = True
         self.outbox.close()
-        self._shutdown(SHUT_RDWR)
+        self._shutdown()
 
     def _send_close(self, frame: bytes) -> None:
         if self._closing:
@@ -269,11 +254,9 @@ class WebSocket:
         self.outbox.append(frame)
         self._close_timer = self._timers.after(CLOSE_TIMEOUT, self.abort)
 
-    def _shutdown(self, how: int) -> None:
-        try:
-            self._socket.shutdown(how)
-        except OSError:
-            pass  # the peer was faster
+    def _shutdown(self) -> None:
+        with suppress(OSError):  # the peer was faster
+            self._socket.shutdown(SHUT_RDWR)
 
     # -- trouble
 

@@ -21,8 +21,10 @@ from tests.clients.v2 import Library
 from tests.hook_backend import Backend, hook_backend
 from tests.parts import node_package, program
 from tests.servers import Server, running
+from tests.sockjs_client import Service
 from tests.stream_client import StreamClient
 from tests.waiting import eventually, seconds
+from tests.websocket_client import WebSocketClient
 
 HERE = Path(__file__).parent / "proxy_backends"
 EVENTS = ("connect", "subscribe", "publish", "rpc")
@@ -205,6 +207,29 @@ def test_backend_receives_requests_for_streams(start_server: StartServer, name: 
         with StreamClient(server.port, f"/connection/{name}", {"id": 1, "connect": {}}) as client:
             assert "error" not in client.next()
         asked(backend, transport=name)
+
+
+@pytest.mark.parametrize(("name", "frame"), [("websocket", {"id": 1, "connect": {}}), ("uni_websocket", {})])
+def test_backend_receives_the_name_of_a_websocket(start_server: StartServer, name: str, frame: dict[str, Any]) -> None:
+    with hook_backend() as backend:
+        backend.answer = lambda asked: (200, {"result": {"user": "ann"}})
+        server = start_server(**options(backend.url.partition("/hooks")[0]), uni_websocket=True)
+        client = WebSocketClient.connect("127.0.0.1", server.port, path=f"/connection/{name}")
+        client.send_json(frame)
+        assert "connect" in client.recv_json()
+        client.drop()
+        asked(backend, transport=name)
+
+
+def test_backend_receives_the_name_of_a_sockjs_session(start_server: StartServer) -> None:
+    with hook_backend() as backend:
+        backend.answer = lambda asked: (200, {"result": {"user": "ann"}})
+        server = start_server(**options(backend.url.partition("/hooks")[0]))
+        session = Service("127.0.0.1", server.port, "/connection").session().opened()
+        session.send('{"uid":"1","method":"connect","params":{}}')
+        (reply,) = session.messages()
+        assert "error" not in reply
+        asked(backend, transport="sockjs")
 
 
 def asked(backend: Backend, **fields: Any) -> None:

@@ -212,7 +212,8 @@ class ClientV1(BaseClient):
         if known.has(hooks.CONNECT, CONNECT_PROXY) and not params.token and not self.node.config.insecure:
             user, info = None, b""  # they are not signed
             if known.has(CONNECT_PROXY):
-                asked = ConnectContext(hooks.CONNECT, client=self.uid, opening=self.opening)
+                name = self.transport_name
+                asked = ConnectContext(hooks.CONNECT, client=self.uid, transport=name, opening=self.opening)
                 user, info = decisions.identify_with_backend(known, asked)
         elif not self.node.config.insecure:
             timestamp = signed_at(self.node.config.secret, params)
@@ -227,7 +228,8 @@ class ClientV1(BaseClient):
 
     def _identify_with_hooks(self, event: str, user: str | None, info: bytes) -> tuple[str | None, bytes]:
         """Return the user and info that the hooks have set; raises Closing if a hook refuses."""
-        context = Context(event, user, self.uid, info=decode_embedded(info), opening=self.opening)
+        name, decoded = self.transport_name, decode_embedded(info)
+        context = Context(event, user, self.uid, info=decoded, transport=name, opening=self.opening)
         decided = decisions.identify_with_hooks(self.node.hooks, context, info)
         if self.closed:
             raise ClosedMeanwhile

@@ -20,6 +20,7 @@ from ...model.json_codec import (
     InvalidJSON,
     UnknownField,
     check_nesting,
+    check_utf8,
     decode,
     decode_in_any_case,
     is_json,
@@ -107,13 +108,9 @@ _raw_commands = msgspec.json.Decoder(list[Raw])
 def decode_commands(data: bytes) -> list[Command]:
     """Decode the commands of one request: a JSON object, or an array of objects.
 
-    Raises InvalidJSON for anything else, even for leading white space, and for data that is not UTF-8, because
-    publications are sent in text frames.
+    Raises InvalidJSON for anything else, even for leading white space, and for data that is not UTF-8.
     """
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidJSON(f"not UTF-8 (byte {error.start})") from None
+    check_utf8(data)
     first = data[:1]
     if first == b"{":
         return [decode_in_any_case(_command, data)]

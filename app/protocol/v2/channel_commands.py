@@ -13,7 +13,7 @@ from ....engines.base import HistoryFilter
 from ...config.channel_options import ChannelOptions
 from ...model.events import StreamPosition
 from ...model.json_codec import InvalidJSON
-from ...model.payload import payload
+from ...model.payload import NO_PAYLOAD, payload
 from ...model.subscription_options import UNCHANGED
 from ...node import hooks
 from ...node.channels import ChannelRules, history_options
@@ -33,7 +33,6 @@ from .errors import (
     CodedRefusal,
 )
 from .messages import (
-    NO_PAYLOAD,
     HistoryRequest,
     HistoryResult,
     PresenceRequest,

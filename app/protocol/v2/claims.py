@@ -12,7 +12,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 from msgspec import Raw
 
-from ...model.json_codec import InvalidJSON, check_nesting, decode
+from ...model.json_codec import InvalidJSON, check_nesting, check_utf8, decode
 from ...model.payload import json_or_base64
 from ...model.subscription_options import UNCHANGED, OptionFields, SubscriptionOptions
 
@@ -170,10 +170,10 @@ def _decode_checked(decoder: msgspec.json.Decoder[C], payload: bytes, check: Che
 
 def _decode(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
     try:
-        payload.decode()
+        check_utf8(payload)
         check_nesting(payload)
         return decode(decoder, payload)
-    except (InvalidJSON, UnicodeDecodeError) as error:
+    except InvalidJSON as error:
         raise InvalidClaims(f"invalid claims: {_with_channel(str(error), payload)}") from None
 
 

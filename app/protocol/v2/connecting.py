@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from ...model.errors import RETRY, Disconnect, Refused
 from ...model.json_codec import decode_if_json
+from ...model.payload import NO_PAYLOAD
 from ...model.subscription_options import UNCHANGED, SubscriptionOptions
 from ...node import hooks
 from ...node.proxy_events import CONNECT_PROXY, REFRESH_PROXY, ConnectContext, ask_connection
@@ -34,7 +35,7 @@ from .errors import (
     disconnect_of,
 )
 from .event_positions import LastEvent
-from .messages import NO_PAYLOAD, ConnectRequest, RefreshRequest, SubscribeRequest
+from .messages import ConnectRequest, RefreshRequest, SubscribeRequest
 from .permissions import apply_override
 from .served_client import Identity, ServedClient
 from .subscriptions import GrantedSubscription
@@ -118,6 +119,7 @@ def _ask_backend(client: ServedClient, request: ConnectRequest) -> Identity | No
         client=client.uid,
         data=request.data,
         protocol=asked.protocol,
+        transport=asked.transport,
         opening=client.opening,
         library=request.name,
         library_version=request.version,

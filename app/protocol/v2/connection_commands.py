@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Raw
 
 from ...model.errors import Refused
+from ...model.payload import NO_PAYLOAD
 from ...node import hooks
 from ...node.base_client import ClosedMeanwhile
 from ...node.hooks import rpc_event
@@ -27,7 +28,6 @@ from .errors import (
     CodedRefusal,
 )
 from .messages import (
-    NO_PAYLOAD,
     ConnectRequest,
     ConnectResult,
     Publication,

@@ -13,14 +13,14 @@ from typing import Protocol
 
 from ...model.events import Encoding, Event, Join, Publication, Unsendable
 from ...model.json_codec import is_json
-from ...model.payload import bytes_of
+from ...model.payload import NO_PAYLOAD, bytes_of
 from ...runtime.log_throttle import ThrottledLog
 from .errors import INAPPROPRIATE_PROTOCOL, CodedClosing
 from .event_positions import id_of, with_id
 from .format import Format, NotJSON
-from .messages import NO_PAYLOAD, Push, Reply, client_info
 from .messages import Join as JoinMessage
 from .messages import Leave as LeaveMessage
+from .messages import Push, Reply, client_info
 
 log = logging.getLogger(__name__)
 

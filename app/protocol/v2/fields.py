@@ -49,7 +49,7 @@ class Field:
     number: int
     """Its number in Protobuf."""
     kind: Kind
-    shape: Cardinality = Cardinality.ONE
+    cardinality: Cardinality = Cardinality.ONE
     message: type[Message] | None = None
     """The type of its values if they are messages."""
 
@@ -65,7 +65,7 @@ def fields_of(type_: type[Message]) -> tuple[Field, ...]:
 
 
 _KINDS: dict[Any, Kind] = {bool: Kind.BOOL, str: Kind.TEXT}
-_SHAPES: dict[Any, Cardinality] = {list: Cardinality.LIST, dict: Cardinality.MAP}
+_CARDINALITIES: dict[Any, Cardinality] = {list: Cardinality.LIST, dict: Cardinality.MAP}
 
 
 def _field(name: str, hint: Any) -> Field:
@@ -73,13 +73,13 @@ def _field(name: str, hint: Any) -> Field:
         raise TypeError(f"field {name}: expected an annotation with a field number")
     value, *notes = typing.get_args(hint)
     number = next(note for note in reversed(notes) if isinstance(note, int))
-    shape = _SHAPES.get(typing.get_origin(value), Cardinality.ONE)
-    if shape is not Cardinality.ONE or isinstance(value, types.UnionType):
+    cardinality = _CARDINALITIES.get(typing.get_origin(value), Cardinality.ONE)
+    if cardinality is not Cardinality.ONE or isinstance(value, types.UnionType):
         # The last argument that is a type: the values of a map or a list, or what may be None.
         value = [argument for argument in typing.get_args(value) if argument is not type(None)][-1]
     if isinstance(value, type) and issubclass(value, Message):
-        return Field(name, number, Kind.MESSAGE, shape, value)
+        return Field(name, number, Kind.MESSAGE, cardinality, value)
     kind = next((note for note in notes if isinstance(note, Kind)), None) or _KINDS.get(value)
     if kind is None:
         raise TypeError(f"field {name}: unsupported type {value}")
-    return Field(name, number, kind, shape)
+    return Field(name, number, kind, cardinality)

@@ -15,9 +15,10 @@ from msgspec import Raw
 
 from ...model.events import RawClientInfo
 from ...model.json_codec import MAX_NESTING, TOO_DEEP, InvalidJSON, check_nesting, decode, is_json
+from ...model.payload import NO_PAYLOAD
 from .fields import Cardinality, Field, Kind, Message, fields_of
 from .format import Format, InvalidFrame, NotJSON
-from .messages import NO_PAYLOAD, Command, EmulationRequest, Push, Reply
+from .messages import Command, EmulationRequest, Push, Reply
 
 M = TypeVar("M", bound=Message)
 
@@ -45,7 +46,7 @@ class JSONFormat(Format):
     def decode_commands(self, frame: bytes) -> Iterable[Command]:
         """Return the command of each line. The frame may end with a line break. Text after an object is ignored."""
         try:
-            frame.decode()
+            frame.decode()  # as `check_utf8` does, without a further call for each frame
         except UnicodeDecodeError as error:
             raise InvalidFrame(f"not UTF-8 (byte {error.start})") from None
         if b"\n" in frame:
@@ -175,9 +176,9 @@ def _without_nulls_inside(field: Field, value: bytes) -> bytes:
     """Return the value of a field, in whose messages fields that are null are left out."""
     if field.message is None:
         return value
-    if field.shape is Cardinality.LIST:
+    if field.cardinality is Cardinality.LIST:
         return b"[%b]" % b",".join(_without_nulls(field.message, bytes(item)) for item in decode(_items, value))
-    if field.shape is Cardinality.MAP:
+    if field.cardinality is Cardinality.MAP:
         members = decode(_members, value).items()
         return b"{%b}" % b",".join(
             b"%b:%b" % (_encode(name), _without_nulls(field.message, bytes(member))) for name, member in members

@@ -11,12 +11,10 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
-import gevent
 import msgspec
 from gevent.lock import BoundedSemaphore
-from urllib3.exceptions import HTTPError
 
-from ...http.outgoing import MAX_RESPONSE_SIZE, failure_of, http_client
+from ...http.outgoing import BoundedClient, RequestFailed
 from ...runtime.log_throttle import ThrottledLog, kind_of
 from .token_keys import Key, KeysUnavailable, key_of_jwk
 
@@ -44,13 +42,12 @@ class KeySet:
     def __init__(self, url: str, clock: Callable[[], float] = monotonic, timeout: float = TIMEOUT) -> None:
         self.url = url
         self._clock = clock
-        self._timeout = timeout
         self._keys: Mapping[tuple[str, str], Key] = {}
         self._fetched_at: float | None = None
         self._requested_at: float | None = None
         self._failure = ""
         self._lock = BoundedSemaphore(1)
-        self._http = http_client(1, timeout)
+        self._http = BoundedClient(1, timeout)
         self._log = ThrottledLog(log, logging.WARNING)
 
     def find(self, kid: str) -> Key | None:
@@ -80,35 +77,19 @@ class KeySet:
         self._requested_at = self._clock()
         try:
             self._keys = self._request_keys()
-        except (HTTPError, ValueError) as error:
-            self._failure = failure_of(error) if isinstance(error, HTTPError) else str(error)
+        except (RequestFailed, ValueError) as error:
+            self._failure = str(error)
             self._log.log(kind_of(self._failure), "token_jwks_public_endpoint: cannot fetch keys: %s", self._failure)
         else:
             self._failure = ""
             self._fetched_at = self._clock()
 
     def _request_keys(self) -> Mapping[tuple[str, str], Key]:
-        """Fetch the keys. Raises HTTPError if the request fails, and ValueError for a late or invalid response."""
-        timeout = gevent.Timeout(self._timeout)  # urllib3 limits each read by itself, but not all of them together
-        try:
-            with timeout:
-                status, content = self._request()
-        except gevent.Timeout as error:
-            if error is not timeout:
-                raise
-            raise ValueError(f"no response within {self._timeout:g} s") from None
-        if status != 200:
-            raise ValueError(f"response has status {status}")
-        if len(content) > MAX_RESPONSE_SIZE:
-            raise ValueError(f"response has more than {MAX_RESPONSE_SIZE} bytes")
-        return self._parse(content)
-
-    def _request(self) -> tuple[int, bytes]:
-        response = self._http.request("GET", self.url, preload_content=False, redirect=False, retries=False)
-        try:
-            return response.status, response.read(MAX_RESPONSE_SIZE + 1)
-        finally:
-            response.close()
+        """Fetch the keys. Raises RequestFailed if the request fails, and ValueError for an unusable response."""
+        response = self._http.request("GET", self.url)
+        if response.status != 200:
+            raise ValueError(f"response has status {response.status}")
+        return self._parse(response.body())
 
     def _parse(self, content: bytes) -> Mapping[tuple[str, str], Key]:
         try:

@@ -13,10 +13,8 @@ from msgspec import Meta, Raw
 
 from ...model.events import RawClientInfo
 from ...model.events import StreamPosition as Position
+from ...model.payload import NO_PAYLOAD
 from .fields import Kind, Message
-
-NO_PAYLOAD = Raw()
-"""The value of a payload that is missing in a message."""
 
 UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1), Kind.UINT32]
 UInt64 = Annotated[int, Meta(ge=0), Kind.UINT64]

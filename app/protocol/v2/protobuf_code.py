@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 from msgspec import Raw
 
 from ...model.json_codec import MAX_NESTING
+from ...model.payload import NO_PAYLOAD
 from . import protobuf_wire as wire
 from .fields import Cardinality, Field, Kind, Message, fields_of
 from .format import InvalidFrame
-from .messages import NO_PAYLOAD
 
 M = TypeVar("M", bound=Message)
 
@@ -71,12 +71,12 @@ def encoder_of(type_: type[M]) -> Callable[[M], bytes]:
 def _encoding_lines(field: Field) -> Iterator[str]:
     tag = wire.encode_varint(field.number << 3 | (wire.DELIMITED if _is_delimited(field) else wire.VARINT))
     written = f"delimited(encode_{field.name}({{}}))" if field.message else _WRITTEN[field.kind]
-    if field.shape is Cardinality.MAP:
+    if field.cardinality is Cardinality.MAP:
         entry = f"{_KEY!r} + delimited(key.encode()) + {_VALUE!r} + {written.format('item')}"
         yield "    if value:"
         yield f"        entries = [{tag!r} + delimited({entry}) for key, item in value.items()]"
         yield "        encoded += b''.join(entries)"
-    elif field.shape is Cardinality.LIST:
+    elif field.cardinality is Cardinality.LIST:
         yield "    if value:"
         yield f"        encoded += b''.join([{tag!r} + {written.format('item')} for item in value])"
     else:
@@ -85,7 +85,7 @@ def _encoding_lines(field: Field) -> Iterator[str]:
 
 
 def _is_delimited(field: Field) -> bool:
-    return field.kind in _DELIMITED_KINDS or field.shape is not Cardinality.ONE
+    return field.kind in _DELIMITED_KINDS or field.cardinality is not Cardinality.ONE
 
 
 Decoder = Callable[..., M]
@@ -140,8 +140,8 @@ def _required_fields(type_: type[Message]) -> tuple[str, ...]:
 
 
 def _initial(field: Field) -> str:
-    if field.shape is not Cardinality.ONE:
-        return "[]" if field.shape is Cardinality.LIST else "{}"
+    if field.cardinality is not Cardinality.ONE:
+        return "[]" if field.cardinality is Cardinality.LIST else "{}"
     return "''" if field.kind is Kind.TEXT else "0"
 
 
@@ -160,12 +160,12 @@ def _decoding_lines(type_: type[Message], field: Field, branch: str) -> Iterator
     yield f"                raise InvalidFrame({wire.TOO_SHORT!r})"
     deeper = ", depth + 1" if field.message is type_ else ""
     decoded = f"decode_{field.name}(data, position, stop{deeper})" if field.message else _READ[field.kind]
-    if field.shape is Cardinality.MAP:
+    if field.cardinality is Cardinality.MAP:
         yield "            entry_stop = stop"
         yield "            key, position, stop = decode_entry(data, position, stop)"
         yield f"            message.{field.name}[key] = {decoded}"
         yield "            stop = entry_stop"
-    elif field.shape is Cardinality.LIST:
+    elif field.cardinality is Cardinality.LIST:
         yield f"            message.{field.name}.append({decoded})"
     else:
         yield f"            message.{field.name} = {decoded}"

@@ -18,7 +18,7 @@ from ...config.channel_options import ChannelOptions
 from ...model.errors import Refused
 from ...model.events import Encoding, RawClientInfo, StreamPosition
 from ...model.events import Publication as NodePublication
-from ...model.payload import bytes_of
+from ...model.payload import NO_PAYLOAD, bytes_of
 from ...node.base_client import ClosedMeanwhile
 from ...node.node import Node
 from ...node.presence_renewal import PresenceRenewal, SubscribingClient
@@ -36,7 +36,7 @@ from .errors import (
 )
 from .event_positions import EventPositions
 from .format import Format, NotJSON
-from .messages import NO_PAYLOAD, Publication, SubscribeRequest, SubscribeResult, client_info
+from .messages import Publication, SubscribeRequest, SubscribeResult, client_info
 from .permissions import Grant
 from .tags_filter import TagsFilter
 

@@ -10,14 +10,22 @@ import pytest
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
-from gentrifugo.app.http.outgoing import MAX_RECEIVED, failure_of, http_client
+from gentrifugo.app.http.outgoing import (
+    MAX_RECEIVED,
+    MAX_RESPONSE_SIZE,
+    BoundedClient,
+    RequestFailed,
+    ResponseTooLarge,
+    failure_of,
+    http_client,
+)
 from tests.hook_backend import ENDLESS_ANSWERS, Backend, endless_backend, hook_backend
 from tests.redis_server import free_port
 from tests.waiting import seconds
 
 
 def read(url: str, size: int = 100) -> bytes:
-    """The body of a response, as the callers in the package read it."""
+    """The first bytes of a body, without the limits of BoundedClient."""
     client = http_client(1, seconds(5))
     response = client.request("POST", url, body=b"{}", preload_content=False, redirect=False, retries=False)
     return response.read(size)
@@ -98,3 +106,23 @@ def test_failed_connection_is_described_without_names_of_classes(host: str, caus
 
 def test_other_failures_keep_their_text() -> None:
     assert failure_of(ProtocolError("broken")) == "broken"
+
+
+def test_a_body_may_be_as_large_as_the_limit_but_no_larger() -> None:
+    client, text = BoundedClient(1, seconds(5)), "x" * MAX_RESPONSE_SIZE
+    with hook_backend() as backend:
+        backend.answer = lambda event: (200, text)
+        assert client.request("POST", backend.url, b"{}").body() == text.encode()
+        backend.answer = lambda event: (503, text + "x")
+        response = client.request("POST", backend.url, b"{}")
+        with pytest.raises(ResponseTooLarge, match=f"larger than {MAX_RESPONSE_SIZE} bytes"):
+            response.body()
+        assert response.status == 503
+        backend.answer = lambda event: (200, "next")
+        assert client.request("POST", backend.url, b"{}").body() == b"next"
+
+
+def test_a_failed_request_says_why() -> None:
+    port = free_port()
+    with pytest.raises(RequestFailed, match=f"^cannot connect to 127.0.0.1:{port}: Connection refused$"):
+        BoundedClient(1, seconds(5)).request("GET", f"http://127.0.0.1:{port}/")

@@ -16,6 +16,7 @@ from gentrifugo.app.model.json_codec import (
     MAX_NESTING,
     InvalidJSON,
     check_nesting,
+    check_utf8,
     decode,
     decode_value,
     decode_values,
@@ -276,3 +277,11 @@ def test_half_of_a_surrogate_pair_in_a_value_is_replaced() -> None:
 def test_a_value_that_json_cannot_express_is_named_with_a_remedy(value: object, reason: str) -> None:
     with pytest.raises(TypeError, match=f"{reason}.*; convert it to what JSON can express, such as dictionaries"):
         encode_value(value)
+
+
+def test_the_first_byte_that_is_not_utf8_is_named() -> None:
+    data = '{"a":"é"}'.encode()
+    check_utf8(data)
+    assert decode(RAW, b'{"a":"\xff"}')  # unchecked
+    with pytest.raises(InvalidJSON, match=r"^not UTF-8 \(byte 6\)$"):
+        check_utf8(b'{"a":"\xff"}')

@@ -84,7 +84,7 @@ def test_a_403_without_a_page_refuses_silently(
 
 
 def test_timeout_of_the_caller_is_not_a_timeout_of_the_hook(hook: HookURL, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hook._backend, "_post", lambda body, headers: gevent.sleep(60))
+    monkeypatch.setattr(hook._backend._http, "_exchange", lambda *arguments: gevent.sleep(60))
     with gevent.Timeout(0.01) as limit:
         with pytest.raises(gevent.Timeout) as raised:
             hook(Context(CONNECT, "42", "c1"))

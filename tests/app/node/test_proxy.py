@@ -198,7 +198,7 @@ def test_a_client_of_protobuf_sends_and_receives_any_bytes(backend: Backend) -> 
 
 def test_headers_and_transport_of_the_client_are_passed_on(backend: Backend) -> None:
     opening = Opening("GET", "/connection/1/2/xhr?a=1", {"cookie": "a=b", "x-real-ip": "6.6.6.6"}, "192.0.2.7")
-    RPCProxy(backend.url, Config())(Context("rpc", "alice", "c", data=b"1", opening=opening))
+    RPCProxy(backend.url, Config())(Context("rpc", "alice", "c", data=b"1", transport="sockjs", opening=opening))
     assert (backend.headers[0]["cookie"], backend.headers[0]["x-real-ip"]) == ("a=b", "192.0.2.7")
     assert backend.events[0]["transport"] == "sockjs"
 

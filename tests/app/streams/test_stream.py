@@ -14,7 +14,7 @@ from gentrifugo.app.config.config import Config
 from gentrifugo.app.net.flusher import Flusher
 from gentrifugo.app.streams import stream as stream_module
 from gentrifugo.app.streams.framing import LINES
-from gentrifugo.app.streams.stream import StreamTransport
+from gentrifugo.app.streams.stream import StreamKind, StreamTransport
 from tests.waiting import seconds
 
 LONG = seconds(5)
@@ -53,9 +53,8 @@ class Bench:
         self.client.settimeout(LONG)
         self.owner = FakeOwner()
         config = Config(client_queue_max_size=limit)
-        self.stream = StreamTransport(
-            "http_stream", self.socket, Flusher(0), config, LINES.frame(True), lambda code, reason: b"%d" % code, b"end"
-        )
+        kind = StreamKind("http_stream", LINES.frame(True), lambda code, reason: b"%d" % code, b"end")
+        self.stream = StreamTransport(kind, self.socket, Flusher(0), config)
         self.served: gevent.Greenlet[..., None] = gevent.spawn(self.stream.serve, self.owner)
         gevent.sleep(0)
 

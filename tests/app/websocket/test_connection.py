@@ -21,7 +21,8 @@ from gentrifugo.app.runtime.timers import Timers
 from gentrifugo.app.websocket import connection as websocket_module
 from gentrifugo.app.websocket.compression import Compression, agree
 from gentrifugo.app.websocket.connection import WebSocket
-from gentrifugo.app.websocket.frames import COMPRESSED, WebSocketMessage
+from gentrifugo.app.websocket.frame_reader import WebSocketMessage
+from gentrifugo.app.websocket.frames import COMPRESSED
 from tests.greenlets import eventually, settle
 from tests.waiting import seconds
 from tests.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, Frame, WebSocketClient

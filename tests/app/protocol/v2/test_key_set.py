@@ -126,7 +126,7 @@ def test_response_that_is_not_a_key_set_is_a_failure(server: KeyServer, body: by
 
 def test_size_of_a_key_set_response_is_limited(server: KeyServer) -> None:
     server.body = b" " * (MAX_RESPONSE_SIZE + 1)
-    with pytest.raises(KeysUnavailable, match="more than 1048576 bytes"):
+    with pytest.raises(KeysUnavailable, match="larger than 1048576 bytes"):
         KeySet(server.url).find("a")
 
 

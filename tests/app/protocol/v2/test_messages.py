@@ -10,10 +10,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from msgspec import Raw
 
 from gentrifugo.app.model.events import RawClientInfo
+from gentrifugo.app.model.payload import NO_PAYLOAD
 from gentrifugo.app.protocol.v2.fields import Cardinality, Field, Kind, Message, fields_of
 from gentrifugo.app.protocol.v2.messages import (
     CLIENT_METHODS,
-    NO_PAYLOAD,
     ClientInfo,
     Command,
     PublishRequest,
@@ -48,13 +48,13 @@ def as_declared(field: Any) -> tuple[int, Kind, Cardinality, str]:
     """Convert a field of the official definitions to the form of declared fields."""
     is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
     value = field.message_type.fields_by_name["value"] if is_map else field
-    shape = Cardinality.MAP if is_map else Cardinality.LIST if field.is_repeated else Cardinality.ONE
-    return field.number, KINDS[value.type], shape, value.message_type.name if value.message_type else ""
+    cardinality = Cardinality.MAP if is_map else Cardinality.LIST if field.is_repeated else Cardinality.ONE
+    return field.number, KINDS[value.type], cardinality, value.message_type.name if value.message_type else ""
 
 
 def ours(field: Field) -> tuple[int, Kind, Cardinality, str]:
     """Convert a declared field for the comparison."""
-    return field.number, field.kind, field.shape, field.message.__name__ if field.message else ""
+    return field.number, field.kind, field.cardinality, field.message.__name__ if field.message else ""
 
 
 @pytest.mark.parametrize("type_", TYPES)

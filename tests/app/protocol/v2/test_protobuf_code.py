@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
+from gentrifugo.app.model.payload import NO_PAYLOAD
 from gentrifugo.app.protocol.v2.format import InvalidFrame
 from gentrifugo.app.protocol.v2.messages import (
-    NO_PAYLOAD,
     Command,
     ConnectRequest,
     FilterNode,
