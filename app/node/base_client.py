@@ -9,7 +9,6 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import Protocol
 
 import gevent
 
@@ -21,7 +20,9 @@ from ..model.errors import (
     CLOSE_SEND_ERROR,
     CLOSE_SLOW,
     CLOSE_STALE,
+    AnyClosing,
     Disconnect,
+    SentDisconnect,
 )
 from ..model.events import Encoding
 from ..model.json_codec import decode_if_json
@@ -42,25 +43,6 @@ _new = tuple.__new__  # in half the time of the constructor
 
 class ClosedMeanwhile(Exception):
     """The connection was closed while one of its commands waited."""
-
-
-class SentDisconnect(Protocol):
-    """The code and the reason with which a connection is closed, in the form of one version of the protocol."""
-
-    @property
-    def code(self) -> int:
-        """The code of the close frame."""
-        ...
-
-    @property
-    def reason(self) -> str:
-        """The reason for the log and for hooks."""
-        ...
-
-    @property
-    def close_reason(self) -> str:
-        """The reason of the close frame."""
-        ...
 
 
 class BaseClient(ABC):
@@ -169,9 +151,34 @@ class BaseClient(ABC):
         info = decode_if_json(self.default_info)
         return Context(event, self.user, self.uid, channel, info=info, opening=self.opening)
 
-    @abstractmethod
+    # -- messages of the client
+
     def handle(self, message: bytes) -> None:
         """Carry out the commands of one message and queue the replies; an invalid message closes the connection."""
+        started = self.active_at = time.perf_counter()
+        metrics, traffic = self.node.metrics, self.traffic
+        metrics.counters.client_api_num_requests += 1
+        metrics.counters.client_bytes_in += len(message)
+        traffic.messages_received += 1
+        traffic.bytes_received += len(message)
+        try:
+            self._handle(message)
+        except ClosedMeanwhile:
+            pass
+        except AnyClosing as closing:
+            if closing.is_noted:
+                self.node.refusals.note_closed(self, str(closing))
+            else:
+                log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
+            self._end(closing.disconnect)
+        metrics.client_api.record(time.perf_counter() - started)
+
+    @abstractmethod
+    def _handle(self, message: bytes) -> None:
+        """Carry out the commands of one message. May block.
+
+        Raises the AnyClosing of its version, also for a message that cannot be decoded, and ClosedMeanwhile.
+        """
 
     def handle_text(self, message: str) -> None:
         """Handle a message given as text. Half of a surrogate pair, which UTF-8 cannot encode, is escaped."""

@@ -6,7 +6,6 @@ the kind of transport, such as WebSocket or SockJS. Specification: docs/protocol
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection
 from typing import TypeVar
@@ -45,13 +44,10 @@ from .replies import gather
 from .subscriptions import SubscriptionsV1
 from .typed_commands import ClientCommand, decode_typed, params_of
 
-log = logging.getLogger(__name__)
-
 NOT_SUBSCRIBED = "the client is not subscribed to the channel"
 """The detail of a refused command that only subscribers may send."""
 
 Answered = TypeVar("Answered")
-
 
 # One object for each kind of transport, so that all its connections share the bytes of a broadcast.
 _encodings: dict[Callable[[bytes], bytes], Encoding] = {}
@@ -85,36 +81,16 @@ class ClientV1(BaseClient):
 
     # -- in
 
-    def handle(self, message: bytes) -> None:
-        """Carry out one request of the client and queue the reply; an invalid request closes the connection."""
-        started = self.active_at = time.perf_counter()
-        metrics = self.node.metrics
-        metrics.counters.client_api_num_requests += 1
-        metrics.counters.client_bytes_in += len(message)
-        self.traffic.messages_received += 1
-        self.traffic.bytes_received += len(message)
-        try:
-            self._handle(message)
-        except ClosedMeanwhile:
-            pass
-        except Closing as closing:
-            if closing.is_noted:
-                self.node.refusals.note_closed(self, str(closing))
-            else:
-                log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
-            self.close(closing.disconnect)
-        except InvalidJSON as error:
-            log.debug("client %s (user %r): invalid message: %s", self.uid, self.user, error, extra=self.ids)
-            self.close(CLOSE_INVALID_MESSAGE)
-        metrics.client_api.record(time.perf_counter() - started)
-
     def _handle(self, message: bytes) -> None:
         if self.closed:
             return
         if len(message) > self.node.config.client_request_max_size:
             raise Closing(CLOSE_LIMIT_EXCEEDED)
-        command = decode_typed(message)
-        reply = self._gather_replies(message) if command is None else self._reply(command)
+        try:
+            command = decode_typed(message)
+            reply = self._gather_replies(message) if command is None else self._reply(command)
+        except InvalidJSON as error:
+            raise Closing(CLOSE_INVALID_MESSAGE, str(error)) from None
         if reply is None or not self._can_continue(len(reply)):
             return
         self._send(reply)

@@ -6,7 +6,6 @@ such as WebSocket or SockJS. Specification: docs/protocol-v2.md.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from ...model.errors import CLOSE_EXPIRED, Closing, Disconnect, Refused
 from ...model.events import StreamPosition
 from ...model.json_codec import decode_if_json
 from ...net.transport import Transport
-from ...node.base_client import BaseClient, ClosedMeanwhile
+from ...node.base_client import BaseClient
 from ...node.hooks import Context
 from ...node.node import Node
 from ...node.proxy_events import REFRESH_PROXY
@@ -58,8 +57,6 @@ from .pings import Pings
 from .served_client import Identity
 from .subscriptions import GrantedSubscription, SubscriptionsV2
 from .tokens import TokenVerifier
-
-log = logging.getLogger(__name__)
 
 MESSAGE_TOO_LARGE = CodedDisconnect(1009, "")
 """A message of more bytes than client_request_max_size; 1009 is WebSocket's own code for it (RFC 6455 7.4.1)."""
@@ -135,46 +132,25 @@ class ClientV2(BaseClient):
 
     # -- in
 
-    def handle(self, frame: bytes) -> None:
-        """Carry out the commands of one frame in order. A fatal error closes the connection."""
-        started = self.active_at = time.perf_counter()
-        metrics = self.node.metrics
-        metrics.counters.client_api_num_requests += 1
-        metrics.counters.client_bytes_in += len(frame)
-        self.traffic.messages_received += 1
-        self.traffic.bytes_received += len(frame)
-        self.is_busy = True
-        try:
-            self._handle(frame)
-        except ClosedMeanwhile:
-            pass
-        except CodedClosing as closing:
-            if closing.is_noted:
-                self.node.refusals.note_closed(self, str(closing))
-            else:
-                log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
-            self.disconnect(closing.disconnect)
-        except Closing as closing:
-            log.debug("client %s (user %r): closed by a hook: %s", self.uid, self.user, closing, extra=self.ids)
-            self.close(closing.disconnect)
-        except InvalidFrame as error:
-            log.debug("client %s (user %r): invalid frame: %s", self.uid, self.user, error, extra=self.ids)
-            self.disconnect(CLOSE_BAD_REQUEST)
-        finally:
-            self.is_busy = False
-        metrics.client_api.record(time.perf_counter() - started)
-
     def _handle(self, frame: bytes) -> None:
         if self.closed:
             return
         if len(frame) > self.node.config.client_request_max_size:
             raise CodedClosing(MESSAGE_TOO_LARGE)
-        for number, command in enumerate(self.format.decode_commands(frame)):
-            if number:  # frames with several commands are rare
-                yield_if_due()
-            if self.closed or self._is_refused:
-                return
-            self._carry_out(command)
+        self.is_busy = True
+        try:
+            for number, command in enumerate(self.format.decode_commands(frame)):
+                if number:  # frames with several commands are rare
+                    yield_if_due()
+                if self.closed or self._is_refused:
+                    return
+                self._carry_out(command)
+        except InvalidFrame as error:
+            raise CodedClosing(CLOSE_BAD_REQUEST, f"invalid frame: {error}") from None
+        except Closing as closing:
+            raise CodedClosing(disconnect_of(closing.disconnect), "a hook or a backend closes the connection") from None
+        finally:
+            self.is_busy = False
 
     def _carry_out(self, command: Command) -> None:
         method = command.method
