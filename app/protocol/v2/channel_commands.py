@@ -20,7 +20,6 @@ from ...node.proxy_events import ask_publication, ask_subscription
 from ...runtime.log_throttle import ONCE, ThrottledLog
 from . import permissions
 from .claims import UNCHANGED, SubscriptionOptions
-from .connecting import options_of, subscription_token
 from .deltas import FOSSIL
 from .errors import (
     CLOSE_BAD_REQUEST,
@@ -32,6 +31,7 @@ from .errors import (
     CodedClosing,
     CodedRefusal,
 )
+from .granting import options_of, subscription_token
 from .messages import (
     NO_PAYLOAD,
     HistoryRequest,
