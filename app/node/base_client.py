@@ -9,6 +9,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from typing import NamedTuple
 
 import gevent
 
@@ -45,11 +46,25 @@ class ClosedMeanwhile(Exception):
     """The connection was closed while one of its commands waited."""
 
 
+class ConnectionStart(NamedTuple):
+    """What is known of a connection before its first message."""
+
+    opening: Opening | None = None
+    """The request that opened it."""
+    request: str = ""
+    """The ID of that request in the log; empty for none."""
+    stale_timer: Timer | None = None
+    """Closes it if the client does not connect; None if this timer has not been started yet."""
+
+
+UNKNOWN_START = ConnectionStart()
+
+
 class BaseClient(ABC):
     """One connection. `handle` is called with one message at a time; `close` may be called at any time.
 
     The constructor registers the connection with the node. A client that has not connected within
-    stale_connection_close_delay is closed; `stale_timer` has been started for that already, if it is given.
+    stale_connection_close_delay is closed.
     """
 
     encoding: Encoding
@@ -76,9 +91,7 @@ class BaseClient(ABC):
         "_transport",
     )
 
-    def __init__(
-        self, node: Node, transport: Transport, opening: Opening | None, request: str, stale_timer: Timer | None = None
-    ) -> None:
+    def __init__(self, node: Node, transport: Transport, start: ConnectionStart) -> None:
         self.uid = random_uuid()
         self.since = time.time()
         self.active_at = time.perf_counter()
@@ -89,8 +102,7 @@ class BaseClient(ABC):
         self.default_info = b""
         self.outbox: Queue = transport.outbox
         self.node = node
-        self.opening = opening
-        self._request = request
+        self.opening, self._request, stale_timer = start
         self._transport = transport
         self._expires_at = 0.0
         self._timer = stale_timer  # from the connect on, it is for the expiry

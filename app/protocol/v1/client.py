@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import msgspec
 
-from ...http.opening_request import Opening
 from ...model.errors import (
     CLOSE_INSUFFICIENT_STATE,
     CLOSE_INVALID_MESSAGE,
@@ -33,11 +32,10 @@ from ...model.events import Encoding
 from ...model.json_codec import InvalidJSON, decode_embedded
 from ...net.transport import Transport
 from ...node import hooks
-from ...node.base_client import BaseClient, ClosedMeanwhile
+from ...node.base_client import UNKNOWN_START, BaseClient, ClosedMeanwhile, ConnectionStart
 from ...node.hooks import Context
 from ...node.node import Node
 from ...node.proxy_events import CONNECT_PROXY, ConnectContext
-from ...runtime.timers import Timer
 from . import decisions, wire
 from .credentials import MAX_LOGGED_USER, signed_at
 from .replies import gather
@@ -64,15 +62,8 @@ class ClientV1(BaseClient):
 
     __slots__ = ("_signed_user", "_subscriptions")
 
-    def __init__(
-        self,
-        node: Node,
-        transport: Transport,
-        opening: Opening | None = None,
-        request: str = "",
-        stale_timer: Timer | None = None,
-    ) -> None:
-        super().__init__(node, transport, opening, request, stale_timer)
+    def __init__(self, node: Node, transport: Transport, start: ConnectionStart = UNKNOWN_START) -> None:
+        super().__init__(node, transport, start)
         self.encoding = _encodings.get(transport.frame) or _add_encoding(transport.frame)
         # The user in the token of `connect`, which a hook may have replaced. None without a token.
         self._signed_user: str | None = None

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import gevent
 
-from ...http.opening_request import Opening
 from ...model.errors import CLOSE_EXPIRED, Closing, Disconnect, Refused
 from ...model.events import StreamPosition
 from ...model.json_codec import decode_if_json
 from ...net.transport import Transport
-from ...node.base_client import BaseClient
+from ...node.base_client import UNKNOWN_START, BaseClient, ConnectionStart
 from ...node.hooks import Context
 from ...node.node import Node
 from ...node.proxy_events import REFRESH_PROXY
 from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
-from ...runtime.timers import Timer
 from ...runtime.yielding import yield_if_due
 from . import channel_commands, connection_commands, renewing, server_commands
 from .encodings import channel_of_unsendable, close_unsendable, encoding
@@ -69,13 +67,38 @@ MAX_LIBRARY_LENGTH = 100
 """Characters that are kept of the name and version of a client library."""
 
 
+class ClientServices(Protocol):
+    """The objects that the clients of one process share."""
+
+    @property
+    def node(self) -> Node:
+        """The node of this process."""
+        ...
+
+    @property
+    def tokens(self) -> TokenVerifier:
+        """The verifier of tokens of protocol v2."""
+        ...
+
+
+class StreamSession(NamedTuple):
+    """What connects a stream with other requests of the same client, before and beside it."""
+
+    secret: str = ""
+    """What a separate request with commands for the connection must contain; empty if all come over the connection."""
+    has_ids: bool = False
+    """Whether messages have the ids of event_positions.py, with which the client may reconnect."""
+    last_event: LastEvent | None = None
+    """The id with which the client has reconnected; None if it has sent none."""
+
+
+NO_STREAM = StreamSession()
+
+
 class ClientV2(BaseClient):
     """One connection of a client of version 2.
 
-    With `has_own_pings` the client receives pings of WebSocket instead of empty messages. `session` is the secret that
-    separate requests with commands for this connection must contain; empty if all commands come over the connection.
-    With `has_ids`, messages have the IDs of event_positions.py, and `last_event` is the ID that a reconnecting client
-    has sent.
+    With `has_own_pings` the client receives pings of WebSocket instead of empty messages.
     """
 
     __slots__ = (
@@ -97,24 +120,19 @@ class ClientV2(BaseClient):
 
     def __init__(
         self,
-        node: Node,
-        tokens: TokenVerifier,
+        services: ClientServices,
         transport: Transport,
         format_: Format,
-        opening: Opening | None = None,
-        request: str = "",
+        start: ConnectionStart = UNKNOWN_START,
         has_own_pings: bool = False,
-        session: str = "",
-        has_ids: bool = False,
-        last_event: LastEvent | None = None,
-        stale_timer: Timer | None = None,
+        stream: StreamSession = NO_STREAM,
     ) -> None:
-        super().__init__(node, transport, opening, request, stale_timer)
-        self.last_event = last_event
+        node = services.node
+        super().__init__(node, transport, start)
+        self.session, has_ids, self.last_event = stream
         self.library = ""
         self.meta = b""
-        self.session = session
-        self.tokens = tokens
+        self.tokens = services.tokens
         self.format = format_
         self.frame: Callable[[bytes], bytes] = (format_.is_binary and transport.binary_frame) or transport.frame
         self.positions = EventPositions(self.frame) if has_ids else None

@@ -12,6 +12,7 @@ import pytest
 from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.http.opening_request import Opening
+from gentrifugo.app.node.base_client import ConnectionStart
 from gentrifugo.app.node.proxy import ConnectProxy
 from gentrifugo.app.node.proxy_events import AllowedConnection, ConnectContext
 from gentrifugo.app.protocol.v2.messages import Command, RPCRequest
@@ -78,7 +79,7 @@ def results(backend: Backend, *given: Any) -> None:
 def unknown(service: Service, path: str = "/connection/websocket") -> LocalClientV2:
     """A client without a token."""
     opening = Opening("GET", path, {"cookie": "a=b", "x-real-ip": "6.6.6.6"}, "192.0.2.7")
-    return LocalClientV2(service.node, opening=opening)
+    return LocalClientV2(service.node, start=ConnectionStart(opening))
 
 
 def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -15,6 +15,7 @@ from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.events import StreamPosition
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.user_commands import AddSubscription
+from gentrifugo.app.protocol.v2.client import StreamSession
 from gentrifugo.app.protocol.v2.event_positions import (
     MAX_POSITIONS,
     EventPositions,
@@ -98,7 +99,7 @@ class Listener(LocalClientV2):
     """A one-way client whose messages have ids, and which reconnects with an id."""
 
     def __init__(self, node: Node, *channels: str, last: str = "", subs: dict[str, Any] | None = None) -> None:
-        super().__init__(node, session="secret", has_ids=True, last_event=LastEvent(last) if last else None)
+        super().__init__(node, stream=StreamSession("secret", True, LastEvent(last) if last else None))
         self.connection.format = ONE_WAY
         self.last = last
         token = connection_token(KEY, "alice", channels=list(channels))
