@@ -23,7 +23,7 @@ from ...node.proxy_events import REFRESH_PROXY
 from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
 from ...runtime.yielding import yield_if_due
 from . import channel_commands, connection_commands, renewing, server_commands
-from .encodings import channel_of_unsendable, close_unsendable, encoding
+from .encodings import encoding
 from .errors import (
     CLOSE_BAD_REQUEST,
     INSUFFICIENT_STATE,
@@ -55,6 +55,7 @@ from .pings import Pings
 from .served_client import Identity
 from .subscriptions import GrantedSubscription, SubscriptionsV2
 from .tokens import TokenVerifier
+from .unsendable import channel_of_unsendable, close_unsendable
 
 MESSAGE_TOO_LARGE = CodedDisconnect(1009, "")
 """A message of more bytes than client_request_max_size; 1009 is WebSocket's own code for it (RFC 6455 7.4.1)."""

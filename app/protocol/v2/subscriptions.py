@@ -26,7 +26,7 @@ from ...node.proxy_events import SUB_REFRESH_PROXY
 from ...runtime.timers import Timer
 from ...runtime.yielding import iterate_yielding
 from .deltas import DeltaSubscription, find_or_create_chain
-from .encodings import close_unsendable, encode_event, encode_with_id, encoding
+from .encodings import encode_event, encode_with_id, encoding
 from .errors import (
     ERROR_ALREADY_SUBSCRIBED,
     ERROR_UNRECOVERABLE_POSITION,
@@ -39,6 +39,7 @@ from .format import Format, NotJSON
 from .messages import NO_PAYLOAD, Publication, SubscribeRequest, SubscribeResult, client_info
 from .permissions import Grant
 from .tags_filter import TagsFilter
+from .unsendable import close_unsendable
 
 REFUSE_UNRECOVERED = 2
 """The bit of `flag` in a subscribe request that refuses a subscription if the publications cannot be recovered."""
