@@ -27,14 +27,14 @@ def log_unsendable(event: Event) -> Unsendable:
     return Unsendable()
 
 
-class UnreadingClient(Protocol):
+class LoggedClient(Protocol):
     """The data of a client that is logged if its format cannot carry a payload."""
 
     uid: str
     user: str
 
 
-def close_unsendable(client: UnreadingClient, channel: str, error: NotJSON) -> CodedClosing:
+def close_unsendable(client: LoggedClient, channel: str, error: NotJSON) -> CodedClosing:
     """Log, at a limited rate, that one client cannot receive a payload, and return the exception to raise.
 
     `channel` is empty if the payload does not belong to a channel.

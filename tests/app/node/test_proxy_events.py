@@ -466,7 +466,7 @@ def subscription(service: Service, backend: Backend, answer: Any) -> LocalClient
     results(backend, {"result": {"expire_at": int(time.time()) + 100}}, answer)
     client = LocalClientV2.connected(service.node)
     assert client.subscribe("short:a") == {}, "the client has nothing to refresh"
-    client.connection.subscriptions.refresh("short:a", time.time())
+    client.connection.subscriptions.expire_at("short:a", time.time())
     eventually(lambda: len(backend.events) == 2)
     return client
 
