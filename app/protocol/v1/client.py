@@ -1,7 +1,7 @@
 """The connection of a client of protocol version 1: it decodes commands, calls the node, and sends replies.
 
-It uses the node, credentials, subscriptions and the wire format, and does not depend on
-the kind of transport, such as WebSocket or SockJS. Specification: docs/protocol.md.
+It uses the node, credentials, subscriptions and the wire format, and does not depend on the kind of transport, such as
+WebSocket or SockJS. Specification: docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ NOT_SUBSCRIBED = "the client is not subscribed to the channel"
 
 Answered = TypeVar("Answered")
 
-# One object for each kind of transport, so that all its connections share the bytes of a broadcast.
 _encodings: dict[Callable[[bytes], bytes], Encoding] = {}
+"""One object for each kind of transport, so that all its connections share the bytes of a broadcast."""
 
 
 def _add_encoding(frame: Callable[[bytes], bytes]) -> Encoding:
@@ -65,8 +65,8 @@ class ClientV1(BaseClient):
     def __init__(self, node: Node, transport: Transport, start: ConnectionStart = UNKNOWN_START) -> None:
         super().__init__(node, transport, start)
         self.encoding = _encodings.get(transport.frame) or _add_encoding(transport.frame)
-        # The user in the token of `connect`, which a hook may have replaced. None without a token.
         self._signed_user: str | None = None
+        """The user in the token of `connect`, which a hook may have replaced; None without a token."""
         self._subscriptions = SubscriptionsV1(node, self)
         self._count_traffic()
 

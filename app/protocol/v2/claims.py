@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from ...model.json_codec import InvalidJSON, check_nesting, decode
 
-NO_PAYLOAD = Raw()
+_MISSING = Raw()
 """The value of a claim that is missing."""
 
 T = TypeVar("T")
@@ -104,9 +104,9 @@ class _Override(msgspec.Struct):
 
 
 class _Options(msgspec.Struct):
-    info: Raw = NO_PAYLOAD
+    info: Raw = _MISSING
     b64info: str | None = None
-    data: Raw = NO_PAYLOAD
+    data: Raw = _MISSING
     b64data: str | None = None
     override: _Override | None = None
 
@@ -125,7 +125,7 @@ class _Claims(_Options):
 class _ConnectionClaims(_Claims):
     channels: list[str] | None = None
     subs: dict[str, _Options | None] | None = None
-    meta: Raw = NO_PAYLOAD
+    meta: Raw = _MISSING
     channel: str | None = None
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from ...model.errors import RETRY, Disconnect, Refused
 from ...model.json_codec import decode_if_json
 from ...node import hooks
+from ...node.hooks import Context
 from ...node.proxy_events import CONNECT_PROXY, REFRESH_PROXY, ConnectContext, ask_connection
 from .claims import ConnectionToken
 from .errors import (
@@ -69,7 +70,7 @@ def identify(client: ServedClient, request: ConnectRequest) -> Identity:
         raise CodedClosing(CLOSE_BAD_REQUEST, f"missing token, and {why}", is_noted=True)
     channels: Collection[str] = ()
     if is_hooked:
-        identity, channels = _ask(client, hooks.CONNECT, user, identity)
+        identity, channels = _ask_connect_hook(client, user, identity)
     if config.user_subscribe_to_personal and identity.user:
         channels = [*channels, client.node.rules.personal(identity.user)]
     if not channels and client.last_event is None:
@@ -133,7 +134,7 @@ def refresh_identity(client: ServedClient, request: RefreshRequest) -> Identity:
         raise CodedClosing(INVALID_TOKEN, "refresh refused: token of another user", is_noted=True)
     identity = Identity(claims.user, claims.info or client.default_info, claims.expires_at, meta=claims.meta)
     if client.node.hooks.has(hooks.REFRESH):
-        identity, _ = _ask(client, hooks.REFRESH, client.user, identity)
+        return _ask_refresh_hook(client, identity)
     return identity
 
 
@@ -154,24 +155,40 @@ def _read_claims(client: ServedClient, token: str) -> ConnectionToken:
     return claims
 
 
-def _ask(client: ServedClient, event: str, user: str | None, identity: Identity) -> tuple[Identity, Collection[str]]:
+def _ask_connect_hook(client: ServedClient, user: str | None, identity: Identity) -> tuple[Identity, Collection[str]]:
     """Return the identity after a hook has changed it, and the channels to which the hook subscribes the client.
+
+    `user` is None if nothing else has set a user. May block, and raises the exceptions of `_ask`.
+    """
+    context = client.context(hooks.CONNECT)
+    context.user = user
+    try:
+        user, info = _ask(client, context, identity)
+    except Refused:  # the reply contains the code, and the client decides whether to reconnect
+        client.refuse()
+        raise
+    return replace(identity, user=user, info=info), context.channels
+
+
+def _ask_refresh_hook(client: ServedClient, identity: Identity) -> Identity:
+    """Return the identity after a hook has changed its info. May block, and raises the exceptions of `_ask`."""
+    _, info = _ask(client, client.context(hooks.REFRESH), identity)
+    return replace(identity, info=info)
+
+
+def _ask(client: ServedClient, context: Context, identity: Identity) -> tuple[str, bytes]:
+    """Return the user and the info that a hook decides on.
 
     Raises CodedClosing if the hook refuses or sets no user, and Refused for an error with a code of the application.
     """
-    context = client.context(event)
-    context.user, context.info, context.meta = user, decode_if_json(identity.info), decode_if_json(identity.meta)
+    context.info, context.meta = decode_if_json(identity.info), decode_if_json(identity.meta)
     try:
         outcome = client.node.hooks.ask(context, info=identity.info)
     except Refused as refused:
-        if refused.error.backend_code:  # the reply contains the code, and the client decides whether to reconnect
-            if event == hooks.CONNECT:
-                client.refuse()
+        if refused.error.backend_code:
             raise
         is_temporary = refused.error.advice == RETRY
         raise CodedClosing(disconnect_of(Disconnect(refused.error.text, is_temporary))) from None
     if outcome.user is None:
         raise CodedClosing(CLOSE_BAD_REQUEST, "missing token, and no hook has set a user", is_noted=True)
-    if event == hooks.REFRESH:
-        return replace(identity, info=outcome.info), ()
-    return replace(identity, user=outcome.user, info=outcome.info), context.channels
+    return outcome.user, outcome.info
