@@ -31,10 +31,11 @@ from .errors import (
 from .granting import continued_since, granted_by_backend, granted_by_token, with_channels
 from .messages import ConnectRequest, RefreshRequest
 from .served_client import Identity, ServedClient
+from .signed_token import InvalidToken, split_token
 from .token_keys import KeysUnavailable
 from .token_subject import note_missing_subject
 from .token_times import note_expiry
-from .tokens import ExpiredToken, InvalidToken, split_token
+from .tokens import ExpiredToken
 
 log = logging.getLogger(__name__)
 

@@ -31,10 +31,11 @@ from .event_positions import LastEvent
 from .messages import NO_PAYLOAD, ConnectRequest, SubscribeRequest
 from .permissions import apply_override
 from .served_client import Identity, ServedClient
+from .signed_token import InvalidToken
 from .subscriptions import GrantedSubscription
 from .token_keys import KeysUnavailable
 from .token_times import note_expiry
-from .tokens import ExpiredToken, ForeignToken, InvalidToken
+from .tokens import ExpiredToken, ForeignToken
 
 log = logging.getLogger(__name__)
 
