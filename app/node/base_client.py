@@ -192,10 +192,6 @@ class BaseClient(ABC):
         Raises the AnyClosing of its version, also for a message that cannot be decoded, and ClosedMeanwhile.
         """
 
-    def handle_text(self, message: str) -> None:
-        """Handle a message given as text. Half of a surrogate pair, which UTF-8 cannot encode, is escaped."""
-        self.handle(message.encode("utf-8", "backslashreplace"))
-
     # -- authentication and expiry
 
     def _register(self, user: str, info: bytes) -> None:

@@ -68,15 +68,15 @@ class ClientConnection:
     """One connection. `handle` is called with one message at a time; `close` may be called at any time."""
 
     __slots__ = (
+        "outbox",
         "_client",
         "_closed",
         "_opening",
-        "_services",
         "_request",
+        "_requested",
+        "_services",
         "_timer",
         "_transport",
-        "_requested",
-        "outbox",
     )
 
     def __init__(
@@ -113,10 +113,8 @@ class ClientConnection:
             client.handle(message)
 
     def handle_text(self, message: str) -> None:
-        """Carry out one message that is given as text."""
-        client = self._client or self._decide(message.encode("utf-8", "backslashreplace"))
-        if client is not None:
-            client.handle_text(message)
+        """Carry out one message given as text. Half of a surrogate pair, which UTF-8 cannot encode, is escaped."""
+        self.handle(message.encode("utf-8", "backslashreplace"))
 
     def _decide(self, message: bytes) -> ClientV1 | ClientV2 | None:
         """Create the client for the version of `message`; None if the connection is closed already."""
