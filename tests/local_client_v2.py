@@ -31,13 +31,21 @@ KEY = "the key of tests for tokens of protocol v2"
 """The required value of option `token_hmac_secret_key`."""
 
 
+class ClientParts:
+    """The objects that the clients of a process share, with the keys of the configuration of `node`."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.tokens = TokenVerifier(node.config)
+
+
 class LocalClientV2:
     """Sends the same frames as a client library. `received` returns the messages since the last call."""
 
     def __init__(self, node: Node, limit: int = NO_LIMIT, **options: Any) -> None:
         self.node = node
         self.transport = FakeTransport(node.flusher, limit)
-        self.connection = ClientV2(node, TokenVerifier(node.config), self.transport, JSON, **options)
+        self.connection = ClientV2(ClientParts(node), self.transport, JSON, **options)
         self.transport.on_overflow = self.connection.close_slow
         self.transport.on_error = self.connection.close_failed
         self._seen = 0
@@ -99,7 +107,7 @@ class LocalProtobufClient:
 
     def __init__(self, node: Node, user: str = "alice") -> None:
         self.transport = FakeTransport(node.flusher)
-        self.connection = ClientV2(node, TokenVerifier(node.config), self.transport, PROTOBUF)
+        self.connection = ClientV2(ClientParts(node), self.transport, PROTOBUF)
         self.send(Command(1, connect=ConnectRequest(connection_token(KEY, user))))
 
     def send(self, command: Command) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from ..model import signing
 from ..model.events import user_id
+from ..node.base_client import ConnectionStart
 from ..protocol.v1.client import ClientV1
 from .backend import ClientInfo, CommandError, HistoryMessage
 from .in_process_connection import DISCONNECTED, ConnectionClosed, InProcessConnection, SimulatedPage
@@ -71,7 +72,8 @@ class RealtimeClient(InProcessConnection[Push]):
 
         Returns the client. A second call after the end of a connection opens another one.
         """
-        self._open(lambda transport, opening: ClientV1(self._server.service.node, transport, opening))
+        node = self._server.service.node
+        self._open(lambda transport, opening: ClientV1(node, transport, ConnectionStart(opening)))
         self.id = self.command("connect", **self._credentials()).get("client", "")
         return self
 

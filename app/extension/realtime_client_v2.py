@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from ..model.events import StreamPosition, user_id
+from ..node.base_client import ConnectionStart
 from ..node.commands import PresenceStats
 from ..protocol.v2.client import ClientV2
 from ..protocol.v2.json_format import JSON
@@ -89,9 +90,7 @@ class RealtimeClientV2(InProcessConnection[PushV2]):
         service = self._server.service
         self._open(
             # With pings of WebSocket, the protocol sends none, and this transport has none either.
-            lambda transport, opening: ClientV2(
-                service.node, service.tokens, transport, JSON, opening, has_own_pings=True
-            )
+            lambda transport, opening: ClientV2(service, transport, JSON, ConnectionStart(opening), has_own_pings=True)
         )
         request: dict[str, Any] = {"token": self._choose_token()}
         if self._connect_data is not None:

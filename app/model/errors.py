@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 FIX = "fix"
 """Advice: the request can never succeed as it is; correct the code that sends it."""
@@ -36,6 +36,25 @@ class Error:
     def advise(self, advice: str) -> Error:
         """Return a copy of the error with another advice, because clients and backends get different advice."""
         return Error(self.text, advice, self.backend_code)
+
+
+class SentDisconnect(Protocol):
+    """The code and the reason with which a connection is closed, in the form of one version of the protocol."""
+
+    @property
+    def code(self) -> int:
+        """The code of the close frame."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """The reason for the log and for hooks."""
+        ...
+
+    @property
+    def close_reason(self) -> str:
+        """The reason of the close frame."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -73,17 +92,25 @@ class Refused(Exception):
         self.detail = detail
 
 
-class Closing(Exception):
+OneDisconnect = TypeVar("OneDisconnect", bound=SentDisconnect)
+
+
+class AnyClosing(Exception, Generic[OneDisconnect]):
     """Raised when a connection must be closed; `disconnect` is sent to the client, `detail` is only logged.
 
-    With `is_noted` it is logged where operators see it: a client may not connect, which may be a mistake of the
-    backend or of the configuration.
+    With `is_noted` it is logged where operators see it, because it may be a mistake of the backend or of the
+    configuration: a client may not connect, or would receive data that are not JSON. Each version of the protocol
+    raises a class of its own, with its own kind of `disconnect`.
     """
 
-    def __init__(self, disconnect: Disconnect, detail: str = "", is_noted: bool = False) -> None:
+    def __init__(self, disconnect: OneDisconnect, detail: str = "", is_noted: bool = False) -> None:
         super().__init__(f"{disconnect.reason}: {detail}" if detail else disconnect.reason)
         self.disconnect = disconnect
         self.is_noted = is_noted
+
+
+class Closing(AnyClosing[Disconnect]):
+    """Raised when a connection must be closed, by version 1 of the protocol, and by hooks and backends."""
 
 
 NO_CHANNEL = "channel is missing or empty"

@@ -9,7 +9,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import Protocol
+from typing import NamedTuple
 
 import gevent
 
@@ -21,7 +21,9 @@ from ..model.errors import (
     CLOSE_SEND_ERROR,
     CLOSE_SLOW,
     CLOSE_STALE,
+    AnyClosing,
     Disconnect,
+    SentDisconnect,
 )
 from ..model.events import Encoding
 from ..model.json_codec import decode_if_json
@@ -44,30 +46,25 @@ class ClosedMeanwhile(Exception):
     """The connection was closed while one of its commands waited."""
 
 
-class SentDisconnect(Protocol):
-    """The code and the reason with which a connection is closed, in the form of one version of the protocol."""
+class ConnectionStart(NamedTuple):
+    """What is known of a connection before its first message."""
 
-    @property
-    def code(self) -> int:
-        """The code of the close frame."""
-        ...
+    opening: Opening | None = None
+    """The request that opened it."""
+    request: str = ""
+    """The ID of that request in the log; empty for none."""
+    stale_timer: Timer | None = None
+    """Closes it if the client does not connect; None if this timer has not been started yet."""
 
-    @property
-    def reason(self) -> str:
-        """The reason for the log and for hooks."""
-        ...
 
-    @property
-    def close_reason(self) -> str:
-        """The reason of the close frame."""
-        ...
+UNKNOWN_START = ConnectionStart()
 
 
 class BaseClient(ABC):
     """One connection. `handle` is called with one message at a time; `close` may be called at any time.
 
     The constructor registers the connection with the node. A client that has not connected within
-    stale_connection_close_delay is closed; `stale_timer` has been started for that already, if it is given.
+    stale_connection_close_delay is closed.
     """
 
     encoding: Encoding
@@ -94,9 +91,7 @@ class BaseClient(ABC):
         "_transport",
     )
 
-    def __init__(
-        self, node: Node, transport: Transport, opening: Opening | None, request: str, stale_timer: Timer | None = None
-    ) -> None:
+    def __init__(self, node: Node, transport: Transport, start: ConnectionStart) -> None:
         self.uid = random_uuid()
         self.since = time.time()
         self.active_at = time.perf_counter()
@@ -107,8 +102,7 @@ class BaseClient(ABC):
         self.default_info = b""
         self.outbox: Queue = transport.outbox
         self.node = node
-        self.opening = opening
-        self._request = request
+        self.opening, self._request, stale_timer = start
         self._transport = transport
         self._expires_at = 0.0
         self._timer = stale_timer  # from the connect on, it is for the expiry
@@ -170,13 +164,34 @@ class BaseClient(ABC):
         name = self._transport.name
         return Context(event, self.user, self.uid, channel, info=info, transport=name, opening=self.opening)
 
-    @abstractmethod
+    # -- messages of the client
+
     def handle(self, message: bytes) -> None:
         """Carry out the commands of one message and queue the replies; an invalid message closes the connection."""
+        started = self.active_at = time.perf_counter()
+        metrics, traffic = self.node.metrics, self.traffic
+        metrics.counters.client_api_num_requests += 1
+        metrics.counters.client_bytes_in += len(message)
+        traffic.messages_received += 1
+        traffic.bytes_received += len(message)
+        try:
+            self._handle(message)
+        except ClosedMeanwhile:
+            pass
+        except AnyClosing as closing:
+            if closing.is_noted:
+                self.node.refusals.note_closed(self, str(closing))
+            else:
+                log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
+            self._end(closing.disconnect)
+        metrics.client_api.record(time.perf_counter() - started)
 
-    def handle_text(self, message: str) -> None:
-        """Handle a message given as text. Half of a surrogate pair, which UTF-8 cannot encode, is escaped."""
-        self.handle(message.encode("utf-8", "backslashreplace"))
+    @abstractmethod
+    def _handle(self, message: bytes) -> None:
+        """Carry out the commands of one message. May block.
+
+        Raises the AnyClosing of its version, also for a message that cannot be decoded, and ClosedMeanwhile.
+        """
 
     # -- authentication and expiry
 

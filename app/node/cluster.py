@@ -85,7 +85,7 @@ class Cluster:
         self.watched = WatchedFeed(encode, parts.metrics.counters, self._send_watched, self._ping_peers_soon)
         self.samples = NodeHistory(parts.metrics, self._gauges, parts.channel_samples)
         self.surveys = Surveys(parts.config, lambda: self.registry.peers, self.publish, answer)
-        self.sessions = SessionRelay(lambda: self.uid, lambda: self.registry.peers, self._knows_all_peers, self.publish)
+        self.sessions = SessionRelay(lambda: self.uid, lambda: self.registry.peers, self.knows_all_peers, self.publish)
         self.identify()
 
     def identify(self) -> None:
@@ -95,7 +95,7 @@ class Cluster:
         self._start_time = time.monotonic()
         self.registry = NodeRegistry(self.uid, running_time)
 
-    def _knows_all_peers(self) -> bool:
+    def knows_all_peers(self) -> bool:
         """Return whether every other node has sent a ping since this one started."""
         first_pings = INTRODUCTION_PINGS * self._config().node_ping_interval
         return not self._engine.joins_nodes or time.monotonic() - self._start_time > first_pings

@@ -19,10 +19,11 @@ from ..model.errors import Refused
 from ..model.json_codec import decode_value
 from ..node.channels import ChannelRules
 from ..protocol.v2.claims import ConnectionToken, SubscriptionToken
+from ..protocol.v2.signed_token import InvalidToken, split_token
 from ..protocol.v2.token_keys import HMAC, Key, KeysUnavailable, hmac_key
 from ..protocol.v2.token_making import connection_token, subscription_token
 from ..protocol.v2.token_times import find_milliseconds
-from ..protocol.v2.tokens import ExpiredToken, InvalidToken, TokenVerifier, split_token
+from ..protocol.v2.tokens import ExpiredToken, TokenVerifier
 
 MAX_UNIX_TIME = 253402300800
 """Unix time at the end of the year 9999."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from typing import Protocol
 
 import gevent
 import msgspec
@@ -17,17 +16,16 @@ from ..http.requested_protocol import DEFAULT_PROTOCOL, RequestedProtocol
 from ..model.errors import CLOSE_INTERNAL_ERROR, CLOSE_PING_ERROR, CLOSE_SEND_ERROR, CLOSE_STALE, Disconnect
 from ..net.outbox import Queue
 from ..net.transport import Transport
+from ..node.base_client import ConnectionStart
 from ..node.breakdowns import PEER_CLOSED, UNKNOWN_PROTOCOL
-from ..node.node import Node
 from ..runtime.timers import Timer
 from .v1.client import ClientV1
-from .v2.client import ClientV2
+from .v2.client import ClientServices, ClientV2
 from .v2.errors import CLOSE_BAD_REQUEST, disconnect_of
 from .v2.format import Format
 from .v2.json_format import JSON
 from .v2.other_format import MismatchTexts, format_mismatch
 from .v2.protobuf_format import PROTOBUF
-from .v2.tokens import TokenVerifier
 
 log = logging.getLogger(__name__)
 
@@ -36,18 +34,6 @@ FRAME_MISMATCH = MismatchTexts(
     protobuf="the frame is Protobuf, but the address does not ask for it (format=protobuf)",
 )
 _FORMATS: dict[str, Format] = {format_.name: format_ for format_ in (JSON, PROTOBUF)}
-
-
-class ClientServices(Protocol):
-    """The objects that the clients of one process share."""
-
-    @property
-    def node(self) -> Node:
-        """The node of this process."""
-
-    @property
-    def tokens(self) -> TokenVerifier:
-        """The verifier of tokens of protocol v2."""
 
 
 class _FirstCommand(msgspec.Struct):
@@ -82,15 +68,15 @@ class ClientConnection:
     """One connection. `handle` is called with one message at a time; `close` may be called at any time."""
 
     __slots__ = (
+        "outbox",
         "_client",
         "_closed",
         "_opening",
-        "_services",
         "_request",
+        "_requested",
+        "_services",
         "_timer",
         "_transport",
-        "_requested",
-        "outbox",
     )
 
     def __init__(
@@ -127,10 +113,8 @@ class ClientConnection:
             client.handle(message)
 
     def handle_text(self, message: str) -> None:
-        """Carry out one message that is given as text."""
-        client = self._client or self._decide(message.encode("utf-8", "backslashreplace"))
-        if client is not None:
-            client.handle_text(message)
+        """Carry out one message given as text. Half of a surrogate pair, which UTF-8 cannot encode, is escaped."""
+        self.handle(message.encode("utf-8", "backslashreplace"))
 
     def _decide(self, message: bytes) -> ClientV1 | ClientV2 | None:
         """Create the client for the version of `message`; None if the connection is closed already."""
@@ -138,18 +122,15 @@ class ClientConnection:
             return None
         node, transport = self._services.node, self._transport
         node.hub.open.discard(self)
-        timer, self._timer = self._timer, None
+        start = ConnectionStart(self._opening, self._request, self._timer)
+        self._timer = None
         format_ = _FORMATS.get(self._requested.format) if transport.binary_frame else None
         if format_ is None and (version_of(message) or self._default_version) == 2:
             format_ = JSON
         if format_ is None:
-            self._client = ClientV1(node, transport, self._opening, self._request, timer)
+            self._client = ClientV1(node, transport, start)
         else:
-            own_pings = self._requested.has_own_pings
-            tokens = self._services.tokens
-            self._client = ClientV2(
-                node, tokens, transport, format_, self._opening, self._request, own_pings, stale_timer=timer
-            )
+            self._client = ClientV2(self._services, transport, format_, start, self._requested.has_own_pings)
         mismatch = format_mismatch(format_, message, FRAME_MISMATCH)
         if mismatch:  # the client closes the connection, because it cannot decode the message
             node.refusals.note_closed(self._client, f"{CLOSE_BAD_REQUEST.reason}: {mismatch}")

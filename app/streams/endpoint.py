@@ -21,9 +21,9 @@ from ..http.response import HTTPResponse, text_response
 from ..model.errors import CLOSE_SHUTDOWN
 from ..net.socket_queues import limit_unacknowledged
 from ..net.transport import Transport
-from ..node.node import Node
+from ..node.base_client import ConnectionStart
 from ..node.session_relay import SilentNode, UnknownNode
-from ..protocol.v2.client import ClientV2
+from ..protocol.v2.client import ClientServices, ClientV2, StreamSession
 from ..protocol.v2.errors import CLOSE_BAD_REQUEST, CLOSE_TOO_MANY_REQUESTS
 from ..protocol.v2.event_positions import LastEvent
 from ..protocol.v2.format import Format, InvalidFrame
@@ -32,7 +32,6 @@ from ..protocol.v2.messages import Disconnect, Push, Reply
 from ..protocol.v2.one_way import ONE_WAY
 from ..protocol.v2.other_format import MismatchTexts, emulation_mismatch, format_mismatch
 from ..protocol.v2.protobuf_format import PROTOBUF
-from ..protocol.v2.tokens import TokenVerifier
 from ..websocket.compression import Compression, Deflate
 from ..websocket.connection import WebSocket
 from .framing import BYTES, EVENTS, EVENTS_WITH_IDS, LINES, STREAM_HEADERS, Framing
@@ -58,16 +57,8 @@ BODY_MISMATCH = MismatchTexts(
 EVENTS_MISMATCH = MismatchTexts(json="", protobuf="the body is Protobuf, but Server-Sent Events are JSON")
 
 
-class StreamParts(Protocol):
-    """The objects that the clients of one process share."""
-
-    @property
-    def node(self) -> Node:
-        """The node of this process."""
-
-    @property
-    def tokens(self) -> TokenVerifier:
-        """The verifier of tokens of protocol v2."""
+class StreamParts(ClientServices, Protocol):
+    """The objects that the streams of one process share."""
 
     @property
     def origins(self) -> Origins:
@@ -99,9 +90,7 @@ class _StreamRequest(NamedTuple):
     first: bytes
     """The first commands of the client."""
     opening: Opening | None
-    has_ids: bool
-    """Whether the messages have ids, as events of one-way Server-Sent Events do."""
-    last_event: LastEvent | None
+    session: StreamSession
 
 
 class Streams:
@@ -223,7 +212,7 @@ class Streams:
         websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size, deflate=deflate)
         transport = OneWayWebSocket(websocket, _DISCONNECT_ENCODERS[ONE_WAY])
         limit_unacknowledged(socket, config.ping_interval + config.client_pong_timeout)
-        client = self._client(transport, ONE_WAY, opening, request)
+        client = self._client(transport, ONE_WAY, ConnectionStart(opening, request), StreamSession(_new_secret()))
         self.open_connections += 1
         try:
             transport.serve(client)
@@ -251,7 +240,8 @@ class Streams:
             _DISCONNECT_ENCODERS[format_],
             exchange.stream_end,
         )
-        asked = _StreamRequest(format_, first, self._opening(exchange), framing is EVENTS_WITH_IDS, last_event)
+        session = StreamSession(_new_secret(), framing is EVENTS_WITH_IDS, last_event)
+        asked = _StreamRequest(format_, first, self._opening(exchange), session)
         serve = partial(self._serve_stream, kind, asked)
         exchange.open_stream(HTTPResponse(200, headers, framing.prelude(is_compressed)), serve)
 
@@ -262,19 +252,18 @@ class Streams:
         stream = StreamTransport(kind, socket, node.flusher, config)
         if is_one_way:
             limit_unacknowledged(socket, config.ping_interval + config.client_pong_timeout)
-        ids = {"has_ids": asked.has_ids, "last_event": asked.last_event}
-        client = self._client(stream, asked.format, asked.opening, request, **ids)
+        client = self._client(stream, asked.format, ConnectionStart(asked.opening, request), asked.session)
         inbox = Inbox(client, INBOX_LIMIT, partial(client.disconnect_later, CLOSE_TOO_MANY_REQUESTS))
         inbox.append(asked.first)
         if not is_one_way:
             self._note_mismatch(client, asked.format, kind.name, asked.first)
-            node.cluster.sessions.open(client.session, inbox.append)
+            node.cluster.sessions.open(asked.session.secret, inbox.append)
         self.open_connections += 1
         try:
             stream.serve(client)
         finally:
             self.open_connections -= 1
-            node.cluster.sessions.close(client.session)
+            node.cluster.sessions.close(asked.session.secret)
 
     def _note_mismatch(self, client: ClientV2, format_: Format, transport: str, first: bytes) -> None:
         """Log a first frame in another format than the stream; the client closes it, because it cannot decode it."""
@@ -283,11 +272,9 @@ class Streams:
             self._parts.node.refusals.note_closed(client, f"{CLOSE_BAD_REQUEST.reason}: {mismatch}")
 
     def _client(
-        self, transport: Transport, format_: Format, opening: Opening | None, request: str, **ids: Any
+        self, transport: Transport, format_: Format, start: ConnectionStart, session: StreamSession
     ) -> ClientV2:
-        node, tokens = self._parts.node, self._parts.tokens
-        session = secrets.token_urlsafe(SESSION_SIZE)
-        client = ClientV2(node, tokens, transport, format_, opening, request, session=session, **ids)
+        client = ClientV2(self._parts, transport, format_, start, stream=session)
         if self._parts.node.stopping:
             client.close(CLOSE_SHUTDOWN)
         return client
@@ -315,6 +302,10 @@ def _preflight(allowed: str, headers: Mapping[str, str]) -> HTTPResponse:
     """Return the response to a preflight request for one of the methods `allowed`."""
     permitted = preflight_headers(allowed, headers.get("access-control-request-headers"), PREFLIGHT_AGE)
     return HTTPResponse(204, {**_readable(headers), **permitted})
+
+
+def _new_secret() -> str:
+    return secrets.token_urlsafe(SESSION_SIZE)
 
 
 def _encode_disconnect(format_: Format, code: int, reason: str) -> bytes:

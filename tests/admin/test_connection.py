@@ -210,7 +210,7 @@ class TestWatching:
         operator.connect(watch=True, batch=True)
         for number in range(1000):
             operator.node.publish("news", b"%d" % number)
-        eventually(lambda: operator.node.cluster.watched._greenlet is None)
+        eventually(lambda: any(b'"missed"' in message for message in operator.transport.messages()))
         shown = [push for batch in operator.received() for push in batch]
         messages = [push["body"]["data"] for push in shown if push["method"] == "message"]
         missed = sum(push["body"] for push in shown if push["method"] == "missed")

@@ -1,7 +1,6 @@
 """The commands of backends in version 1, from HTTP, from the Redis queue and from the admin socket.
 
-It takes and returns bytes, and does not depend on HTTP requests and signatures.
-Specification: docs/api.md.
+It takes and returns bytes, and does not depend on HTTP requests and signatures. Specification: docs/api.md.
 """
 
 from __future__ import annotations
@@ -252,7 +251,7 @@ class CommandAPI:
         try:
             action()
         except Refused as refused:
-            return encode_api_reply(command.uid, command.method or "", error=_without_advice(refused.error))
+            return _failure_reply(command, refused.error)
         return encode_api_reply(command.uid, command.method or "")
 
     def _presence(self, command: Command) -> bytes:
@@ -270,13 +269,13 @@ class CommandAPI:
         except Refused as refused:
             if self._notes_refusals:
                 self._node.refusals.note_backend(command.method or "", refused)
-            return self._failure_reply(command, body(channel, None), refused.error)
+            return _failure_reply(command, refused.error, body(channel, None))
 
     def _channels(self, command: Command) -> bytes:
         try:
             body = wire.data_body(self._node.channels())
         except Refused as refused:
-            return self._failure_reply(command, wire.data_body(None), refused.error)
+            return _failure_reply(command, refused.error, wire.data_body(None))
         return encode_api_reply(command.uid, "channels", body)
 
     def _stats(self, command: Command) -> bytes:
@@ -284,10 +283,6 @@ class CommandAPI:
 
     def _node_info(self, command: Command) -> bytes:
         return encode_api_reply(command.uid, "node", wire.data_body(self._node.cluster.own_info()))
-
-    @staticmethod
-    def _failure_reply(command: Command, body: bytes, error: Error) -> bytes:
-        return encode_api_reply(command.uid, command.method or "", body, _without_advice(error))
 
 
 def _message(command: Command) -> PublishRequest:
@@ -304,13 +299,18 @@ def _publish_reply(uid: str | None, error: Error | None) -> bytes:
     return encode_api_reply(uid, "publish") if uid else _PUBLISHED
 
 
+def _failure_reply(command: Command, error: Error, body: bytes = b"null") -> bytes:
+    """Return the reply to a command that has failed. The advice of an error is for clients, so it is left out."""
+    return encode_api_reply(command.uid, command.method or "", body, error.advise(""))
+
+
 def _max_reply_size(publish: Command) -> int:
     return MAX_PUBLISH_REPLY_SIZE + MAX_ESCAPED_SIZE * len(publish.uid or "")
 
 
 def _reply_limit_exceeded(command: Command) -> bytes:
     """Return the reply to a command that was not carried out, because the replies before it are too large."""
-    return encode_api_reply(command.uid, command.method or "", error=_without_advice(LIMIT_EXCEEDED))
+    return _failure_reply(command, LIMIT_EXCEEDED)
 
 
 def _queued_commands(entry: bytes) -> list[Command]:
@@ -320,10 +320,6 @@ def _queued_commands(entry: bytes) -> list[Command]:
     except InvalidJSON as error:
         log.warning("skipping invalid entry of the API queue: %s; it begins with %r", error, entry[:MAX_LOGGED_ENTRY])
         return []
-
-
-def _without_advice(error: Error) -> Error:
-    return error.advise("")
 
 
 def _publish_error(error: Error) -> Error:

@@ -1,19 +1,17 @@
 """The connection of a client of protocol version 1: it decodes commands, calls the node, and sends replies.
 
-It uses the node, credentials, subscriptions and the wire format, and does not depend on
-the kind of transport, such as WebSocket or SockJS. Specification: docs/protocol.md.
+It uses the node, credentials, subscriptions and the wire format, and does not depend on the kind of transport, such as
+WebSocket or SockJS. Specification: docs/protocol.md.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import msgspec
 
-from ...http.opening_request import Opening
 from ...model.errors import (
     CLOSE_INSUFFICIENT_STATE,
     CLOSE_INVALID_MESSAGE,
@@ -34,27 +32,23 @@ from ...model.events import Encoding
 from ...model.json_codec import InvalidJSON, decode_embedded
 from ...net.transport import Transport
 from ...node import hooks
-from ...node.base_client import BaseClient, ClosedMeanwhile
+from ...node.base_client import UNKNOWN_START, BaseClient, ClosedMeanwhile, ConnectionStart
 from ...node.hooks import Context
 from ...node.node import Node
 from ...node.proxy_events import CONNECT_PROXY, ConnectContext, approved_data
-from ...runtime.timers import Timer
 from . import decisions, wire
 from .credentials import MAX_LOGGED_USER, signed_at
 from .replies import gather
 from .subscriptions import SubscriptionsV1
 from .typed_commands import ClientCommand, decode_typed, params_of
 
-log = logging.getLogger(__name__)
-
 NOT_SUBSCRIBED = "the client is not subscribed to the channel"
 """The detail of a refused command that only subscribers may send."""
 
 Answered = TypeVar("Answered")
 
-
-# One object for each kind of transport, so that all its connections share the bytes of a broadcast.
 _encodings: dict[Callable[[bytes], bytes], Encoding] = {}
+"""One object for each kind of transport, so that all its connections share the bytes of a broadcast."""
 
 
 def _add_encoding(frame: Callable[[bytes], bytes]) -> Encoding:
@@ -68,53 +62,26 @@ class ClientV1(BaseClient):
 
     __slots__ = ("_signed_user", "_subscriptions")
 
-    def __init__(
-        self,
-        node: Node,
-        transport: Transport,
-        opening: Opening | None = None,
-        request: str = "",
-        stale_timer: Timer | None = None,
-    ) -> None:
-        super().__init__(node, transport, opening, request, stale_timer)
+    def __init__(self, node: Node, transport: Transport, start: ConnectionStart = UNKNOWN_START) -> None:
+        super().__init__(node, transport, start)
         self.encoding = _encodings.get(transport.frame) or _add_encoding(transport.frame)
-        # The user in the token of `connect`, which a hook may have replaced. None without a token.
         self._signed_user: str | None = None
+        """The user in the token of `connect`, which a hook may have replaced; None without a token."""
         self._subscriptions = SubscriptionsV1(node, self)
         self._count_traffic()
 
     # -- in
-
-    def handle(self, message: bytes) -> None:
-        """Carry out one request of the client and queue the reply; an invalid request closes the connection."""
-        started = self.active_at = time.perf_counter()
-        metrics = self.node.metrics
-        metrics.counters.client_api_num_requests += 1
-        metrics.counters.client_bytes_in += len(message)
-        self.traffic.messages_received += 1
-        self.traffic.bytes_received += len(message)
-        try:
-            self._handle(message)
-        except ClosedMeanwhile:
-            pass
-        except Closing as closing:
-            if closing.is_noted:
-                self.node.refusals.note_closed(self, str(closing))
-            else:
-                log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
-            self.close(closing.disconnect)
-        except InvalidJSON as error:
-            log.debug("client %s (user %r): invalid message: %s", self.uid, self.user, error, extra=self.ids)
-            self.close(CLOSE_INVALID_MESSAGE)
-        metrics.client_api.record(time.perf_counter() - started)
 
     def _handle(self, message: bytes) -> None:
         if self.closed:
             return
         if len(message) > self.node.config.client_request_max_size:
             raise Closing(CLOSE_LIMIT_EXCEEDED)
-        command = decode_typed(message)
-        reply = self._gather_replies(message) if command is None else self._reply(command)
+        try:
+            command = decode_typed(message)
+            reply = self._gather_replies(message) if command is None else self._reply(command)
+        except InvalidJSON as error:
+            raise Closing(CLOSE_INVALID_MESSAGE, str(error)) from None
         if reply is None or not self._can_continue(len(reply)):
             return
         self._send(reply)

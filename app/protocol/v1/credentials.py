@@ -10,7 +10,7 @@ from ...model.errors import CLOSE_INVALID_MESSAGE, CLOSE_INVALID_TOKEN, Closing
 from . import wire
 
 MAX_LOGGED_USER = 100
-"""Maximum characters of a user or a timestamp in the log."""
+"""Maximum characters of a user in the log."""
 MAX_LOGGED_TIMESTAMP = 20
 """Maximum characters of a timestamp in the log, so that a token in its place is not shown as a whole."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -20,7 +20,6 @@ from ...node.channels import ChannelRules, history_options
 from ...node.proxy_events import AllowedSubscription, approved_data, ask_subscription
 from ...runtime.log_throttle import ONCE, ThrottledLog
 from . import permissions
-from .connecting import subscription_token
 from .deltas import FOSSIL
 from .errors import (
     CLOSE_BAD_REQUEST,
@@ -32,6 +31,7 @@ from .errors import (
     CodedClosing,
     CodedRefusal,
 )
+from .granting import subscription_token
 from .messages import (
     HistoryRequest,
     HistoryResult,
@@ -51,7 +51,8 @@ from .messages import (
 )
 from .permissions import Requester
 from .served_client import ServedClient
-from .subscriptions import GrantedSubscription, message_of, ttl
+from .stream_messages import message_of
+from .subscriptions import GrantedSubscription, ttl
 from .tags_filter import InvalidFilter, TagsFilter, tags_filter
 
 log = logging.getLogger(__name__)
@@ -189,7 +190,7 @@ def _sub_refresh(client: ServedClient, id_: int, request: SubRefreshRequest) -> 
     token = subscription_token(client, channel, request.token)
     if channel not in client.channels:
         raise CodedRefusal(ERROR_PERMISSION_DENIED, "the subscription has ended while keys for tokens were fetched")
-    client.subscriptions.refresh(channel, token.expires_at)
+    client.subscriptions.expire_at(channel, token.expires_at)
     result = SubRefreshResult(expires=token.expires_at > 0, ttl=ttl(token.expires_at))
     client.reply(Reply(id_, sub_refresh=result))
 

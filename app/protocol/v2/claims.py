@@ -170,7 +170,8 @@ def _decode_checked(decoder: msgspec.json.Decoder[C], payload: bytes, check: Che
 
 def _decode(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
     try:
-        check_utf8(payload)
+        if not payload.isascii():  # hardly any token has other bytes
+            check_utf8(payload)
         check_nesting(payload)
         return decode(decoder, payload)
     except InvalidJSON as error:

@@ -6,27 +6,24 @@ such as WebSocket or SockJS. Specification: docs/protocol-v2.md.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import gevent
 
-from ...http.opening_request import Opening
 from ...model.errors import CLOSE_EXPIRED, Closing, Disconnect, Refused
 from ...model.events import StreamPosition
 from ...model.json_codec import decode_if_json
 from ...net.transport import Transport
-from ...node.base_client import BaseClient, ClosedMeanwhile
+from ...node.base_client import UNKNOWN_START, BaseClient, ConnectionStart
 from ...node.hooks import Context
 from ...node.node import Node
 from ...node.proxy_events import REFRESH_PROXY
 from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
-from ...runtime.timers import Timer
 from ...runtime.yielding import yield_if_due
 from . import channel_commands, connection_commands, renewing, server_commands
-from .encodings import channel_of_unsendable, close_unsendable, encoding
+from .encodings import encoding
 from .errors import (
     CLOSE_BAD_REQUEST,
     INSUFFICIENT_STATE,
@@ -58,8 +55,7 @@ from .pings import Pings
 from .served_client import Identity
 from .subscriptions import GrantedSubscription, SubscriptionsV2
 from .tokens import TokenVerifier
-
-log = logging.getLogger(__name__)
+from .unsendable import channel_of_unsendable, close_unsendable
 
 MESSAGE_TOO_LARGE = CodedDisconnect(1009, "")
 """A message of more bytes than client_request_max_size; 1009 is WebSocket's own code for it (RFC 6455 7.4.1)."""
@@ -72,13 +68,38 @@ MAX_LIBRARY_LENGTH = 100
 """Characters that are kept of the name and version of a client library."""
 
 
+class ClientServices(Protocol):
+    """The objects that the clients of one process share."""
+
+    @property
+    def node(self) -> Node:
+        """The node of this process."""
+        ...
+
+    @property
+    def tokens(self) -> TokenVerifier:
+        """The verifier of tokens of protocol v2."""
+        ...
+
+
+class StreamSession(NamedTuple):
+    """What connects a stream with other requests of the same client, before and beside it."""
+
+    secret: str = ""
+    """What a separate request with commands for the connection must contain; empty if all come over the connection."""
+    has_ids: bool = False
+    """Whether messages have the ids of event_positions.py, with which the client may reconnect."""
+    last_event: LastEvent | None = None
+    """The id with which the client has reconnected; None if it has sent none."""
+
+
+NO_STREAM = StreamSession()
+
+
 class ClientV2(BaseClient):
     """One connection of a client of version 2.
 
-    With `has_own_pings` the client receives pings of WebSocket instead of empty messages. `session` is the secret that
-    separate requests with commands for this connection must contain; empty if all commands come over the connection.
-    With `has_ids`, messages have the IDs of event_positions.py, and `last_event` is the ID that a reconnecting client
-    has sent.
+    With `has_own_pings` the client receives pings of WebSocket instead of empty messages.
     """
 
     __slots__ = (
@@ -100,24 +121,19 @@ class ClientV2(BaseClient):
 
     def __init__(
         self,
-        node: Node,
-        tokens: TokenVerifier,
+        services: ClientServices,
         transport: Transport,
         format_: Format,
-        opening: Opening | None = None,
-        request: str = "",
+        start: ConnectionStart = UNKNOWN_START,
         has_own_pings: bool = False,
-        session: str = "",
-        has_ids: bool = False,
-        last_event: LastEvent | None = None,
-        stale_timer: Timer | None = None,
+        stream: StreamSession = NO_STREAM,
     ) -> None:
-        super().__init__(node, transport, opening, request, stale_timer)
-        self.last_event = last_event
+        node = services.node
+        super().__init__(node, transport, start)
+        self.session, has_ids, self.last_event = stream
         self.library = ""
         self.meta = b""
-        self.session = session
-        self.tokens = tokens
+        self.tokens = services.tokens
         self.format = format_
         self.frame: Callable[[bytes], bytes] = (format_.is_binary and transport.binary_frame) or transport.frame
         self.positions = EventPositions(self.frame) if has_ids else None
@@ -135,46 +151,25 @@ class ClientV2(BaseClient):
 
     # -- in
 
-    def handle(self, frame: bytes) -> None:
-        """Carry out the commands of one frame in order. A fatal error closes the connection."""
-        started = self.active_at = time.perf_counter()
-        metrics = self.node.metrics
-        metrics.counters.client_api_num_requests += 1
-        metrics.counters.client_bytes_in += len(frame)
-        self.traffic.messages_received += 1
-        self.traffic.bytes_received += len(frame)
-        self.is_busy = True
-        try:
-            self._handle(frame)
-        except ClosedMeanwhile:
-            pass
-        except CodedClosing as closing:
-            if closing.is_noted:
-                self.node.refusals.note_closed(self, str(closing))
-            else:
-                log.debug("client %s (user %r): %s", self.uid, self.user, closing, extra=self.ids)
-            self.disconnect(closing.disconnect)
-        except Closing as closing:
-            log.debug("client %s (user %r): closed by a hook: %s", self.uid, self.user, closing, extra=self.ids)
-            self.close(closing.disconnect)
-        except InvalidFrame as error:
-            log.debug("client %s (user %r): invalid frame: %s", self.uid, self.user, error, extra=self.ids)
-            self.disconnect(CLOSE_BAD_REQUEST)
-        finally:
-            self.is_busy = False
-        metrics.client_api.record(time.perf_counter() - started)
-
     def _handle(self, frame: bytes) -> None:
         if self.closed:
             return
         if len(frame) > self.node.config.client_request_max_size:
             raise CodedClosing(MESSAGE_TOO_LARGE)
-        for number, command in enumerate(self.format.decode_commands(frame)):
-            if number:  # frames with several commands are rare
-                yield_if_due()
-            if self.closed or self._is_refused:
-                return
-            self._carry_out(command)
+        self.is_busy = True
+        try:
+            for number, command in enumerate(self.format.decode_commands(frame)):
+                if number:  # frames with several commands are rare
+                    yield_if_due()
+                if self.closed or self._is_refused:
+                    return
+                self._carry_out(command)
+        except InvalidFrame as error:
+            raise CodedClosing(CLOSE_BAD_REQUEST, f"invalid frame: {error}") from None
+        except Closing as closing:
+            raise CodedClosing(disconnect_of(closing.disconnect), "a hook or a backend closes the connection") from None
+        finally:
+            self.is_busy = False
 
     def _carry_out(self, command: Command) -> None:
         method = command.method

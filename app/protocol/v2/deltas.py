@@ -16,9 +16,10 @@ from ...model.events import Publication as NodePublication
 from ...model.payload import bytes_of, is_binary
 from ...node.hub import Hub
 from . import fossil_delta
-from .encodings import event_encoder, log_unsendable
+from .encodings import event_encoder
 from .format import Format, NotJSON
 from .messages import Publication, client_info
+from .unsendable import log_unsendable
 
 FOSSIL = "fossil"
 """The only delta format."""

@@ -62,17 +62,8 @@ class CodedRefusal(Exception):
         self.detail = detail
 
 
-class CodedClosing(Exception):
-    """Raised when a connection must be closed; `disconnect` is sent to the client, `detail` is only logged.
-
-    With `is_noted` it is logged where operators see it, because it may be a mistake of the backend or of the
-    configuration: a client may not connect, or would receive data that are not JSON.
-    """
-
-    def __init__(self, disconnect: CodedDisconnect, detail: str = "", is_noted: bool = False) -> None:
-        super().__init__(f"{disconnect.reason}: {detail}" if detail else disconnect.reason)
-        self.disconnect = disconnect
-        self.is_noted = is_noted
+class CodedClosing(model.AnyClosing[CodedDisconnect]):
+    """Raised when a connection must be closed, by version 2 of the protocol."""
 
 
 ERROR_INTERNAL = CodedError(100, "internal server error", temporary=True)

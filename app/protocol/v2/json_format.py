@@ -6,9 +6,8 @@ Payloads are passed on unchanged, except that line breaks are removed, because t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from operator import attrgetter
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -18,6 +17,7 @@ from ...model.json_codec import MAX_NESTING, TOO_DEEP, InvalidJSON, check_nestin
 from ...model.payload import NO_PAYLOAD
 from .fields import Cardinality, Field, Kind, Message, fields_of
 from .format import Format, InvalidFrame, NotJSON
+from .json_payloads import check_payloads
 from .messages import Command, EmulationRequest, Push, Reply
 
 M = TypeVar("M", bound=Message)
@@ -65,12 +65,12 @@ class JSONFormat(Format):
 
     def encode_reply(self, reply: Reply) -> bytes:
         """Encode a reply as one line, without the line break."""
-        _check(reply)
+        check_payloads(reply)
         return _encode(reply).replace(b"\n", b"")
 
     def encode_push(self, push: Push) -> bytes:
         """Encode a push as one line, without the line break."""
-        _check(push)
+        check_payloads(push)
         return _encode(push).replace(b"\n", b"")
 
     def encode_publication(
@@ -194,68 +194,3 @@ def _encode_info(info: RawClientInfo) -> bytes:
     conn_field = b',"conn_info":%b' % default_info if default_info else b""
     chan_field = b',"chan_info":%b' % channel_info if channel_info else b""
     return b'{"user":%b,"client":%b%b%b}' % (_encode(user), _encode(client), conn_field, chan_field)
-
-
-Check = Callable[[Any], None]
-
-
-def _check_payload(payload: Raw) -> None:
-    """Raise NotJSON for an invalid payload: it could add fields to the message that contains it."""
-    if not is_json(bytes(payload)):
-        raise NotJSON("payload is not JSON")
-
-
-def _check_list(values: list[Any]) -> None:
-    for value in values:
-        _check(value)
-
-
-def _check_map(values: dict[str, Any]) -> None:
-    for value in values.values():
-        _check(value)
-
-
-_CHECKS: dict[type, Check] = {Raw: _check_payload, list: _check_list, dict: _check_map}
-"""The function that checks the payloads in a value of each type, for the types that can contain payloads."""
-
-
-def _check(value: Any) -> None:
-    """Raise NotJSON for a value of a message that contains an invalid payload."""
-    check = _CHECKS.get(type(value))
-    if check is not None:
-        check(value)
-
-
-def _add_check(type_: type[Message]) -> bool:
-    """Add the function for a type of message to the table. Returns whether its messages can contain payloads."""
-    if type_ not in _CHECKS:
-        names = [field.name for field in fields_of(type_) if _can_have_payload(type_, field)]
-        if not names:
-            return False
-        _CHECKS[type_] = _message_check(attrgetter(*names) if len(names) > 1 else _one_value(*names))
-    return True
-
-
-def _can_have_payload(type_: type[Message], field: Field) -> bool:
-    if field.message is None or field.message is type_:
-        return field.kind is Kind.PAYLOAD
-    return _add_check(field.message)
-
-
-def _message_check(values_of: Callable[[Any], tuple[Any, ...]]) -> Check:
-    def check_message(message: Any) -> None:
-        for value in values_of(message):
-            if value is not None and value is not NO_PAYLOAD:  # nearly all fields of a reply or push are None
-                check = _CHECKS.get(type(value))
-                if check is not None:
-                    check(value)
-
-    return check_message
-
-
-def _one_value(name: str) -> Callable[[Any], tuple[Any]]:
-    return lambda message: (getattr(message, name),)
-
-
-_add_check(Reply)
-_add_check(Push)

@@ -49,7 +49,7 @@ def renew_subscription(client: ServedClient, channel: str) -> bool:
     if renewal.is_expired or 0 < renewal.expires_at <= time.time():
         return False
     subscription.info = renewal.info or subscription.info
-    client.subscriptions.refresh(channel, renewal.expires_at)
+    client.subscriptions.expire_at(channel, renewal.expires_at)
     return True
 
 

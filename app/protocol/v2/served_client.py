@@ -18,7 +18,7 @@ from .tokens import TokenVerifier
 
 
 class Identity(Struct):
-    """The identity of a client: user, info and expiry."""
+    """Who a client is, and what it receives when it connects."""
 
     user: str
     """Empty for an anonymous user."""

@@ -10,8 +10,8 @@ from ...model.errors import Refused
 from ...model.payload import bytes_of
 from ...node.base_client import ClosedMeanwhile
 from ...node.user_commands import AddSubscription, RenewConnections, SendMessage
-from .connecting import server_side
 from .errors import CONNECTION_EXPIRED, ERROR_ALREADY_SUBSCRIBED, CodedClosing, CodedRefusal
+from .granting import server_side
 from .messages import AsyncMessage, Push, Refresh, Subscribe, SubscribeRequest
 from .served_client import ServedClient
 from .subscriptions import ttl

@@ -13,20 +13,18 @@ from typing import Protocol
 import gevent
 from msgspec import Raw, Struct
 
-from ....engines.base import StreamRecovery
 from ...config.channel_options import ChannelOptions
 from ...model.errors import Refused
 from ...model.events import Encoding, RawClientInfo, StreamPosition
 from ...model.events import Publication as NodePublication
-from ...model.payload import NO_PAYLOAD, bytes_of
+from ...model.payload import NO_PAYLOAD
 from ...node.base_client import ClosedMeanwhile
 from ...node.node import Node
 from ...node.presence_renewal import PresenceRenewal, SubscribingClient
 from ...node.proxy_events import SUB_REFRESH_PROXY
 from ...runtime.timers import Timer
-from ...runtime.yielding import iterate_yielding
 from .deltas import DeltaSubscription, find_or_create_chain
-from .encodings import close_unsendable, encode_event, encode_with_id, encoding
+from .encodings import encode_event, encode_with_id, encoding
 from .errors import (
     ERROR_ALREADY_SUBSCRIBED,
     ERROR_UNRECOVERABLE_POSITION,
@@ -36,9 +34,11 @@ from .errors import (
 )
 from .event_positions import EventPositions
 from .format import Format, NotJSON
-from .messages import Publication, SubscribeRequest, SubscribeResult, client_info
+from .messages import SubscribeRequest, SubscribeResult
 from .permissions import Grant
+from .stream_messages import passing, recovery_result
 from .tags_filter import TagsFilter
+from .unsendable import close_unsendable
 
 REFUSE_UNRECOVERED = 2
 """The bit of `flag` in a subscribe request that refuses a subscription if the publications cannot be recovered."""
@@ -121,6 +121,11 @@ class SubscriptionsV2(PresenceRenewal):
         info = b"" if subscription is None else subscription.info
         return RawClientInfo(client.user, client.uid, client.default_info, info)
 
+    @property
+    def names(self) -> Collection[str]:
+        """The channels that the client is subscribed to."""
+        return self.channels.keys()
+
     # -- subscribe
 
     def add(self, wanted: GrantedSubscription) -> SubscribeResult:
@@ -173,7 +178,7 @@ class SubscriptionsV2(PresenceRenewal):
             self._remove(channel)
             raise
         result.data, result.delta = wanted.data, grant.has_deltas
-        self._expire(channel, wanted.expires_at)
+        self.expire_at(channel, wanted.expires_at)
         if not subscription.is_renewed_by_backend:
             result.expires, result.ttl = wanted.expires_at > 0, ttl(wanted.expires_at)
         return result
@@ -221,7 +226,7 @@ class SubscriptionsV2(PresenceRenewal):
             raise CodedRefusal(ERROR_UNRECOVERABLE_POSITION)
         self._live_from[channel] = found.top
         try:
-            return recovery_result(found, request.offset, self.channels[channel])
+            return recovery_result(found, request.offset, wanted.passes, self.channels[channel].deltas)
         except NotJSON as error:
             raise close_unsendable(self._client, channel, error) from None
 
@@ -258,9 +263,21 @@ class SubscriptionsV2(PresenceRenewal):
     def _pushes(self, publications: Iterable[NodePublication], subscription: Subscription) -> list[bytes]:
         if subscription.deltas is not None:
             return [subscription.deltas.push(publication) for publication in publications]
-        passing = filter_publications(publications, subscription.passes)
+        shown = passing(publications, subscription.passes)
         encode = encode_with_id if self._has_ids(subscription) else encode_event
-        return [encode(self._client.format, publication) for publication in passing]
+        return [encode(self._client.format, publication) for publication in shown]
+
+    def announce(self, channel: str) -> None:
+        """Publish the join of the client, if the channel has joins. May block."""
+        try:
+            subscription = self.channels.get(channel)
+            if subscription is not None and subscription.announces(self._node.rules.options(channel)):
+                self._node.publish_join(channel, self.info(channel))
+        except Refused:
+            pass  # a reload has removed the namespace
+
+    def _stores_presence(self, channel: str, options: ChannelOptions) -> bool:
+        return self.channels[channel].stores_presence(options)
 
     # -- ids of messages
 
@@ -291,25 +308,10 @@ class SubscriptionsV2(PresenceRenewal):
             positions.set_position(shared, reached)
         self._choose_ids(shared, subscription)
 
-    def announce(self, channel: str) -> None:
-        """Publish the join of the client, if the channel has joins. May block."""
-        try:
-            subscription = self.channels.get(channel)
-            if subscription is not None and subscription.announces(self._node.rules.options(channel)):
-                self._node.publish_join(channel, self.info(channel))
-        except Refused:
-            pass  # a reload has removed the namespace
-
-    def _stores_presence(self, channel: str, options: ChannelOptions) -> bool:
-        return self.channels[channel].stores_presence(options)
-
     # -- expiry
 
-    def refresh(self, channel: str, expires_at: float) -> None:
-        """Change when a subscription expires, in seconds since 1970; 0 for never."""
-        self._expire(channel, expires_at)
-
-    def _expire(self, channel: str, when: float) -> None:
+    def expire_at(self, channel: str, when: float) -> None:
+        """Set when a subscription expires, in seconds since 1970; 0 for never."""
         subscription = self.channels[channel]
         if subscription.expiry is not None:
             subscription.expiry.cancel()
@@ -365,45 +367,7 @@ class SubscriptionsV2(PresenceRenewal):
             self._node.publish_leave(channel, info)
         return True
 
-    @property
-    def names(self) -> Collection[str]:
-        """The channels that the client is subscribed to."""
-        return self.channels.keys()
-
 
 def ttl(expires_at: float) -> int:
     """Return the whole seconds until an expiry, for a reply to a client; 0 for no expiry."""
     return min(max(int(expires_at - time.time()), 0), MAX_TTL) if expires_at else 0
-
-
-def filter_publications(publications: Iterable[NodePublication], passes: TagsFilter | None) -> list[NodePublication]:
-    """Return the publications that pass a filter; all without a filter."""
-    return list(publications) if passes is None else list(filter(passes, publications))
-
-
-def recovery_result(found: StreamRecovery, offset: int, subscription: Subscription) -> SubscribeResult:
-    """Build the reply to a subscription that recovers from `offset`. May block. Raises NotJSON with deltas."""
-    deltas = subscription.deltas
-    shown = message_of if deltas is None else deltas.recovered
-    publications = filter_publications(found.publications, subscription.passes)
-    return SubscribeResult(
-        recoverable=True,
-        positioned=True,
-        was_recovering=True,
-        epoch=found.top.epoch,
-        recovered=found.recovered,
-        # The client increases the offset of its request with each publication that it receives.
-        offset=offset if found.recovered else found.top.offset,
-        publications=[shown(publication) for publication in iterate_yielding(publications)],
-    )
-
-
-def message_of(publication: NodePublication) -> Publication:
-    """Convert a publication of the node to the message for recovery and history."""
-    return Publication(
-        data=Raw(bytes_of(publication.data)),
-        info=None if publication.info is None else client_info(publication.info),
-        offset=publication.offset,
-        tags=dict(publication.tags or {}),
-        epoch=publication.epoch if publication.offset == 1 else "",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -125,19 +126,30 @@ def test_presence_without_a_recent_answer_is_a_gap(bench: Bench) -> None:
     assert bench.figures("news", 2) == {"subscribers": [0], "present": [None]}
 
 
+def present_in(node: Node, channel: str) -> float | None:
+    """Return the newest sample of the presence in a channel that an operator opens; None if there is none."""
+    samples, now = node.channel_samples, time.time()
+    samples.open(channel)
+    samples.update_presence()
+    samples.take(now)
+    wanted = window_of(now + 2, 2)
+    wanted.about, wanted.channel = "channel", channel
+    return samples.read(wanted)[0].get("present", [None])[-1]
+
+
 def test_presence_is_known_only_in_channels_with_that_option(node: Node) -> None:
     for channel in ("rich:news", "news", "removed namespace:news"):
         node.add_presence(channel, "c1", ALICE)
-    assert node._count_presence("rich:news") == 1
-    assert node._count_presence("news") is None
-    assert node._count_presence("removed namespace:news") is None
+    assert present_in(node, "rich:news") == 1
+    assert present_in(node, "news") is None
+    assert present_in(node, "removed namespace:news") is None
 
 
 def test_a_failed_count_of_presence_is_logged(
     node: Node, engine: FailingEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.failing.add("count_presence")
-    assert node._count_presence("rich:news") is None
+    assert present_in(node, "rich:news") is None
     assert "cannot count presence: in 'rich:news': count_presence has failed" in caplog.text
 
 

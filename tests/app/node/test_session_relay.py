@@ -21,7 +21,7 @@ def nodes(start_node: StartNode) -> tuple[Node, Node]:
     bus = Bus()
     first, second = (start_node(bus.engine(), name=name, node_ping_interval=0.02) for name in ("first", "second"))
     eventually(lambda: first.cluster.registry.peers and second.cluster.registry.peers)
-    eventually(lambda: first.cluster._knows_all_peers())
+    eventually(lambda: first.cluster.knows_all_peers())
     return first, second
 
 
@@ -51,6 +51,7 @@ def test_commands_for_an_unknown_session_of_another_node_are_discarded(nodes: tu
     second.cluster.sessions.open("secret", taken.append)
     first.cluster.sessions.send(second.cluster.uid, "unknown", b"frame")
     assert taken == []
+    # Otherwise each frame would leave an event in memory, which nothing else shows.
     assert first.cluster.sessions._awaited == {}
 
 

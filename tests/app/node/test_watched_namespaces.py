@@ -11,7 +11,7 @@ from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.node import watched_namespaces as module
 from gentrifugo.app.node.control import WatchNamespace
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.node.watched_namespaces import MAX_WATCH_TIME
+from gentrifugo.app.node.watched_namespaces import MAX_WATCH_TIME, WatchedNamespaces
 from tests.fakes import Bus
 from tests.greenlets import eventually
 
@@ -49,13 +49,23 @@ def test_operator_can_stop_watching_early(node: Node) -> None:
         assert not watched(node)["chat:1"]
 
 
-def test_longer_time_extends_watching(node: Node) -> None:
-    node.watched_namespaces.watch(WatchNamespace("chat", 0.05))
-    node.watched_namespaces.watch(WatchNamespace("chat", 2 * MAX_WATCH_TIME))
-    assert node.watched_namespaces.remaining() == {"chat": MAX_WATCH_TIME}
-    node.watched_namespaces._end("chat")
-    assert watched(node)["chat:1"]
-    node.watched_namespaces._end("news")
+def test_longer_time_extends_watching() -> None:
+    timers: list[Callable[[], None]] = []
+    namespaces = WatchedNamespaces(lambda seconds, end: timers.append(end), lambda: None)
+    namespaces.watch(WatchNamespace("chat", 0.05))
+    namespaces.watch(WatchNamespace("chat", 2 * MAX_WATCH_TIME))
+    timers[0]()
+    assert namespaces.remaining() == {"chat": MAX_WATCH_TIME}
+
+
+def test_the_end_of_the_time_changes_nothing_if_an_operator_has_stopped_watching() -> None:
+    timers: list[Callable[[], None]] = []
+    changes: list[None] = []
+    namespaces = WatchedNamespaces(lambda seconds, end: timers.append(end), lambda: changes.append(None))
+    namespaces.watch(WatchNamespace("news", 60))
+    namespaces.watch(WatchNamespace("news", 0))
+    timers[0]()
+    assert (list(namespaces.names), len(changes)) == ([], 2)
 
 
 def test_reload_does_not_stop_watching(node: Node) -> None:

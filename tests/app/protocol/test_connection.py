@@ -198,6 +198,14 @@ def test_text_messages_reach_the_client_of_either_version(connect: Connect) -> N
     assert transport.closes == [(3501, "bad request")]
 
 
+def test_lone_surrogate_in_a_text_keeps_the_message_valid(connect: Connect) -> None:
+    connection, transport = connect(secret="secret")
+    connection.handle(json.dumps({"method": "connect", "params": connect_params("alice")}).encode())
+    connection.handle_text('{"uid":"1","method":"ping","params":{"data":"a\ud800"}}')
+    settle()
+    assert json.loads(transport.messages()[-1]) == {"uid": "1", "method": "ping", "body": {"data": "a\ufffd"}}
+
+
 def test_a_connection_has_no_channels_before_its_first_message(connect: Connect) -> None:
     connection, _ = connect()
     assert list(connection.channels) == []

@@ -121,12 +121,13 @@ class TestBackgroundLoop:
         gevent.sleep(0.01)
         assert counter.steps == steps
 
-    def test_greenlet_ends_without_work_and_starts_again(self) -> None:
+    def test_greenlet_ends_without_work_and_starts_again(self, nothing_left_behind: None) -> None:
         worker = Worker()
         for task in ("first", "second"):
             worker.tasks.append(task)
             worker.start()
-            eventually(lambda: worker._greenlet is None)
+            eventually(lambda: not worker.tasks)
+            settle()
         assert worker.done == ["first", "second"]
 
 

@@ -261,6 +261,7 @@ def test_nothing_is_kept_of_a_client(site: Site) -> None:
     site.service.node.hooks.is_sealed = False
     site.service.node.hooks.add("connect", lambda event: None)
     site.answer(handshake("Cookie: secret", "Authorization: secret"))
+    # No answer shows what the server keeps, which it must not reveal by any mistake.
     assert site.http._handshakes._known
     for known in site.http._handshakes._known.values():
         assert "secret" not in known.head.headers.values()

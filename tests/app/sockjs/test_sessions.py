@@ -7,11 +7,12 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 
+import gevent
 import pytest
 
 from gentrifugo.app.http.opening_request import Opening
 from gentrifugo.app.net.flusher import Flusher
-from gentrifugo.app.runtime.timers import Timers
+from gentrifugo.app.runtime.timers import Callback, Timer, Timers
 from gentrifugo.app.sockjs.options import SockJSOptions
 from gentrifugo.app.sockjs.peer import SockJSTransport
 from gentrifugo.app.sockjs.session import Session
@@ -33,10 +34,21 @@ class BrokenReceiver(FakeReceiver):
         raise RuntimeError("cannot be written")
 
 
+class CountedTimers(Timers):
+    """Timers that count how many were started."""
+
+    started = 0
+
+    def after(self, delay: float, callback: Callback) -> Timer:
+        self.started += 1
+        return super().after(delay, callback)
+
+
 class Bench:
     """Sessions with delays that the test chooses."""
 
-    def __init__(self, timers: Timers) -> None:
+    def __init__(self, timers: CountedTimers) -> None:
+        self.timers = timers
         self.ended: list[str] = []
         self.options = SockJSOptions(heartbeat_delay=SOON, disconnect_delay=SOON)
         self.on_end: Callable[[str], None] = self.ended.append
@@ -49,6 +61,13 @@ class Bench:
         self.sessions.add(key, session)
         return session
 
+    def expect_no_sweep(self) -> None:
+        """Check that no sweep follows the one that waits."""
+        gevent.sleep(SOON)
+        started = self.timers.started
+        gevent.sleep(SOON)
+        assert self.timers.started == started
+
     def _connect(self, transport: SockJSTransport, opening: Opening | None) -> FakePeer:
         self.peers.append(FakePeer(transport))
         return self.peers[-1]
@@ -56,7 +75,7 @@ class Bench:
 
 @pytest.fixture
 def bench(nothing_left_behind: None) -> Iterator[Bench]:
-    timers = Timers(resolution=0.01)
+    timers = CountedTimers(resolution=0.01)
     timers.start()
     yield Bench(timers)
     timers.stop()
@@ -127,7 +146,7 @@ def test_connections_have_heartbeats_too(bench: Bench) -> None:
     bench.sessions.connect(connection)
     eventually(lambda: connection.calls.count("send_heartbeat") >= 2)
     bench.sessions.connections.discard(connection)
-    eventually(lambda: bench.sessions._timer is None)
+    bench.expect_no_sweep()
 
 
 def test_sweeping_continues_after_an_unexpected_exception(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -150,12 +169,12 @@ def test_session_is_ended_also_if_its_end_cannot_be_reported(bench: Bench) -> No
     bench.session("two")
     eventually(lambda: [peer.ends for peer in bench.peers] == [1, 1])
     assert bench.ended == ["one", "two"]
-    eventually(lambda: bench.sessions._timer is None)
+    bench.expect_no_sweep()
 
 
 def test_one_timer_serves_all_sessions(bench: Bench) -> None:
     bench.session("one")
-    timer = bench.sessions._timer
     bench.session("two")
-    assert bench.sessions._timer is timer
-    eventually(lambda: len(bench.sessions) == 0 and bench.sessions._timer is None)
+    assert bench.timers.started == 1
+    eventually(lambda: len(bench.sessions) == 0)
+    bench.expect_no_sweep()

@@ -111,7 +111,11 @@ def test_a_certificate_is_requested_used_and_stored(
 
 
 def test_a_cache_directory_that_cannot_be_written_is_logged(
-    nothing_left_behind: None, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    nothing_left_behind: None,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    has_certificate: HasCertificate,
 ) -> None:
     def fail(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
@@ -120,14 +124,16 @@ def test_a_cache_directory_that_cannot_be_written_is_logged(
     certificates = made(FakeAccount(NEW), ssl_autocert_cache_dir=str(tmp_path))
     certificates.start()
     eventually(lambda: "No space left on device" in caplog.text)
-    eventually(lambda: NAME in certificates._contexts)
+    eventually(lambda: has_certificate(certificates.context, NAME))
     certificates.stop()
 
 
-def test_without_a_cache_the_certificate_is_kept_in_memory(nothing_left_behind: None) -> None:
+def test_without_a_cache_the_certificate_is_kept_in_memory(
+    nothing_left_behind: None, has_certificate: HasCertificate
+) -> None:
     certificates = made(FakeAccount(NEW))
     certificates.start()
-    eventually(lambda: NAME in certificates._contexts)
+    eventually(lambda: has_certificate(certificates.context, NAME))
     certificates.stop()
 
 
@@ -156,14 +162,14 @@ def test_a_certificate_is_not_renewed_long_before_its_expiry(
 
 
 def test_a_new_certificate_that_is_due_for_renewal_is_not_ordered_again_at_once(
-    nothing_left_behind: None, caplog: pytest.LogCaptureFixture
+    nothing_left_behind: None, caplog: pytest.LogCaptureFixture, has_certificate: HasCertificate
 ) -> None:
     """For example if the clock of this machine is wrong. The ACME server would refuse further orders for a week."""
     account = FakeAccount(DUE)
     certificates = made(account)
     certificates.start()
     eventually(lambda: "retrying in" in caplog.text)
-    assert NAME in certificates._contexts
+    assert has_certificate(certificates.context, NAME)
     certificates.stop()
     assert account.orders == 1
     assert "check the system clock" in caplog.text

@@ -1387,11 +1387,6 @@ def test_token_with_a_shifted_boundary_of_user_and_timestamp_is_refused(start: S
     assert client.close_reason == closed("invalid message")
 
 
-def test_lone_surrogate_in_a_text_keeps_the_message_valid(client: LocalClient) -> None:
-    client.connection.handle_text('{"uid":"1","method":"ping","params":{"data":"a\ud800"}}')
-    assert client.received()[-1] == {"uid": "1", "method": "ping", "body": {"data": "a\ufffd"}}
-
-
 def test_an_internal_error_closes_the_client_with_the_advice_to_reconnect(
     client: LocalClient, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -247,4 +247,5 @@ def test_a_connection_that_closes_while_it_is_refreshed_does_not_wait_for_its_ne
     client.connection.close()
     keys.fetched.set()
     greenlet.join()
+    # A timer would keep the closed connection in memory until then, which nothing else shows.
     assert client.connection._timer is None

@@ -13,7 +13,7 @@ from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.payload import payload
 from gentrifugo.app.node.commands import PublishOptions
 from gentrifugo.app.node.node import Node
-from gentrifugo.app.protocol.v2 import encodings
+from gentrifugo.app.protocol.v2 import unsendable
 from gentrifugo.app.protocol.v2.token_making import connection_token
 from tests.fakes import DelayedEngine
 from tests.greenlets import eventually
@@ -142,7 +142,7 @@ def mixed(start: StartNode) -> Node:
 
 @pytest.fixture(autouse=True)
 def _first_message_is_logged() -> None:
-    encodings._unsendable_log.reset()
+    unsendable._throttled.reset()
 
 
 def test_payloads_that_are_not_json_are_one_line_in_the_log_for_all_channels(

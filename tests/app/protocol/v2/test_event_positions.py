@@ -15,6 +15,7 @@ from gentrifugo.app.config.channel_options import Namespace
 from gentrifugo.app.model.events import StreamPosition
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.node.user_commands import AddSubscription
+from gentrifugo.app.protocol.v2.client import StreamSession
 from gentrifugo.app.protocol.v2.event_positions import (
     MAX_POSITIONS,
     EventPositions,
@@ -22,6 +23,7 @@ from gentrifugo.app.protocol.v2.event_positions import (
     split_id,
     with_id,
 )
+from gentrifugo.app.protocol.v2.json_format import JSONFormat
 from gentrifugo.app.protocol.v2.messages import SubscribeResult
 from gentrifugo.app.protocol.v2.one_way import ONE_WAY
 from gentrifugo.app.protocol.v2.token_making import connection_token
@@ -98,7 +100,7 @@ class Listener(LocalClientV2):
     """A one-way client whose messages have ids, and which reconnects with an id."""
 
     def __init__(self, node: Node, *channels: str, last: str = "", subs: dict[str, Any] | None = None) -> None:
-        super().__init__(node, session="secret", has_ids=True, last_event=LastEvent(last) if last else None)
+        super().__init__(node, stream=StreamSession("secret", True, LastEvent(last) if last else None))
         self.connection.format = ONE_WAY
         self.last = last
         token = connection_token(KEY, "alice", channels=list(channels))
@@ -179,11 +181,18 @@ def test_client_that_is_cut_during_recovery_receives_the_rest(node: Node) -> Non
         assert data_of(third) == [0, 1, 2, 10, 11, 12][count:]
 
 
-def test_clients_of_one_channel_share_what_they_receive(node: Node) -> None:
+def test_clients_of_one_channel_share_what_they_receive(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = Listener(node, "kept:a"), Listener(node, "kept:a", "asked:c")
-    encodings = node.hub._subscribers["kept:a"]
-    assert len(encodings) == 1
+    encoded: list[str] = []
+    encode = JSONFormat.encode_publication
+
+    def note(format_: JSONFormat, channel: str, *fields: Any) -> bytes:
+        encoded.append(channel)
+        return encode(format_, channel, *fields)
+
+    monkeypatch.setattr(JSONFormat, "encode_publication", note)
     publish(node, a=1)
+    assert encoded == ["kept:a"]
     assert first.data() == second.data() == [1]
     assert first.last == second.last
 

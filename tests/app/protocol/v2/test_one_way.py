@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from gentrifugo.app.node.node import Node
+from gentrifugo.app.protocol.v2.client import StreamSession
 from gentrifugo.app.protocol.v2.format import InvalidFrame
 from gentrifugo.app.protocol.v2.messages import Disconnect, Push, Reply
 from gentrifugo.app.protocol.v2.one_way import ONE_WAY
@@ -20,7 +21,7 @@ class OneWayClient(LocalClientV2):
     """A client whose connection is one-way."""
 
     def __init__(self, node: Node) -> None:
-        super().__init__(node, session="secret")
+        super().__init__(node, stream=StreamSession("secret"))
         self.connection.format = ONE_WAY
 
 

@@ -46,6 +46,7 @@ def test_connection_that_is_closed_meanwhile_is_not_renewed(ask: Any) -> None:
 
     client = ask(REFRESH_PROXY, leave)
     assert renew_connection(client.connection)
+    # A timer would keep the closed connection in memory until then, which nothing else shows.
     assert client.connection._timer is None
 
 

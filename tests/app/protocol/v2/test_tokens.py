@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gentrifugo.app.config.config import Config
+from gentrifugo.app.protocol.v2.signed_token import InvalidToken
 from gentrifugo.app.protocol.v2.token_keys import KeysUnavailable
-from gentrifugo.app.protocol.v2.tokens import ExpiredToken, ForeignToken, InvalidToken, TokenVerifier
+from gentrifugo.app.protocol.v2.tokens import ExpiredToken, ForeignToken, TokenVerifier
 from tests.token_keys import EC_KEYS, HMAC_KEY, RSA_KEY, KeyServer, jwk, key_server, pem, token
 
 pytestmark = pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
