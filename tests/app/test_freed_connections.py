@@ -21,7 +21,7 @@ from gentrifugo.app.extension.wsgi import port_app
 from gentrifugo.app.net.direct_socket import DirectSocket
 from gentrifugo.app.net.outbox import Queue
 from gentrifugo.app.node.base_client import BaseClient
-from gentrifugo.app.node.presence_renewal import PresenceRenewal
+from gentrifugo.app.node.membership import Membership
 from gentrifugo.app.protocol.connection import ClientConnection
 from gentrifugo.app.protocol.v2.token_making import connection_token
 from gentrifugo.app.server.http_server import HTTPServer
@@ -42,7 +42,7 @@ PARTS = (
     ClientConnection,
     DirectSocket,
     PeerWatch,
-    PresenceRenewal,
+    Membership,
     Queue,
     Session,
     StreamTransport,

@@ -21,8 +21,8 @@ from ...model.errors import (
 )
 from ...model.events import Publication, RawClientInfo
 from ...node.base_client import ClosedMeanwhile
+from ...node.membership import Membership, SubscribingClient
 from ...node.node import Node
-from ...node.presence_renewal import PresenceRenewal, SubscribingClient
 from . import wire
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _WITHOUT_RECOVERY = Recovered()
 _new = tuple.__new__  # in half the time of the constructor
 
 
-class SubscriptionsV1(PresenceRenewal):
+class SubscriptionsV1(Membership):
     """The subscriptions of one client. Methods that use the engine may block, and can be called from any greenlet."""
 
     __slots__ = ("channels", "_recovered")
@@ -105,7 +105,6 @@ class SubscriptionsV1(PresenceRenewal):
         options = node.rules.options(channel)
         signed_info = params.info if params.info and node.rules.is_private(channel) else ""
         self.channels[channel] = wire.embedded_json(signed_info) if signed_info else b""
-        info = self.info(channel)
         recovers = options.recover and bool(params.recover)
         try:
             node.add_subscription(channel, self._client, hold=recovers)
@@ -119,7 +118,7 @@ class SubscriptionsV1(PresenceRenewal):
             newest = recovered.publications[0].uid if recovered.publications else params.last or ""
             self._recovered[channel] = newest
         if options.join_leave:
-            node.publish_join(channel, info)
+            self._join(channel)
         return recovered
 
     def _recover(self, channel: str, options: ChannelOptions, params: wire.SubscribeParams) -> Recovered:
@@ -170,15 +169,10 @@ class SubscriptionsV1(PresenceRenewal):
             return
         info = self.info(channel)
         del self.channels[channel]
-        try:
-            options = self._node.rules.options(channel)
-        except Refused:  # a reload has removed the namespace
-            options = ChannelOptions()
         if not receives_leave:
             self._node.remove_subscription(channel, self._client)
         self._remove_presence(channel)
-        if options.join_leave:
-            self._node.publish_leave(channel, info)
+        self._leave(channel, info)
         if receives_leave:
             self._node.remove_subscription(channel, self._client)
 

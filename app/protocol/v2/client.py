@@ -53,7 +53,7 @@ from .messages import Error as ErrorMessage
 from .one_way import disconnect_for
 from .pings import Pings
 from .served_client import Identity
-from .subscriptions import GrantedSubscription, SubscriptionsV2
+from .subscriptions import GrantedSubscription, Subscription, SubscriptionsV2
 from .tokens import TokenVerifier
 from .unsendable import channel_of_unsendable, close_unsendable
 
@@ -239,32 +239,40 @@ class ClientV2(BaseClient):
         self.end_subscription(channel, SERVER_UNSUBSCRIBE)
 
     def end_subscription(self, channel: str, why: Unsubscribed) -> None:
-        """End a subscription and notify the client. May block."""
+        """End a subscription and notify the client, even if it is not subscribed. May block."""
         if not self.closed:
-            self.node.metrics.breakdowns.note_unsubscribe(why.code)
             self.subscriptions.remove(channel)
-            if self.positions is not None:
-                self.positions.end(channel)
-            self.push(Push(channel, unsubscribe=Unsubscribe(why.code, why.reason)))
+            self._notify_of_end(channel, why)
+
+    def _notify_of_end(self, channel: str, why: Unsubscribed) -> None:
+        self.node.metrics.breakdowns.note_unsubscribe(why.code)
+        if self.positions is not None:
+            self.positions.end(channel)
+        self.push(Push(channel, unsubscribe=Unsubscribe(why.code, why.reason)))
 
     def recover_again(self, channel: str) -> None:
         """End a subscription in which publications may be missing, so that the client resubscribes and recovers."""
-        self._end_by_kind(channel, UNSUBSCRIBED_INSUFFICIENT_STATE, INSUFFICIENT_STATE)
+        found = self.subscriptions.channels.get(channel)
+        self._end_by_kind(
+            channel, UNSUBSCRIBED_INSUFFICIENT_STATE, INSUFFICIENT_STATE, lambda current: current is found
+        )
 
     def end_expired(self, channel: str) -> None:
         """Renew an expired subscription, or end it and notify the client. May block."""
         if not renewing.renew_subscription(self, channel):
-            self._end_by_kind(channel, UNSUBSCRIBED_EXPIRED, SUBSCRIPTION_EXPIRED)
+            self._end_by_kind(channel, UNSUBSCRIBED_EXPIRED, SUBSCRIPTION_EXPIRED, lambda each: each.is_expired)
 
-    def _end_by_kind(self, channel: str, why: Unsubscribed, disconnect: CodedDisconnect) -> None:
+    def _end_by_kind(
+        self, channel: str, why: Unsubscribed, disconnect: CodedDisconnect, is_meant: Callable[[Subscription], bool]
+    ) -> None:
         """End a subscription of the client, or close the connection if it is a server-side subscription."""
         subscription = self.subscriptions.channels.get(channel)
-        if subscription is None:
+        if subscription is None or not is_meant(subscription):
             return
         if subscription.is_server_side:
             self.disconnect(disconnect)
-        else:
-            self.end_subscription(channel, why)
+        elif self.subscriptions.remove(channel, is_meant):
+            self._notify_of_end(channel, why)
 
     def close(self, disconnect: Disconnect | None = None) -> None:
         """Close the connection and end its subscriptions; `disconnect` is None if the peer has closed it."""

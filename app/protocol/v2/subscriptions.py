@@ -19,8 +19,8 @@ from ...model.events import Encoding, RawClientInfo, StreamPosition
 from ...model.events import Publication as NodePublication
 from ...model.payload import NO_PAYLOAD
 from ...node.base_client import ClosedMeanwhile
+from ...node.membership import Membership, SubscribingClient
 from ...node.node import Node
-from ...node.presence_renewal import PresenceRenewal, SubscribingClient
 from ...node.proxy_events import SUB_REFRESH_PROXY
 from ...runtime.timers import Timer
 from .deltas import DeltaSubscription, find_or_create_chain
@@ -76,6 +76,11 @@ class Subscription(Struct):
     """Whether a backend is asked when the subscription expires, so that the client need not refresh it."""
     expiry: Timer | None = None
 
+    @property
+    def is_expired(self) -> bool:
+        """Whether it has expired, and was not renewed."""
+        return 0 < self.expires_at <= time.time()
+
     def stores_presence(self, options: ChannelOptions) -> bool:
         """Return whether the server stores that the client is subscribed to a channel with these options."""
         return options.presence if self.grant.stores_presence is None else self.grant.stores_presence
@@ -102,7 +107,7 @@ class GrantedSubscription(Struct, frozen=True):
     """The filter for publications that the client receives; None for all publications."""
 
 
-class SubscriptionsV2(PresenceRenewal):
+class SubscriptionsV2(Membership):
     """The subscriptions of one client. Methods that use the engine may block, and can be called from any greenlet."""
 
     __slots__ = ("channels", "_live_from")
@@ -272,7 +277,7 @@ class SubscriptionsV2(PresenceRenewal):
         try:
             subscription = self.channels.get(channel)
             if subscription is not None and subscription.announces(self._node.rules.options(channel)):
-                self._node.publish_join(channel, self.info(channel))
+                self._join(channel)
         except Refused:
             pass  # a reload has removed the namespace
 
@@ -336,10 +341,18 @@ class SubscriptionsV2(PresenceRenewal):
 
     # -- unsubscribe
 
-    def remove(self, channel: str) -> bool:
-        """End the subscription to a channel; return whether there was one. The client receives no leave of itself."""
+    def remove(self, channel: str, is_meant: Callable[[Subscription], bool] | None = None) -> bool:
+        """End the subscription to a channel; return whether it was ended. The client receives no leave of itself.
+
+        `is_meant` is asked when nothing else changes the subscriptions any more: the client may have renewed this one,
+        or replaced it by another one, while the call waited.
+        """
         with self._lock:
-            return self._remove(channel)
+            subscription = self.channels.get(channel)
+            if subscription is None or not (is_meant is None or is_meant(subscription)):
+                return False
+            self._remove(channel)
+            return True
 
     def end(self) -> None:
         """End all subscriptions of a client whose connection is closed."""
@@ -349,23 +362,15 @@ class SubscriptionsV2(PresenceRenewal):
                 self._remove(channel)
             self._forget_client()
 
-    def _remove(self, channel: str) -> bool:
-        if channel not in self.channels:
-            return False
+    def _remove(self, channel: str) -> None:
         info = self.info(channel)
         subscription = self.channels.pop(channel)
         if subscription.expiry is not None:
             subscription.expiry.cancel()
         self._live_from.pop(channel, None)
         self._node.remove_subscription(channel, self._client)
-        try:
-            options = self._node.rules.options(channel)
-        except Refused:  # a reload has removed the namespace
-            options = ChannelOptions()
         self._remove_presence(channel)
-        if subscription.announces(options):
-            self._node.publish_leave(channel, info)
-        return True
+        self._leave(channel, info)
 
 
 def ttl(expires_at: float) -> int:

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 import pytest
 from msgspec import Raw
 
 from gentrifugo.app.node import hooks
 from gentrifugo.app.node.hooks import Context, Refuse
 from gentrifugo.app.node.node import Node
+from gentrifugo.app.node.user_commands import AddSubscription
 from gentrifugo.app.protocol.v2 import channel_commands
 from gentrifugo.app.protocol.v2.channel_commands import CHANNEL_COMMANDS
 from gentrifugo.app.protocol.v2.errors import CodedRefusal
@@ -218,6 +220,25 @@ def test_a_subscription_ends_at_its_expiry_also_after_the_clock_was_set_back(
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() - 0.5)
     eventually(lambda: not client.connection.channels)
+
+
+def test_a_subscription_that_is_renewed_while_its_end_waits_does_not_end(
+    start: StartNode, engine: FailingEngine
+) -> None:
+    client = LocalClientV2.connected(start(client_expired_sub_close_delay=0))
+    client.subscribe("closed:a", token=client.token("closed:a", expires=0.3))
+    gate = engine.close_gate("subscribe")
+    command = AddSubscription("alice", channel="open:b")
+    waiting = gevent.spawn(client.connection.subscribe_from_server, command)  # a slow engine: others wait for it
+    eventually(lambda: engine.calls["subscribe"] == 2)
+    ending = gevent.spawn_later(0.6, client.connection.end_expired, "closed:a")
+    gevent.sleep(0.8)
+    result = client.call("sub_refresh", channel="closed:a", token=client.token("closed:a", expires=60))
+    assert result["expires"] is True
+    gate.set()
+    gevent.joinall([waiting, ending], timeout=5)
+    assert set(client.connection.channels) == {"closed:a", "open:b"}
+    assert [push for push in client.pushes() if "unsubscribe" in push] == []
 
 
 def test_a_hook_can_refuse_a_subscription(start: StartNode) -> None:

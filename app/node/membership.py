@@ -1,4 +1,4 @@
-"""Renews the presence of a client in its channels while it is subscribed, for all versions of the protocol."""
+"""What others see of the subscriptions of a client, in all versions of the protocol: presence, joins and leaves."""
 
 from __future__ import annotations
 
@@ -39,10 +39,13 @@ class FormerClient:
         self.user = client.user
 
 
-class PresenceRenewal(ABC):
-    """The part of a client's subscriptions that renews its presence at intervals, once it has been started."""
+class Membership(ABC):
+    """The part of a client's subscriptions that others see. Presence is renewed at intervals, once it has been stored.
 
-    __slots__ = ("_client", "_lock", "_node", "_presence_timer", "_present")
+    A leave is published for each join, and only for a join, also if a reload changes the options in between.
+    """
+
+    __slots__ = ("_client", "_joined", "_lock", "_node", "_presence_timer", "_present")
 
     def __init__(self, node: Node, client: SubscribingClient) -> None:
         self._node = node
@@ -54,6 +57,8 @@ class PresenceRenewal(ABC):
         self._presence_timer: Timer | None = None
         # The channels for which presence was stored: a reload may switch the option off before the client leaves.
         self._present: set[str] | None = None
+        # The channels in which a join was published.
+        self._joined: set[str] | None = None
 
     @property
     @abstractmethod
@@ -84,6 +89,19 @@ class PresenceRenewal(ABC):
         if self._present is not None and channel in self._present:
             self._present.remove(channel)
             self._node.remove_presence(channel, self._client.uid)
+
+    def _join(self, channel: str) -> None:
+        """Publish the join of the client. May block. A leave that is published meanwhile comes after it."""
+        if self._joined is None:
+            self._joined = set()
+        self._joined.add(channel)
+        self._node.publish_join(channel, self.info(channel))
+
+    def _leave(self, channel: str, info: RawClientInfo) -> None:
+        """Publish the leave of the client, if its join was published. May block."""
+        if self._joined is not None and channel in self._joined:
+            self._joined.remove(channel)
+            self._node.publish_leave(channel, info)
 
     def _keep_presence(self) -> None:
         """Renew presence at intervals; the first interval is shorter by a random part, to spread the load."""
