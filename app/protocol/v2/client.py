@@ -57,7 +57,7 @@ from .subscriptions import GrantedSubscription, Subscription, SubscriptionsV2
 from .tokens import TokenVerifier
 from .unsendable import channel_of_unsendable, close_unsendable
 
-MESSAGE_TOO_LARGE = CodedDisconnect(1009, "")
+MESSAGE_TOO_LARGE = CodedDisconnect(1009, "message too large", is_code_enough=True)
 """A message of more bytes than client_request_max_size; 1009 is WebSocket's own code for it (RFC 6455 7.4.1)."""
 EARLIER_PROTOCOL = (
     "first command without a method; libraries for the servers Centrifugo 2 and 3, such as centrifuge-js 2, have a "
@@ -154,8 +154,9 @@ class ClientV2(BaseClient):
     def _handle(self, frame: bytes) -> None:
         if self.closed:
             return
-        if len(frame) > self.node.config.client_request_max_size:
-            raise CodedClosing(MESSAGE_TOO_LARGE)
+        if len(frame) > (limit := self.node.config.client_request_max_size):
+            why = f"it has {len(frame)} bytes, and option client_request_max_size is {limit}"
+            raise CodedClosing(MESSAGE_TOO_LARGE, why, is_noted=True)
         self.is_busy = True
         try:
             for number, command in enumerate(self.format.decode_commands(frame)):
@@ -280,6 +281,9 @@ class ClientV2(BaseClient):
 
     def close_too_large(self) -> None:
         """Close the connection because a message is too large. May block."""
+        limit = self.node.config.client_request_max_size
+        why = f"it is larger than the {limit} bytes of option client_request_max_size"
+        self.node.refusals.note_closed(self, f"{MESSAGE_TOO_LARGE.reason}: {why}")
         self.disconnect(MESSAGE_TOO_LARGE)
 
     def disconnect(self, disconnect: CodedDisconnect | None) -> None:

@@ -33,11 +33,13 @@ class CodedDisconnect:
     code: int
     """3000 to 3999 belong to the protocol, 4000 to 4999 to applications."""
     reason: str
+    is_code_enough: bool = False
+    """Whether only the code is sent, and the reason is for the log and for hooks."""
 
     @property
     def close_reason(self) -> str:
-        """The reason of the close frame, which is the reason itself in this version."""
-        return self.reason
+        """The reason of the close frame."""
+        return "" if self.is_code_enough else self.reason
 
     @property
     def reconnects(self) -> bool:

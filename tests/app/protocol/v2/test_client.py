@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gentrifugo.app.model.errors import CLOSE_DISCONNECT, CLOSE_SHUTDOWN, Disconnect
-from gentrifugo.app.node import hooks
+from gentrifugo.app.node import hooks, refusals
 from gentrifugo.app.node.hooks import Context, Refuse, RPCError
 from gentrifugo.app.node.node import Node
 from gentrifugo.app.protocol.v2.errors import CLOSE_TOO_MANY_REQUESTS
@@ -259,10 +259,24 @@ def test_a_call_of_an_unknown_method_is_an_error(client: LocalClientV2) -> None:
     assert client.call("rpc", method="add", data={})["error"]["code"] == 104
 
 
-def test_a_frame_over_the_limit_closes_the_connection(start: StartNode) -> None:
-    client = LocalClientV2.connected(start(client_request_max_size=400))
+def test_a_frame_over_the_limit_closes_the_connection(start: StartNode, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", refusals.log.name)
+    node = start(client_request_max_size=400)
+    client = LocalClientV2.connected(node)
     client.send(b" " * 401)
     assert client.close == (1009, "")
+    assert "message too large: it has 401 bytes, and option client_request_max_size is 400" in caplog.text
+    assert [close.reason for close in node.closed_clients.last] == ["message too large"]
+
+
+def test_a_frame_that_the_transport_cannot_take_closes_the_connection(
+    start: StartNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", refusals.log.name)
+    client = LocalClientV2.connected(start(client_request_max_size=400))
+    client.connection.close_too_large()
+    assert client.close == (1009, "")
+    assert "message too large: it is larger than the 400 bytes of option client_request_max_size" in caplog.text
 
 
 # -- pings
