@@ -13,7 +13,7 @@ import msgspec
 from ...engines.base import ALL, HistoryFilter, PublishConditions
 from ..model.errors import Error, Refused
 from ..model.events import Publication, RawClientInfo, StreamPosition, user_id
-from ..model.json_codec import decode_embedded, encode_value, is_json
+from ..model.json_codec import decode_embedded, encode_argument
 from ..model.payload import json_of
 from ..model.subscription_options import SubscriptionOptions
 from ..node.commands import PLAIN_PUBLISH, Commands, PresenceStats, PublishOptions, PublishRequest
@@ -131,7 +131,7 @@ class Backend(ABC):
         TypeError for bytes, for data that cannot be encoded as JSON and for tags that are not strings, and ValueError
         for data nested deeper than 500 levels.
         """
-        encoded = _encode_json("data", data)
+        encoded = encode_argument("data", data)
         options = _publish_options(tags, idempotency_key, skip_history)
         if not (isinstance(client, str) and isinstance(uid, str)):
             _require_texts(client=client, uid=uid)
@@ -153,7 +153,7 @@ class Backend(ABC):
         Returns the result of `publish` for each channel. Raises CommandError, and TypeError and ValueError like
         `publish`, before anything is published.
         """
-        encoded = _encode_json("data", data)
+        encoded = encode_argument("data", data)
         if isinstance(channels, str):
             raise TypeError("channels: expected a list of names, not a string; use publish for a single channel")
         if isinstance(channels, Mapping) or not isinstance(channels, Iterable):
@@ -221,8 +221,8 @@ class Backend(ABC):
             client=client,
             channel=_require_channel(channel),
             options=SubscriptionOptions(
-                data=b"" if data is None else _encode_json("data", data),
-                info=b"" if info is None else _encode_json("info", info),
+                data=b"" if data is None else encode_argument("data", data),
+                info=b"" if info is None else encode_argument("info", info),
             ),
         )
         with self._commands(channel) as commands:
@@ -249,7 +249,7 @@ class Backend(ABC):
         if user in (None, "") and not client:
             raise ValueError("user and client are empty")
         selected = "" if user is None else user_id(user)
-        message = SendMessage(selected, client, data=_encode_json("data", data))
+        message = SendMessage(selected, client, data=encode_argument("data", data))
         with self._commands() as commands:
             commands.carry_out(message)
 
@@ -286,20 +286,6 @@ def _require_texts(**texts: object) -> None:
     for name, text in texts.items():
         if not isinstance(text, str):
             raise TypeError(f"{name} is {reprlib.repr(text)}; expected a string, which is empty if there is none")
-
-
-def _encode_json(name: str, value: Any) -> bytes:
-    """Encode the argument `name` as JSON; a Raw is JSON already.
-
-    Raises TypeError for a value that cannot be encoded and, as in the client for backends, for bytes, which are usually
-    JSON that is encoded already. Raises ValueError for deep nesting and for a Raw that is not JSON.
-    """
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        advice = "pass the decoded value, or msgspec.Raw for JSON that is encoded already"
-        raise TypeError(f"{name}: {type(value).__name__} is not a value of JSON; {advice}")
-    if isinstance(value, msgspec.Raw) and not is_json(bytes(value)):
-        raise ValueError(f"{name}: the content of the msgspec.Raw is not JSON")
-    return encode_value(value)
 
 
 def _publish_options(tags: Mapping[str, str] | None, idempotency_key: str, skip_history: bool) -> PublishOptions:

@@ -208,6 +208,26 @@ def encode_value(value: Any) -> bytes:
     return encoded
 
 
+def encode_argument(name: str, value: Any) -> bytes:
+    """Encode the argument with this name as JSON; a Raw is JSON already.
+
+    Raises TypeError for a value that cannot be encoded and, as in the client for backends, for bytes, which are usually
+    JSON that is encoded already. Raises ValueError for deep nesting and for a Raw that is not JSON. The text of each
+    begins with the name.
+    """
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        advice = "pass the decoded value, or msgspec.Raw for JSON that is encoded already"
+        raise TypeError(f"{name}: {type(value).__name__} is not a value of JSON; {advice}")
+    if isinstance(value, msgspec.Raw) and not is_json(bytes(value)):
+        raise ValueError(f"{name}: the content of the msgspec.Raw is not JSON")
+    try:
+        return encode_value(value)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+    except ValueError as error:
+        raise InvalidJSON(f"{name}: {error}") from None
+
+
 _QUOTES_AND_BRACKETS = b'"[]{}'
 _OTHER_BYTES = bytes(byte for byte in range(256) if byte not in _QUOTES_AND_BRACKETS)
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")

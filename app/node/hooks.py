@@ -92,9 +92,9 @@ class DisconnectClient(Exception):
         self.code = code
         self.reason = _make_encodable(str(reason))
         if not 3000 <= code < 5000:
-            raise ValueError(f"the code of a DisconnectClient is {code}; it must be from 4000 to 4999")
+            raise ValueError(f"a disconnect has the code {code}; it must be from 4000 to 4999")
         if len(self.reason.encode()) > MAX_REASON_BYTES:
-            raise ValueError(f"the reason of a DisconnectClient is longer than {MAX_REASON_BYTES} bytes")
+            raise ValueError(f"the reason of a disconnect is longer than {MAX_REASON_BYTES} bytes")
 
 
 class Undelivered(Exception):

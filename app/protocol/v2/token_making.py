@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ...model.events import user_id
-from ...model.json_codec import InvalidJSON, encode_value
+from ...model.json_codec import encode_argument, encode_value
 from .token_times import is_in_milliseconds, is_unix_time
 
 TOKEN_HEADER = {"alg": "HS256", "typ": "JWT"}
@@ -37,7 +37,7 @@ def connection_token(
     if channels:
         claims["channels"] = list(channels)
     if meta is not None:
-        claims["meta"] = _encode_named("meta", meta)
+        claims["meta"] = msgspec.Raw(encode_argument("meta", meta))
     return sign_token(secret, claims)
 
 
@@ -66,17 +66,7 @@ def _common_claims(info: Any, expires: float | None) -> dict[str, Any]:
         if is_unix_time(expires):
             raise ValueError(f"expires is {expires!r}; expected seconds from now, not a Unix time")
         claims["exp"] = now + max(1, int(expires))
-    return claims if info is None else {**claims, "info": _encode_named("info", info)}
-
-
-def _encode_named(name: str, value: Any) -> msgspec.Raw:
-    """Encode the argument with this name. Raises TypeError and InvalidJSON, which is a ValueError, with the name."""
-    try:
-        return msgspec.Raw(encode_value(value))
-    except TypeError as error:
-        raise TypeError(f"{name}: {error}") from None
-    except ValueError as error:
-        raise InvalidJSON(f"{name}: {error}") from None
+    return claims if info is None else {**claims, "info": msgspec.Raw(encode_argument("info", info))}
 
 
 def sign_token(secret: str, claims: Mapping[str, Any]) -> str:

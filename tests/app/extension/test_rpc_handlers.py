@@ -101,7 +101,7 @@ def test_an_error_has_a_code_of_applications(code: int) -> None:
 
 @pytest.mark.parametrize("code", [1000, 5000])
 def test_a_disconnect_has_a_close_code_of_applications(code: int) -> None:
-    with pytest.raises(ValueError, match=f"the code of a DisconnectClient is {code}"):
+    with pytest.raises(ValueError, match=f"a disconnect has the code {code}"):
         DisconnectClient(code, "text")
 
 

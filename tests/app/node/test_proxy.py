@@ -126,7 +126,7 @@ def test_the_backend_disconnects_the_client(start: Start, backend: Backend) -> N
         (200, "nonsense", "invalid response"),
         (200, [], "invalid response"),
         (200, {"error": {"code": 5, "message": "x"}}, "the code of an RPCError is 5"),
-        (200, {"disconnect": {"code": 200, "reason": "x"}}, "the code of a DisconnectClient is 200"),
+        (200, {"disconnect": {"code": 200, "reason": "x"}}, "a disconnect has the code 200"),
         (200, {"data": 1}, "the response has none of result, error and disconnect; its fields are 'data'"),
         (200, dict.fromkeys("abcdefg"), "its fields are 'a', 'b', 'c', 'd', 'e' and 2 more"),
         (200, {"result": []}, "invalid result"),

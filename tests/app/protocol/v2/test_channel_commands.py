@@ -236,7 +236,8 @@ def test_a_subscription_that_is_renewed_while_its_end_waits_does_not_end(
     result = client.call("sub_refresh", channel="closed:a", token=client.token("closed:a", expires=60))
     assert result["expires"] is True
     gate.set()
-    gevent.joinall([waiting, ending], timeout=5)
+    waiting.join(timeout=5)
+    ending.join(timeout=5)
     assert set(client.connection.channels) == {"closed:a", "open:b"}
     assert [push for push in client.pushes() if "unsubscribe" in push] == []
 

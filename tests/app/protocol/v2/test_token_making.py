@@ -62,6 +62,11 @@ def test_info_that_json_cannot_express_is_named(info: Any, error: type[Exception
         subscription_token(HMAC_KEY, "ann", "news", {"a": info})
 
 
+def test_bytes_are_no_info() -> None:
+    with pytest.raises(TypeError, match=r"^info: bytes is not a value of JSON"):
+        connection_token(HMAC_KEY, "ann", b'{"name": "Ann"}')
+
+
 def test_meta_that_json_cannot_express_is_named() -> None:
     with pytest.raises(TypeError, match=r"^meta: "):
         connection_token(HMAC_KEY, "ann", meta=object())
