@@ -109,7 +109,7 @@ def __getattr__(name: str) -> Any:
         package = str(error.name).partition(".")[0]
         if package not in _EXTRAS:
             raise
-        advice = f"pip install 'gentrifugo[{_EXTRAS[package]}]'"
+        advice = f"pip install '/path/to/the/clone[{_EXTRAS[package]}]'"
         text = f"gentrifugo.{name} needs {package}, which is not installed: {advice}"
         raise ModuleNotFoundError(text, name=package) from None
     return getattr(home, name)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 APPLICATION_WORD = re.compile(r"[\w./-]+\.py(:[A-Za-z_]\w*(\(.*\))?)?|[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.*\))?")
 """A word that looks like an application: a file of Python, with or without a name in it, or a module with a name."""
+OTHER_COMMANDS = {"gensubtoken": "gentoken --channel=CHANNEL", "checksubtoken": "checktoken"}
+"""Commands of Centrifugo, and the ones to use here."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +57,8 @@ def run(argv: list[str]) -> int:
     name, *words = given.words or ["serve"]
     if name == "help" and len(words) == 1 and words[0] in SUBCOMMANDS:
         return show_command_help(words[0])
+    if name in OTHER_COMMANDS:
+        raise ConfigError([f"{name}: unknown command; use {OTHER_COMMANDS[name]}"])
     problems = [*given.problems]
     if not problems and name not in SUBCOMMANDS:
         hint = hint_for_word(name) or suggestion(name, SUBCOMMANDS) or '; "gentrifugo --help" lists the commands'

@@ -152,10 +152,11 @@ Some options have other names in Centrifugo v2 to v6, such as `history_ttl` for 
 means exactly the same and takes the same values, you can use the other name in all places; the tables below show it. If
 you use both names, the option's name here is used, with a warning about the other one.
 
-An unknown option in the file only causes a warning, which suggests the option with the most similar name or, for an
-option of another Centrifugo version, the option to use here. So the file may contain values for other programs. An
-unknown flag is an error. The variables that Kubernetes sets for a service named `centrifugo`, such as
-`CENTRIFUGO_PORT=tcp://10.0.0.7:8000`, are ignored with one warning.
+An unknown option in the file only causes a warning, which suggests the option that was misspelt. For an option of
+another Centrifugo version it names the option to use here, or says why there is none, also inside the objects of v6
+such as `client`. So the file may contain values for other programs. An unknown flag is an error. The variables that
+Kubernetes sets for a service named `centrifugo`, such as `CENTRIFUGO_PORT=tcp://10.0.0.7:8000`, are ignored with one
+warning.
 
 Numbers and booleans may be written as strings: `"port": "8000"`. The reverse is an error, because YAML would read
 `secret: 0123` as 83. Put such strings in quotes.

@@ -48,7 +48,8 @@ def test_a_name_whose_extra_is_not_installed_says_which_one(name: str, package: 
     code = f"import sys; sys.modules[{package!r}] = None\ntry:\n    from gentrifugo import {name}\n"
     code += "except ImportError as error:\n    print(error.name, error, sep='\\n')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=seconds(30))
-    expected = f"gentrifugo.{name} needs {package}, which is not installed: pip install 'gentrifugo[{extra}]'"
+    advice = f"pip install '/path/to/the/clone[{extra}]'"
+    expected = f"gentrifugo.{name} needs {package}, which is not installed: {advice}"
     assert done.stdout.splitlines() == [package, expected], done.stderr
 
 

@@ -31,9 +31,13 @@ ERROR_MODE = "x-centrifugo-error-mode"
 STATUSES = {100: 500, 102: 404, 104: 404, 107: 400, 108: 400, 112: 416, 113: 409}
 """The HTTP status of each error code, for requests with the error mode `transport`."""
 _APIKEY = "apikey "
+_SCHEMES = (_APIKEY, "bearer ")
 MISSING_KEY = "missing API key (header X-API-Key)"
 OTHER_SCHEME = "no API key in Authorization: send it as X-API-Key: KEY, or as Authorization: apikey KEY"
 """The error for a request whose header Authorization has another form, such as `Bearer KEY`."""
+INVALID_KEY = "invalid API key"
+SCHEME_BEFORE_KEY = f"{INVALID_KEY}: X-API-Key takes the key alone, without apikey or Bearer before it"
+"""The error for a request with an invalid key whose header X-API-Key has the form of the header Authorization."""
 
 
 class MethodAPI:
@@ -78,8 +82,7 @@ class MethodAPI:
             raise HTTPError(401, "the server has no API key: set its option api_key")
         key = given_key(headers, query)
         if not hmac.compare_digest(key, config.api_key.encode()):
-            missing = OTHER_SCHEME if headers.get("authorization") else MISSING_KEY
-            why = "invalid API key" if key else missing
+            why = _reason(key, headers)
             # Libraries for backends show only the status.
             self._note(method, client(headers), why)
             raise HTTPError(401, why)
@@ -154,6 +157,13 @@ _NAMES = ", ".join(method.name for method in METHODS)
 def has_key(headers: Mapping[str, str]) -> bool:
     """Return whether the headers of a request have an API key. Header names are in lower case."""
     return "x-api-key" in headers or headers.get("authorization", "")[: len(_APIKEY)].lower() == _APIKEY
+
+
+def _reason(key: bytes, headers: Mapping[str, str]) -> str:
+    """Return why a request is refused whose key is not the right one, according to the form of its headers."""
+    if not key:
+        return OTHER_SCHEME if headers.get("authorization") else MISSING_KEY
+    return SCHEME_BEFORE_KEY if headers.get("x-api-key", "").lower().startswith(_SCHEMES) else INVALID_KEY
 
 
 def given_key(headers: Mapping[str, str], query: str) -> bytes:

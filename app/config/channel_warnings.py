@@ -62,11 +62,14 @@ def channel_warnings(config: Config, derived: Collection[str] = (), is_for_appli
                 f"option {path}force_recovery_mode has no effect without recover or allow_recovery: clients of "
                 "protocol v2 recover nothing, unless a token or the API overrides force_recovery"
             )
-        if (names or path) and _is_closed_by_options(config):
+        if (names or path) and not config.insecure:
             if expects_tokens:
                 yield from _closed_without_token(names, path, about)
             elif config.allow_anonymous_connect_without_token and not config.checks_tokens:
-                yield from _closed_to_anonymous(options, path, about)
+                if is_for_application or _accepts_anyone(config):  # a hook or a backend may say who the users are
+                    yield from _closed_without_token(names, path, about)
+                else:
+                    yield from _closed_to_anonymous(options, path, about)
         yield from _closed_to_v1(config, names, path)
         if not is_for_application:
             yield from _closed_to_v2(config, names, path)
@@ -108,20 +111,17 @@ def _may_recover(config: Config, options: ChannelOptions, names: set[str]) -> bo
     return config.insecure or asks_backend or not names.isdisjoint(LET_V2_RECOVER)
 
 
-def _is_closed_by_options(config: Config) -> bool:
-    """Return whether channel options alone decide which clients may subscribe: no hook and no insecure mode does."""
-    return not config.insecure and "subscribe" not in split_list(config.hook_events)
-
-
 def _closed_without_token(names: set[str], path: str, about: str) -> Iterator[str]:
     """Yield a warning if no option allows clients of protocol v2 to subscribe without a token.
 
-    A namespace with any right for these clients is not reported, because its clients are expected to have tokens.
+    A namespace with any right for these clients is not reported, because its clients are expected to have tokens. A
+    hook does not prevent the warning: for these clients it can refuse a subscription, but not allow one.
     """
     if names.isdisjoint((*ONLY_V2, *PROXIED)):
         yield (
             f"option {path}allow_subscribe_for_client is off: clients of protocol v2 can subscribe to channels "
-            f"{about} only with a token for the channel, or if a hook accepts them"
+            f"{about} only with a token for the channel; a hook cannot allow it, but with {path}proxy_subscribe a "
+            "backend can"
         )
 
 
@@ -129,8 +129,9 @@ def _closed_to_anonymous(options: ChannelOptions, path: str, about: str) -> Iter
     """Yield a warning if clients of protocol v2 cannot subscribe because all of them are anonymous."""
     if not (options.allow_subscribe_for_anonymous or options.proxy_subscribe):
         yield (
-            f"option {path}allow_subscribe_for_anonymous is off: clients of protocol v2 can subscribe to channels "
-            f"{about} only if a hook accepts them, since without a key for tokens all of them are anonymous"
+            f"option {path}allow_subscribe_for_anonymous is off: clients of protocol v2 cannot subscribe to channels "
+            f"{about}, since without a key for tokens all of them are anonymous; a hook cannot allow it, but with "
+            f"{path}proxy_subscribe a backend can"
         )
 
 

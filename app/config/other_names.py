@@ -22,6 +22,10 @@ RENAMED = {
     "internal_port": "admin_port",
     "redis_address": "redis_url",
     "proxy_http_headers": "hook_headers",
+    # v6
+    "http_api_key": "api_key",
+    "rpc_proxy_endpoint": "proxy_rpc_endpoint",
+    "rpc_proxy_timeout": "proxy_rpc_timeout",
     # v6, without the object around it
     "tls_cert_pem_file": "ssl_cert",
     "tls_key_pem_file": "ssl_key",
@@ -39,8 +43,11 @@ GROUPED = {
     "log": "log_level and log_file",
     "broker": "engine and the options that begin with redis_",
     "presence_manager": "engine and the options that begin with redis_",
-    "client": "allowed_origins, ping_interval, user_connection_limit and the options that begin with client_ or token_",
-    "channel": "namespaces, max_channel_length, and the options of channels such as presence and history_size",
+    "client": "allowed_origins, ping_interval, user_connection_limit, proxy_connect_endpoint, proxy_refresh_endpoint "
+    "and the options that begin with client_ or token_",
+    "channel": "namespaces, max_channel_length, proxy_subscribe_endpoint and the other backends for channels, and at "
+    "the top level the options of channels without a namespace, such as presence and history_size",
+    "rpc": "proxy_rpc_endpoint and proxy_rpc_timeout",
     "node": "name, node_ping_interval and node_metrics_interval",
     "http_api": "api_key (docs/api-v4.md), or secret, which signs requests (docs/api.md)",
     "websocket": "client_request_max_size, client_message_write_timeout and the options that begin with websocket_",
@@ -65,9 +72,49 @@ _TIMEOUTS = "connect|refresh|subscribe|sub_refresh|publish|rpc"
 """The events in the names of the options proxy_..._timeout."""
 MISSING = (
     (r"(client|(\w+_)?api|admin)_insecure|insecure_web|client_insecure_skip_token_signature_verify", INSECURE_MODE),
-    (r"token_(user_id|audience_|issuer_|jwks_public_endpoint_|\w+_hmac)\w*|jwks_\w+|(separate_)?subscription_token_\w+",
-     "tokens of connections and subscriptions are verified with the same options, which begin with token_ "
-     "(docs/jwt.md)"),
+    (r"disallow_anonymous_connection_tokens",
+     "not supported: a token with an empty sub connects an anonymous user; do not sign such tokens, or refuse them "
+     "with a connect hook (docs/hooks.md)"),
+    (r"(subscription_)?token_user_id_claim",
+     "not supported: the user ID is always the claim sub, and with tokens that have it in another claim all users "
+     "would be anonymous (docs/jwt.md)"),
+    (r"token_(audience|issuer)_regex",
+     "not supported: token_audience and token_issuer are compared with a whole value"),
+    (r"token_hmac_previous_secret_key_valid_until",
+     "not supported: remove token_hmac_previous_secret_key when no client has a token of that key any more"),
+    (r"token_(jwks_public_endpoint_|\w+_hmac)\w*|jwks_\w+",
+     "the options for tokens are those that begin with token_ (docs/jwt.md)"),
+    (r"(separate_)?subscription_token_\w+",
+     "tokens of connections and subscriptions are verified with the same options, which begin with token_: sign both "
+     "with one key, or set the keys of both if these are of different kinds (docs/jwt.md)"),
+    (r"skip_user_check_in_subscription_token",
+     "not supported: the claim sub of a token for a channel must be the user of the connection (docs/jwt.md)"),
+    (r"client_user_id_http_header",
+     "not supported: a connect hook, or the backend at proxy_connect_endpoint, can name the user by a header that "
+     "hook_headers lists (docs/hooks.md)"),
+    (r"admin_external", "the admin endpoints are served at port, or at admin_port if it is set"),
+    (r"(http_)?api_external", "the API is served at port, or at api_port if it is set"),
+    (r"tls_external", "option ssl applies to all ports"),
+    (r"internal_address", "all ports are opened on address; keep others from admin_port and api_port with a firewall"),
+    (r"tls_(cert|key)_pem", "set ssl_cert and ssl_key to the paths of files in PEM (docs/tls.md)"),
+    (r"client_connection_(rate_)?limit",
+     "not supported: limit connections in a reverse proxy; user_connection_limit is for those of one user"),
+    (r"client_connect_include_server_time", "not supported: the reply to connect contains no time"),
+    (r"client_channel_position_check_delay|shared_position_sync",
+     "not needed here: each node checks positions every 40 seconds, once for all subscribers of a channel"),
+    (r"client_channel_position_max_time_lag", "not supported"),
+    (r"(global|channel)_history_meta_ttl",
+     "set history_meta_ttl in each namespace, which inherits nothing, and at the top level for channels without one"),
+    (r"(subscribe|publish|presence|history)_cel|broker_name|presence_manager_name|state_events|keep_latest_publication",
+     "not supported (docs/from-centrifugo.md)"),
+    (r"delta_publish",
+     "not needed here: where allowed_delta_types is set, every message is sent as a delta to clients that ask for "
+     "deltas (docs/channels.md)"),
+    (r"consumers(_\w+)?",
+     "not supported: publish over HTTP (docs/api-v4.md), or with redis_api through a queue in Redis (docs/redis.md)"),
+    (r"((use|disable)_)?client_protocol_v1\w*",
+     "the client protocol v1 of Centrifugo v2 to v4 is not supported (docs/from-centrifugo.md)"),
+    (r"(proxy_)?subscribe_stream\w*", "subscription streams are not supported (docs/proxy.md)"),
     (r"url_prefix", "this is an argument of Gentrifugo(...), the Flask extension; the option is http_prefix"),
     (r"endpoints", "this is an argument of Gentrifugo(...), the Flask extension, not an option"),
     (r"channel_regex", "any name is allowed (docs/channels.md)"),
@@ -75,7 +122,8 @@ MISSING = (
     (r"(webtransport|http3)\w*", "WebTransport is not supported (docs/streams.md)"),
     (r"nats_\w+|tarantool_\w+", "the engines are memory and Redis (docs/redis.md)"),
     (r"redis_cluster_\w+", "Redis Cluster is not supported; several servers share the load as shards (docs/redis.md)"),
-    (r"redis_(tls|user|sentinel_user|sentinel_password)\w*", "set user, password and TLS in redis_url (docs/redis.md)"),
+    (r"redis_sentinel_(tls|user|password)\w*", "Sentinels are asked without TLS, user and password (docs/redis.md)"),
+    (r"redis_(tls|user)\w*", "set user, password and TLS in redis_url (docs/redis.md)"),
     (r"redis_(idle_timeout|use_lists|streams|sequence_ttl|history_use_lists|force_resp2)", "not needed here"),
     (r"(sockjs|websocket|admin|api|prometheus|health|debug|sse)_handler_prefix",
      "endpoints have fixed paths; option http_prefix adds a prefix to all of them"),
@@ -84,12 +132,11 @@ MISSING = (
      "set the backend for each event with proxy_..._endpoint, its timeout with proxy_..._timeout, and the headers for "
      "all backends with hook_headers (docs/proxy.md)"),
     (r"graphite\w*|opentelemetry\w*", "metrics are only exported to Prometheus (option prometheus, docs/stats.md)"),
-    (r"(use_)?client_protocol_v1\w*|v3_use_offset|websocket_use_write_buffer_pool|usage_stats\w*"
-     r"|shutdown_termination_delay|client_concurrency|tornado_settings|node_info_max_delay|consumers|swagger",
+    (r"v3_use_offset|websocket_use_write_buffer_pool|usage_stats\w*"
+     r"|shutdown_termination_delay|client_concurrency|tornado_settings|node_info_max_delay|swagger",
      "not needed here"),
-    (r"(allow|force)_channel_\w+|protected|server_side|delta_publish"
-     r"|(history|presence)_disable_for_client|subscribe_to_publish|publish_for_\w+|subscribe_for_\w+"
-     r"|global_history_\w+",
+    (r"(allow|force)_channel_\w+|protected|server_side"
+     r"|(history|presence)_disable_for_client|subscribe_to_publish|publish_for_\w+|subscribe_for_\w+",
      "this option of another version of Centrifugo is not supported; see the channel options in docs/channels.md"),
 )  # fmt: skip
 """Patterns of names without a corresponding option, of other versions and of arguments in Flask, each explained."""

@@ -42,7 +42,7 @@ FLAGS_ONLY = _by_name(
 """The flags of several commands, by name."""
 
 TOKEN_FLAGS = _by_name(
-    OwnFlag("user", "ID of the user that the token is for; empty for an anonymous user.", takes_value=True),
+    OwnFlag("user", "ID of the user that the token is for; empty for an anonymous user.", "-u", takes_value=True),
     OwnFlag("channel", "Create a subscription token for this channel.", takes_value=True),
     OwnFlag("info", "JSON about the user, which is sent to other clients.", takes_value=True),
     OwnFlag("expires", "Time after which the token expires: seconds, or with units, such as 10m.", takes_value=True),

@@ -15,7 +15,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, Option, options_of
-from .other_names import explanation, flat_names, new_name_of
+from .other_names import GROUPED, explanation, flat_names, new_name_of
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
 SECONDS_IN = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
@@ -195,13 +195,49 @@ def unknown_options(declaring: type, values: Mapping[str, Any], path: str = "", 
     for key, value in values.items():
         name = str(key)
         spelled = f"{prefix}{name.upper()}" if prefix else name
-        if name not in known:
+        is_object = name in GROUPED or (name in known and not known[name].item_type)
+        if isinstance(value, Mapping) and value and is_object and not prefix:
+            yield from unknown_in_object(child_path(path, name), value, known)
+        elif name not in known:
             names = map(str.upper, known) if prefix else known
             yield f"unknown option {child_path(path, spelled)}{suggestion(name, names, prefix)}"
         elif known[name].item_type and isinstance(value, (list, tuple)):
             for index, item in enumerate(value):
                 if isinstance(item, Mapping):
                     yield from unknown_options(known[name].item_type, item, f"{spelled}[{index}]")
+
+
+def unknown_in_object(name: str, value: Mapping[str, Any], known: Collection[str]) -> Iterator[str]:
+    """Yield warnings about the options in an object that stands around them in the files of Centrifugo v6.
+
+    Options with the same explanation share a warning.
+    """
+    by_hint: dict[str, list[str]] = {}
+    for path in _inner_paths(name, value):
+        flat = path.replace(".", "_").lower()
+        hint = _exact_hint(flat, known) or suggestion(flat, known)
+        if not hint and (reason := explanation(name)):
+            hint = f"; {reason}"
+        by_hint.setdefault(hint, []).append(path)
+    for hint, inner in by_hint.items():
+        yield f"unknown option{'s' if len(inner) > 1 else ''} {', '.join(inner)}{hint}"
+
+
+def _inner_paths(path: str, value: Any) -> Iterator[str]:
+    """Yield the path of each value in an object that is not an object itself."""
+    if not isinstance(value, Mapping) or not value:
+        yield path
+        return
+    for key, inner in value.items():
+        yield from _inner_paths(f"{path}.{key}", inner)
+
+
+def _exact_hint(name: str, known: Collection[str]) -> str:
+    """Return the hint for an option of v6 that has the same name here without the objects around it."""
+    if explanation(name):
+        return ""
+    exact = next((flat for flat in flat_names(name) if flat in known and not flat.startswith("insecure")), "")
+    return exact and f"; use {exact} instead"
 
 
 def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
@@ -238,7 +274,26 @@ def _flat_hint(name: str, spelled: Mapping[str, str], prefix: str) -> str:
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
-    """Return the most similar of the known names; of those that begin with `name`, the shortest. Empty if none is."""
-    similar = difflib.get_close_matches(name, known, n=len(known) or 1)
+    """Return the most similar of the known names; of those that begin with `name`, the shortest. Empty if none is.
+
+    A name that is no part of a known one must look like a typing mistake. The options of other versions often differ
+    in a word, and with it in their meaning.
+    """
+    similar = [
+        candidate
+        for candidate in difflib.get_close_matches(name, known, n=len(known) or 1)
+        if candidate.startswith(name) or candidate.endswith(f"_{name}") or _is_mistyped(name, candidate)
+    ]
     beginning = [candidate for candidate in similar if candidate.startswith(name)]
     return min(beginning or similar[:1], key=len, default="")
+
+
+def _is_mistyped(name: str, candidate: str) -> bool:
+    """Return whether few characters must be added, removed or replaced: one in five, or two in a short name."""
+    costs = list(range(len(candidate) + 1))
+    for row, typed in enumerate(name, 1):
+        diagonal, costs[0] = costs[0], row
+        for column, meant in enumerate(candidate, 1):
+            replaced = diagonal + (typed != meant)
+            diagonal, costs[column] = costs[column], min(replaced, costs[column] + 1, costs[column - 1] + 1)
+    return costs[-1] <= max(2, (len(name) + 1) // 5)

@@ -123,7 +123,9 @@ def _acme_server(config: Config) -> Finding:
     try:
         import requests  # comes with what ssl_autocert needs
     except ImportError:
-        return Finding(PROBLEM, "ssl_autocert: the acme library is not installed", "pip install 'gentrifugo[autocert]'")
+        return Finding(
+            PROBLEM, "ssl_autocert: the acme library is not installed", "pip install '/path/to/the/clone[autocert]'"
+        )
     url = config.ssl_autocert_directory
     try:
         requests.get(url, timeout=ACME_TIMEOUT).raise_for_status()
@@ -147,7 +149,7 @@ def _certificate(option: str, path: Path, remedy: str) -> Finding:
     try:
         from ..tls import certificate_dates
     except ImportError:
-        return Finding(WARNING, f"{option}: expiry date not checked", "pip install 'gentrifugo[autocert]'")
+        return Finding(WARNING, f"{option}: expiry date not checked", "pip install '/path/to/the/clone[autocert]'")
     try:
         days = certificate_dates.time_left(path).days
     except (OSError, ValueError) as error:

@@ -221,6 +221,6 @@ def _autocert(config: Config) -> Autocert:
     try:
         from ..tls.autocert import Autocert
     except ImportError as error:
-        problem = f"ssl_autocert: {error.name} is not installed: pip install 'gentrifugo[autocert]'"
+        problem = f"ssl_autocert: {error.name} is not installed: pip install '/path/to/the/clone[autocert]'"
         raise ConfigError([problem]) from None
     return Autocert(config)

@@ -77,7 +77,7 @@ def tls_problems(config: Config) -> Iterator[str]:
     elif config.ssl_autocert:
         for package in ("acme", "cryptography"):
             if importlib.util.find_spec(package) is None:
-                yield f"ssl_autocert: {package} is not installed: pip install 'gentrifugo[autocert]'"
+                yield f"ssl_autocert: {package} is not installed: pip install '/path/to/the/clone[autocert]'"
 
 
 def token_problems(config: Config) -> Iterator[str]:

@@ -111,6 +111,11 @@ class TestStart:
                 )
                 for word in ("42", "chat:index")
             ),
+            (
+                ["gensubtoken", "-u", "42", "-s", "news"],
+                "gensubtoken: unknown command; use gentoken --channel=CHANNEL",
+            ),
+            (["checksubtoken", "a.b.c"], "checksubtoken: unknown command; use checktoken"),
             (["localhost:8000"], 'localhost:8000: unknown command; "gentrifugo --help" lists the commands'),
         ],
     )
@@ -205,6 +210,11 @@ class TestTokens:
         claims = json.loads(run("checktoken", token).stdout)
         assert (claims["token"], claims["user"], claims["info"]) == ("connection", "42", {"name": "Ann"})
         assert claims["expires_at"].endswith("+00:00")
+
+    def test_the_user_may_be_given_with_the_short_flag_of_centrifugo(self) -> None:
+        for flags in (["-u", "42"], ["-u42"]):
+            token = run("gentoken", *flags).stdout.strip()
+            assert json.loads(run("checktoken", token).stdout)["user"] == "42"
 
     def test_token_without_a_user_is_shown_as_that_of_an_anonymous_user(self) -> None:
         token = run("gentoken", "--user=").stdout.strip()

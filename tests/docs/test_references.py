@@ -32,6 +32,13 @@ NAMES_OF_OTHERS = {
     *("bind_global", "member_added", "member_removed", "send_to_user", "socket_id"),  # Pusher
     *("get_token", "use_protobuf"),  # centrifuge-python
     *("generate_api_sign", "generate_channel_sign", "generate_token"),  # cent
+    *(
+        "client_connection_limit",
+        "client_connection_rate_limit",
+        "global_history_meta_ttl",
+        "http_headers",
+    ),  # Centrifugo
+    "separate_subscription_token_config",  # Centrifugo 5
 }
 SOURCES = (
     *(

@@ -78,6 +78,21 @@ def test_key_with_another_scheme_is_refused_with_the_right_headers(api: MethodAP
     assert response.body == b"no API key in Authorization: send it as X-API-Key: KEY, or as Authorization: apikey KEY\n"
 
 
+@pytest.mark.parametrize("key", ["apikey key", "ApiKey wrong", "Bearer key"])
+def test_key_with_a_scheme_in_x_api_key_is_refused_with_the_right_form(
+    api: MethodAPI, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = ask(api, headers={"x-api-key": key})
+    why = "invalid API key: X-API-Key takes the key alone, without apikey or Bearer before it"
+    assert (response.status, response.body) == (401, f"{why}\n".encode())
+    assert caplog.messages == [f"refused a request to /api/publish from an unknown address: {why}"]
+
+
+def test_key_that_begins_like_a_scheme_is_accepted(start_node: Callable[..., Node]) -> None:
+    node = start_node(api_key="apikey key")
+    assert ask(MethodAPI(node, MethodCalls(node)), headers={"x-api-key": "apikey key"}).status == 200
+
+
 def test_key_may_contain_non_ascii_characters(start_node: Callable[..., Node]) -> None:
     node = start_node(api_key="schlüssel")
     api = MethodAPI(node, MethodCalls(node))

@@ -14,7 +14,8 @@ from gentrifugo.app.config.options import ConfigError
 
 HISTORY = {"history_size": 8, "history_lifetime": 60}
 NO_HISTORY = "has no effect without history_size and history_lifetime"
-NEED_TOKEN = "only with a token for the channel, or if a hook accepts them"
+ASK_BACKEND = "a hook cannot allow it, but with {}proxy_subscribe a backend can"
+NEED_TOKEN = f"only with a token for the channel; {ASK_BACKEND}"
 
 
 def warnings_of(*namespaces: dict[str, Any], **options: Any) -> list[str]:
@@ -96,13 +97,13 @@ class TestClientsOfProtocolV2:
     def test_namespace_without_client_permissions_is_a_warning(self) -> None:
         assert warnings_with_key({"publish": True}) == [
             "option namespaces[0].allow_subscribe_for_client is off: clients of protocol v2 can subscribe to channels "
-            f"of the namespace chat {NEED_TOKEN}"
+            f"of the namespace chat {NEED_TOKEN.format('namespaces[0].')}"
         ]
 
     def test_top_level_without_client_permissions_is_a_warning(self) -> None:
         assert warnings_with_key(presence=True) == [
             "option allow_subscribe_for_client is off: clients of protocol v2 can subscribe to channels without a "
-            f"namespace {NEED_TOKEN}"
+            f"namespace {NEED_TOKEN.format('')}"
         ]
         assert warnings_with_key() == []
 
@@ -122,10 +123,29 @@ class TestClientsOfProtocolV2:
     def test_no_warning_if_clients_of_v2_cannot_connect(self) -> None:
         assert warnings_of({"publish": True}) == []
 
-    @pytest.mark.parametrize("opened", [{"insecure": True}, {"hook_url": "http://h", "hook_events": "subscribe"}])
-    def test_no_warning_if_tokens_or_hooks_grant_permissions(self, opened: dict[str, Any]) -> None:
-        assert warnings_with_key({"publish": True}, **opened) == []
-        assert warnings_of({"publish": True}, allow_anonymous_connect_without_token=True, **opened) == []
+    def test_no_warning_in_insecure_mode(self) -> None:
+        assert warnings_with_key({"publish": True}, insecure=True) == []
+        assert warnings_of({"publish": True}, allow_anonymous_connect_without_token=True, insecure=True) == []
+
+    @pytest.mark.parametrize("events", ["subscribe", "connect,subscribe"])
+    def test_hook_does_not_prevent_the_warning(self, events: str) -> None:
+        hook = {"hook_url": "http://h", "hook_events": events}
+        assert warnings_with_key({}, **hook) == warnings_with_key({}) != []
+        (warning,) = warnings_of({"publish": True}, allow_anonymous_connect_without_token=True, **hook)
+        assert warning.endswith(ASK_BACKEND.format("namespaces[0]."))
+
+    def test_users_are_not_called_anonymous_if_a_hook_or_a_backend_may_name_them(self) -> None:
+        hook = {"hook_url": "http://h", "hook_events": "connect"}
+        for identified in (hook, {"proxy_connect_endpoint": "http://h"}):
+            opened = {"allow_anonymous_connect_without_token": True, **identified}
+            assert warnings_of({"allow_subscribe_for_client": True}, **opened) == []
+            assert NEED_TOKEN.format("namespaces[0].") in warnings_of({}, **opened)[0]
+        config = Config(
+            secret="secret-of-a-test",
+            allow_anonymous_connect_without_token=True,
+            namespaces=named(({"allow_subscribe_for_client": True},)),
+        )
+        assert list(channel_warnings(config, is_for_application=True)) == []
 
     def test_derived_token_key_causes_no_warning(self) -> None:
         config = Config(secret="secret-of-a-test", token_hmac_secret_key="key", namespaces=named(({"publish": True},)))
@@ -133,9 +153,9 @@ class TestClientsOfProtocolV2:
 
     def test_without_token_key_all_clients_are_anonymous(self) -> None:
         assert warnings_of({"allow_subscribe_for_client": True}, allow_anonymous_connect_without_token=True) == [
-            "option namespaces[0].allow_subscribe_for_anonymous is off: clients of protocol v2 can subscribe to "
-            "channels of the namespace chat only if a hook accepts them, since without a key for tokens all of them "
-            "are anonymous"
+            "option namespaces[0].allow_subscribe_for_anonymous is off: clients of protocol v2 cannot subscribe to "
+            "channels of the namespace chat, since without a key for tokens all of them are anonymous; "
+            f"{ASK_BACKEND.format('namespaces[0].')}"
         ]
         namespace = {"allow_subscribe_for_anonymous": True}
         assert warnings_of(namespace, allow_anonymous_connect_without_token=True) == []

@@ -10,7 +10,7 @@ from gentrifugo.app.config.channel_options import ChannelOptions, Namespace
 from gentrifugo.app.config.config import Config
 from gentrifugo.app.config.options import options_of
 from gentrifugo.app.config.other_names import GROUPED, MISSING, RENAMED, explanation, new_name_of
-from gentrifugo.app.config.schema import suggestion
+from gentrifugo.app.config.schema import suggestion, unknown_options
 
 OPTIONS = {option.name for option in options_of(Config)}
 
@@ -56,7 +56,7 @@ def test_the_options_that_replace_an_object_exist() -> None:
         ("CENTRIFUGO_HTTP_SERVER_PORT", "; did you mean port?"),
         ("CENTRIFUGO_HTTP_SERVER_INTERNAL_PORT", "; use admin_port instead"),
         ("CENTRIFUGO_HTTP_SERVER_TLS_CERT_PEM_FILE", "; use ssl_cert instead"),
-        ("CENTRIFUGO_HTTP_API_KEY", "; did you mean api_key?"),
+        ("CENTRIFUGO_HTTP_API_KEY", "; use api_key instead"),
         ("CENTRIFUGO_HTTP_API_INSECURE", "; this option does not exist; docs/insecure.md"),
         ("CENTRIFUGO_CHANNEL_WITHOUT_NAMESPACE_PRESENCE", "; did you mean presence?"),
         ("CENTRIFUGO_CLIENT_SUBSCRIBE_TO_USER_PERSONAL_CHANNEL_ENABLED", "; use user_subscribe_to_personal instead"),
@@ -77,7 +77,49 @@ def test_the_options_that_replace_an_object_exist() -> None:
         ("proxy_grpc_metadata", "; set the backend for each event with proxy_..._endpoint"),
         ("subscribe_proxy_name", "; set the backend for each event with proxy_..._endpoint"),
         ("proxies", "; set the backend for each event with proxy_..._endpoint"),
+        (
+            "consumers",
+            "; not supported: publish over HTTP (docs/api-v4.md), or with redis_api through a queue in Redis",
+        ),
+        ("CENTRIFUGO_CONSUMERS_ORDERS_KAFKA_BROKERS", "; not supported: publish over HTTP"),
+        ("global_history_meta_ttl", "; set history_meta_ttl in each namespace, which inherits nothing, and at the top"),
+        ("CENTRIFUGO_CHANNEL_HISTORY_META_TTL", "; set history_meta_ttl in each namespace"),
+        ("delta_publish", "; not needed here: where allowed_delta_types is set, every message is sent as a delta"),
+        ("token_user_id_claim", "; not supported: the user ID is always the claim sub"),
+        ("CENTRIFUGO_CLIENT_TOKEN_USER_ID_CLAIM", "; not supported: the user ID is always the claim sub"),
+        ("token_audience_regex", "; not supported: token_audience and token_issuer are compared with a whole value"),
+        ("skip_user_check_in_subscription_token", "; not supported: the claim sub of a token for a channel must be"),
+        ("disable_client_protocol_v1", "; the client protocol v1 of Centrifugo v2 to v4 is not supported"),
+        (
+            "client_user_id_http_header",
+            "; not supported: a connect hook, or the backend at proxy_connect_endpoint, can",
+        ),
+        (
+            "disallow_anonymous_connection_tokens",
+            "; not supported: a token with an empty sub connects an anonymous user",
+        ),
+        ("admin_external", "; the admin endpoints are served at port, or at admin_port if it is set"),
+        ("api_external", "; the API is served at port, or at api_port if it is set"),
+        ("CENTRIFUGO_HTTP_API_EXTERNAL", "; the API is served at port, or at api_port if it is set"),
+        ("internal_address", "; all ports are opened on address"),
+        ("CENTRIFUGO_HTTP_SERVER_INTERNAL_ADDRESS", "; all ports are opened on address"),
+        ("client_channel_position_check_delay", "; not needed here: each node checks positions every 40 seconds"),
+        ("shared_position_sync", "; not needed here: each node checks positions every 40 seconds"),
+        ("client_connection_limit", "; not supported: limit connections in a reverse proxy"),
+        ("client_connection_rate_limit", "; not supported: limit connections in a reverse proxy"),
+        ("client_connect_include_server_time", "; not supported: the reply to connect contains no time"),
+        ("redis_sentinel_tls", "; Sentinels are asked without TLS, user and password"),
+        ("redis_tls", "; set user, password and TLS in redis_url"),
+        ("broker_name", "; not supported (docs/from-centrifugo.md)"),
+        ("history_cel", "; not supported (docs/from-centrifugo.md)"),
+        ("rpc_proxy_endpoint", "; use proxy_rpc_endpoint instead"),
+        ("proxy_subscribe_stream_endpoint", "; subscription streams are not supported"),
         ("histroy_size", "; did you mean history_size?"),
+        ("hmac_secret_key", "; did you mean token_hmac_secret_key?"),
+        ("user_connections_limit", "; did you mean user_connection_limit?"),
+        ("allow_anonymous_connection_tokens", ""),
+        ("external_secret", ""),
+        ("connection_time_limit", ""),
         ("Secret", "; did you mean secret?"),
         ("something_else", ""),
     ],
@@ -109,6 +151,51 @@ def test_names_of_flags_and_variables_get_their_prefix() -> None:
     assert suggestion("internal_port", OPTIONS, "--") == "; use --admin_port instead"
     variables = {name.upper() for name in OPTIONS}
     assert suggestion("WEB_PASSWORD", variables, "CENTRIFUGO_") == "; use CENTRIFUGO_ADMIN_PASSWORD instead"
+
+
+def test_options_in_objects_of_v6_are_named_with_the_option_here() -> None:
+    nested = {
+        "client": {
+            "token": {"hmac_secret_key": "x", "user_id_claim": "id"},
+            "subscription_token": {"enabled": True, "rsa_public_key": "y"},
+            "proxy": {"connect": {"endpoint": "http://h", "timeout": "1s"}},
+            "stale_close_delay": "10s",
+            "insecure": True,
+        },
+        "channel": {"without_namespace": {"presence": True}, "namespaces": [{"name": "chat"}], "other": {}},
+        "http_api": {"key": "x"},
+        "log": {},
+    }
+    assert [text.removeprefix("unknown option") for text in unknown_options(Config, nested)] == [
+        " client.token.hmac_secret_key; use token_hmac_secret_key instead",
+        f" client.token.user_id_claim; {explanation('token_user_id_claim')}",
+        f"s client.subscription_token.enabled, client.subscription_token.rsa_public_key; "
+        f"{explanation('subscription_token_rsa_public_key')}",
+        " client.proxy.connect.endpoint; use proxy_connect_endpoint instead",
+        " client.proxy.connect.timeout; use proxy_connect_timeout instead",
+        " client.stale_close_delay; use client_stale_close_delay instead",
+        f" client.insecure; {explanation('client_insecure')}",
+        " channel.without_namespace.presence; use presence instead",
+        " channel.namespaces; use namespaces instead",
+        f" channel.other; {explanation('channel')}",
+        " http_api.key; use api_key instead",
+        f" log; {explanation('log')}",
+    ]
+
+
+def test_objects_with_the_name_of_an_option_are_explained_too() -> None:
+    nested = {"engine": {"type": "redis", "redis": {"address": "h"}}, "admin": {"enabled": True, "password": "x"}}
+    assert list(unknown_options(Config, nested)) == [
+        "unknown option engine.type; use engine instead",
+        "unknown option engine.redis.address; use redis_url instead",
+        "unknown option admin.enabled; use admin instead",
+        "unknown option admin.password; use admin_password instead",
+    ]
+    assert list(unknown_options(Config, {"namespaces": {"chat": {"presence": True}}})) == []
+
+
+def test_objects_of_other_programs_stay_one_warning() -> None:
+    assert list(unknown_options(Config, {"database": {"host": "h", "port": 1}})) == ["unknown option database"]
 
 
 def test_options_of_a_namespace_are_explained_among_those_of_a_namespace() -> None:

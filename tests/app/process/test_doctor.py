@@ -60,7 +60,7 @@ def test_port_of_http_challenges_is_checked() -> None:
 def test_missing_autocert_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "requests", None)
     found = findings(ssl_autocert=True, ssl_autocert_host_whitelist="a.example.com")
-    assert "pip install 'gentrifugo[autocert]'" in str(about(found, "the acme library is not installed"))
+    assert "pip install '/path/to/the/clone[autocert]'" in str(about(found, "the acme library is not installed"))
 
 
 @pytest.fixture

@@ -252,6 +252,14 @@ def test_a_hook_can_refuse_a_subscription(start: StartNode) -> None:
     assert client.call("subscribe", channel="open:b") == {"error": {"code": 103, "message": "members only"}}
 
 
+def test_a_hook_opens_no_channel_that_the_options_close(start: StartNode) -> None:
+    asked: list[str | None] = []
+    client = LocalClientV2.connected(start(hooks={hooks.SUBSCRIBE: lambda context: asked.append(context.channel)}))
+    assert code(client.call("subscribe", channel="closed:a")) == 103
+    assert client.subscribe("closed:a", token=client.token("closed:a")) == {}
+    assert asked == ["closed:a", "closed:a"]
+
+
 def test_an_engine_that_fails_closes_the_connection(client: LocalClientV2, engine: FailingEngine) -> None:
     engine.failing = {"subscribe"}
     client.send({"id": 2, "subscribe": {"channel": "open:a"}})
