@@ -981,6 +981,16 @@ class JoinedEnginesContract:
         for node in nodes:
             node.expect_control_messages(b"one", b"two")
 
+    def test_all_nodes_receive_the_control_messages_of_all_in_the_same_order(
+        self, nodes: tuple[Listener, Listener]
+    ) -> None:
+        sent = [b"%d" % number for number in range(60)]
+        sending = [gevent.spawn(nodes[number % 2].engine.publish_control, each) for number, each in enumerate(sent)]
+        gevent.joinall(sending, timeout=20, raise_error=True)
+        eventually(lambda: all(len(node.controls) == len(sent) for node in nodes))
+        assert nodes[0].controls == nodes[1].controls
+        assert sorted(nodes[0].controls) == sorted(sent)
+
     def test_stopped_node_receives_no_messages(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes
         for node in nodes:
