@@ -42,6 +42,7 @@ from .hub import Hub
 from .metrics import Metrics
 from .questions import OperatorAnswer, OperatorQuestion
 from .registry import KnownNode, NodeDetails, NodeInfo, NodeRegistry
+from .replacements import Replacements
 from .samples import Gauges, NodeHistory
 from .session_relay import SessionRelay
 from .survey import Surveys
@@ -51,6 +52,7 @@ from .user_commands import (
     CloseConnections,
     EndSubscriptions,
     RenewConnections,
+    ReplaceConnections,
     SendMessage,
     carry_out,
 )
@@ -112,6 +114,7 @@ class Cluster:
             answer,
         )
         self.sessions = SessionRelay(lambda: self.uid, lambda: self.registry.peers, self._knows_all_peers, self.publish)
+        self.replacements = Replacements(hub, self.publish, failures)
         self.identify()
 
     def identify(self) -> None:
@@ -219,13 +222,15 @@ class Cluster:
             raise self._failures.refusal("publish a control message", error) from error
 
     def handle(self, data: bytes) -> None:
-        """Carry out a control message of another node; messages of this node are ignored. Does not block."""
+        """Carry out a control message of another node; of this node only ReplaceConnections. Does not block."""
         self._metrics.counters.node_num_control_msg_received += 1
         try:
             envelope = control.decode(data)
         except InvalidJSON as error:
             self._skipped.log(kind_of(str(error)), "skipping invalid control message: %s", error)
             return
+        if isinstance(envelope.message, ReplaceConnections):
+            self.replacements.handle(envelope.message)
         if envelope.node == self.uid:
             return
         match envelope.message:

@@ -15,7 +15,14 @@ from ..model.json_codec import InvalidJSON
 from .questions import OperatorAnswer, OperatorQuestion
 from .registry import NO_DETAILS, NodeDetails, NodeInfo
 from .rings import NodeSamples, SamplesWanted
-from .user_commands import AddSubscription, CloseConnections, EndSubscriptions, RenewConnections, SendMessage
+from .user_commands import (
+    AddSubscription,
+    CloseConnections,
+    EndSubscriptions,
+    RenewConnections,
+    ReplaceConnections,
+    SendMessage,
+)
 
 CONTROL_VERSION = 1
 
@@ -142,6 +149,7 @@ ControlMessage: TypeAlias = (
     | DisconnectUser
     | EndSubscriptions
     | CloseConnections
+    | ReplaceConnections
     | AddSubscription
     | RenewConnections
     | SendMessage

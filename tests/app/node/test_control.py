@@ -31,6 +31,7 @@ from gentrifugo.app.node.user_commands import (
     CloseConnections,
     EndSubscriptions,
     RenewConnections,
+    ReplaceConnections,
     SendMessage,
 )
 from gentrifugo.engines.health import ServerHealth
@@ -46,6 +47,7 @@ MESSAGES = [
     Ping(NodeInfo("n1", "node", 1_000, {}), leaving=True),
     EndSubscriptions("alice", "c1", "s1", channel="news"),
     CloseConnections("alice", kept=["c1"], code=4000, reason="bye"),
+    ReplaceConnections("alice", "attempt", 4000, "bye"),
     AddSubscription(
         user="alice",
         channel="news",
