@@ -207,7 +207,7 @@ class ControlSender(ABC):
         """Send a control message to all nodes. Raises EngineError.
 
         When the call returns, a caller that is a node has received the message itself, and everything that it has
-        published before.
+        published before. All nodes receive all control messages in the same order.
         """
 
 

@@ -37,10 +37,11 @@ from .engine_failures import EngineFailures
 from .node_parts import NodeParts
 from .questions import SurveyAnswer, SurveyQuestion
 from .registry import KnownNode, NodeDetails, NodeInfo, NodeRegistry
+from .replacements import Replacements
 from .samples import Gauges, NodeHistory
 from .session_relay import SessionRelay
 from .survey import Surveys
-from .user_commands import AnyUserCommand, SendMessage, UserCommand, carry_out
+from .user_commands import AnyUserCommand, ReplaceConnections, SendMessage, UserCommand, carry_out
 from .watched import EncodePublication, WatchedFeed
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class Cluster:
         self.samples = NodeHistory(parts.metrics, self._gauges, parts.channel_samples)
         self.surveys = Surveys(parts.config, lambda: self.registry.peers, self.publish, answer)
         self.sessions = SessionRelay(lambda: self.uid, lambda: self.registry.peers, self.knows_all_peers, self.publish)
+        self.replacements = Replacements(parts.hub, self.publish, failures)
         self.identify()
 
     def identify(self) -> None:
@@ -187,13 +189,15 @@ class Cluster:
             raise self._failures.refusal("publish a control message", error) from error
 
     def handle(self, data: bytes) -> None:
-        """Carry out a control message of another node; messages of this node are ignored. Does not block."""
+        """Carry out a control message of another node; of this node only ReplaceConnections. Does not block."""
         self._metrics.counters.node_num_control_msg_received += 1
         try:
             envelope = control.decode(data)
         except InvalidJSON as error:
             self._skipped.log(kind_of(str(error)), "skipping invalid control message: %s", error)
             return
+        if isinstance(envelope.message, ReplaceConnections):
+            self.replacements.handle(envelope.message)
         if envelope.node == self.uid:
             return
         match envelope.message:

@@ -13,7 +13,7 @@ from ..model import json_codec
 from ..model.json_codec import InvalidJSON
 from .questions import Amount, SurveyAnswer, SurveyQuestion
 from .registry import NO_DETAILS, NodeDetails, NodeInfo
-from .user_commands import AnyUserCommand
+from .user_commands import AnyUserCommand, ReplaceConnections
 
 CONTROL_VERSION = 1
 
@@ -79,6 +79,7 @@ class SessionInputTaken(msgspec.Struct, tag="session_input_taken"):
 ControlMessage: TypeAlias = (
     Ping
     | AnyUserCommand
+    | ReplaceConnections
     | WatchedMessages
     | SurveyRequest
     | SurveyReport

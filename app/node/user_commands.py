@@ -41,6 +41,16 @@ class CloseConnections(UserCommand, tag="close_connections"):
     reason: str = ""
 
 
+class ReplaceConnections(msgspec.Struct, tag="replace_connections"):
+    """Close all connections of `user`, which a client that connects replaces (`replacements.py`)."""
+
+    user: str
+    id: str
+    """Identifies the attempt to connect."""
+    code: int
+    reason: str
+
+
 class AddSubscription(UserCommand, tag="add_subscription", kw_only=True):
     """Subscribe connections to a channel."""
 

@@ -32,8 +32,8 @@ def publish(
         f"{once.version:0{VERSION_DIGITS}}" if once.version > 0 else "",
         once.version_epoch,
     )
-    names = (stream, top, keys.epoch, keys.result(channel, once.key), keys.version(channel))
-    return "EVALSHA", PUBLISH_AND_KEEP.sha, 5, *names, keys.channel(channel), encoded, *arguments, *conditions
+    names = (stream, top, keys.epoch, keys.result(channel, once.key))
+    return "EVALSHA", PUBLISH_AND_KEEP.sha, 4, *names, keys.channel(channel), encoded, *arguments, *conditions
 
 
 @lru_cache(maxsize=1000)

@@ -29,7 +29,6 @@ class Keys:
         self._stream = f"{prefix}.stream."
         self._top = f"{prefix}.top."
         self._result = f"{prefix}.result."
-        self._version = f"{prefix}.version."
         self._presence = f"{prefix}.presence."
         self.channel_pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._channel) + "*"
         """A glob pattern that matches the pub/sub channels of all channels."""
@@ -43,17 +42,13 @@ class Keys:
         return name.removeprefix(self._channel.encode())
 
     def stream(self, channel: str) -> tuple[str, str]:
-        """Return two keys: a list, the history of `channel`, newest first; a string, its newest position."""
+        """Return two keys: a list, the history of `channel`, newest first; a string, its position and version."""
         return self._stream + channel, self._top + channel
 
     def result(self, channel: str, idempotency_key: str) -> str:
         """Return the key of a string: the result of the publish with this idempotency key in `channel`."""
         # The length is included so that no other pair of channel and key has the same name.
         return f"{self._result}{len(channel)}.{channel}.{idempotency_key}"
-
-    def version(self, channel: str) -> str:
-        """Return the key of a string: the version of the last publication in `channel` that had one, and its epoch."""
-        return self._version + channel
 
     def presence(self, channel: str) -> tuple[str, str]:
         """Return two keys: a sorted set of clients by expiry in milliseconds, and a hash of their information."""

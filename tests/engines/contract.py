@@ -685,6 +685,32 @@ class EngineContract:
             assert position is not None
             assert position.offset == offset
 
+    @pytest.mark.parametrize("renewed_by", ["a publication without a version", "a query", "a dropped publication"])
+    def test_the_last_version_is_known_as_long_as_the_stream(self, engine: Engine, lab: Lab, renewed_by: str) -> None:
+        first = engine.publish(message("1"), kept(lifetime=SHORT), PublishConditions(version=5, version_epoch="a:b"))
+        if renewed_by == "a dropped publication":
+            engine.remove_history("news")
+            top = engine.publish(message("2"), kept(drop_inactive=True, meta_lifetime=LONG))
+        elif renewed_by == "a query":
+            top = engine.stream("news", HistoryFilter(), LONG).top
+        else:
+            top = engine.publish(message("2"), kept(meta_lifetime=LONG))
+        assert isinstance(top, StreamPosition)
+        assert (top == first) is (renewed_by == "a query")
+        lab.pass_time(SHORT)
+        for epoch in ("", "a:b"):
+            assert engine.publish(message("old"), kept(), PublishConditions("", 4, epoch)) == Suppressed(top)
+        assert engine.publish(message("3"), kept(), PublishConditions("", 4, "a")) == top._replace(
+            offset=top.offset + 1
+        )
+
+    def test_a_new_stream_knows_no_version_of_the_previous_one(self, engine: Engine, lab: Lab) -> None:
+        engine.publish(message("1"), kept(lifetime=SHORT), PublishConditions(version=5))
+        lab.pass_time(SHORT)
+        begun = publish(engine, kept(), "2")
+        second = engine.publish(message("3"), kept(), PublishConditions(version=4))
+        assert (begun.offset, second) == (1, begun._replace(offset=2))
+
     def test_a_version_needs_a_history(self, listener: Listener) -> None:
         listener.engine.subscribe("news")
         for uid in ("1", "2"):
@@ -954,6 +980,16 @@ class JoinedEnginesContract:
         nodes[0].engine.publish_control(b"two")
         for node in nodes:
             node.expect_control_messages(b"one", b"two")
+
+    def test_all_nodes_receive_the_control_messages_of_all_in_the_same_order(
+        self, nodes: tuple[Listener, Listener]
+    ) -> None:
+        sent = [b"%d" % number for number in range(60)]
+        sending = [gevent.spawn(nodes[number % 2].engine.publish_control, each) for number, each in enumerate(sent)]
+        gevent.joinall(sending, timeout=20, raise_error=True)
+        eventually(lambda: all(len(node.controls) == len(sent) for node in nodes))
+        assert nodes[0].controls == nodes[1].controls
+        assert sorted(nodes[0].controls) == sorted(sent)
 
     def test_stopped_node_receives_no_messages(self, nodes: tuple[Listener, Listener]) -> None:
         here, there = nodes

@@ -230,7 +230,7 @@ class RedisSubject(Subject):
     def expire(self, everything: bool) -> None:
         for name in self.names:
             results = [f"result.{len(name)}.{name}.{key}" for key in PUBLISH_KEYS]
-            whole = [f"top.{name}", f"version.{name}"] if everything else []
+            whole = [f"top.{name}"] if everything else []
             self.server.ask("DEL", *(f"{self.prefix}.{key}" for key in [f"stream.{name}", *results, *whole]))
 
 

@@ -14,7 +14,6 @@ from ...node import hooks
 from ...node.base_client import ClosedMeanwhile
 from ...node.hooks import rpc_event
 from ...node.proxy_events import REFRESH_PROXY
-from ...node.user_commands import CloseConnections
 from .connecting import identify, refresh_identity
 from .errors import (
     CHANNEL_LIMIT,
@@ -108,14 +107,18 @@ def _check_limits(client: ServedClient, identity: Identity) -> None:
 
 
 def _close_others(client: ServedClient, user: str) -> None:
-    """Close the other connections of the user if each user may have only one. May block, and raises Refused."""
+    """Close the other connections of the user if each user may have only one. May block, and raises Refused.
+
+    Must be followed by `authenticate` before other greenlets run. Raises CodedClosing if another client of the user has
+    connected meanwhile.
+    """
     config = client.node.config
     if user and config.user_subscribe_to_personal and config.user_personal_single_connection:
-        client.node.carry_out(
-            CloseConnections(user, kept=[client.uid], code=CONNECTION_LIMIT.code, reason=CONNECTION_LIMIT.reason)
-        )
+        stays = client.node.cluster.replacements.replace(user, CONNECTION_LIMIT.code, CONNECTION_LIMIT.reason)
         if client.closed:
             raise ClosedMeanwhile
+        if not stays:
+            raise CodedClosing(CONNECTION_LIMIT, "another client of the user has connected meanwhile")
 
 
 def _connect_result(client: ServedClient, identity: Identity, subs: dict[str, SubscribeResult]) -> ConnectResult:

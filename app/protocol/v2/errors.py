@@ -131,7 +131,7 @@ STALE = CodedDisconnect(3502, "stale")
 FORCE_DISCONNECT = CodedDisconnect(FORCE_DISCONNECT_CODE, "force disconnect")
 """A backend has disconnected the user."""
 CONNECTION_LIMIT = CodedDisconnect(3504, "connection limit")
-"""The user has as many connections as user_connection_limit allows."""
+"""The user has as many connections as user_connection_limit allows, or another client has replaced this one."""
 CHANNEL_LIMIT = CodedDisconnect(3505, "channel limit")
 """The token names more channels than client_channel_limit allows."""
 INAPPROPRIATE_PROTOCOL = CodedDisconnect(3506, "inappropriate protocol")

@@ -1,7 +1,6 @@
 -- Adds a publication to the stream of its channel and publishes it. Begins with stream_top.lua.
 --
 -- KEYS[4] - string: the result of this script for the idempotency key; only with a condition
--- KEYS[5] - string: the last version (20 digits), then its epoch; only with a condition
 -- ARGV[1] - pub/sub channel
 -- ARGV[2] - the publication without its last two fields, offset and epoch
 -- ARGV[3] - how many publications the history holds; "0" to keep nothing
@@ -26,13 +25,13 @@ end
 
 local result, position = '', NOT_KEPT
 if size > 0 then
-    local id, epoch, offset = find_top()
-    if KEYS[4] and ARGV[8] ~= '' and epoch then
-        local version = call('GET', KEYS[5])
-        local comparable = version and (ARGV[9] == '' or ARGV[9] == sub(version, 21))
-        if comparable and ARGV[8] <= sub(version, 1, 20) then
+    local id, epoch, offset, last = find_top()
+    if KEYS[4] and ARGV[8] ~= '' then
+        local comparable = last ~= '' and (ARGV[9] == '' or ARGV[9] == sub(last, 22))
+        if comparable and ARGV[8] <= sub(last, 2, 21) then
             return {epoch .. string.format('%.0f', offset)}
         end
+        last = ':' .. ARGV[8] .. ARGV[9]
     end
     local kept = ARGV[6] ~= '1'
         or call('EXISTS', KEYS[1]) == 1
@@ -43,7 +42,7 @@ if size > 0 then
         offset = offset + 1
         position = cmsgpack.pack(offset, epoch)
         result = epoch .. string.format('%.0f', offset)
-        call('SET', KEYS[2], result, 'PX', ARGV[5])
+        call('SET', KEYS[2], result .. last, 'PX', ARGV[5])
     end
     if kept then
         if call('LPUSH', KEYS[1], ARGV[2] .. position) > size then
@@ -53,13 +52,8 @@ if size > 0 then
     end
 end
 
-if KEYS[4] then
-    if ARGV[7] ~= '0' then
-        call('SET', KEYS[4], result, 'PX', ARGV[7])
-    end
-    if ARGV[8] ~= '' and result ~= '' then
-        call('SET', KEYS[5], ARGV[8] .. ARGV[9], 'PX', ARGV[5])
-    end
+if KEYS[4] and ARGV[7] ~= '0' then
+    call('SET', KEYS[4], result, 'PX', ARGV[7])
 end
 -- Publishing is last, so that nothing is delivered if a command above fails.
 call('PUBLISH', ARGV[1], ARGV[2] .. position)

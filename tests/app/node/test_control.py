@@ -45,6 +45,7 @@ from gentrifugo.app.node.user_commands import (
     CloseConnections,
     EndSubscriptions,
     RenewConnections,
+    ReplaceConnections,
     SendMessage,
 )
 from gentrifugo.engines.health import ServerHealth
@@ -59,6 +60,7 @@ MESSAGES = [
     EndSubscriptions("alice"),
     CloseConnections("alice", kept=["c1"], code=4000, reason="bye"),
     CloseConnections('"quoted"\n'),
+    ReplaceConnections("alice", "attempt", 4000, "bye"),
     AddSubscription(
         user="alice",
         channel="news",

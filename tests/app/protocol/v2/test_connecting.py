@@ -177,6 +177,22 @@ def test_a_user_with_a_single_connection_loses_the_earlier_one_on_any_node(start
     assert second.close == (3504, "connection limit")
 
 
+def test_one_of_two_clients_that_connect_at_the_same_time_stays(start: StartNode, engine: FailingEngine) -> None:
+    node = start(user_subscribe_to_personal=True, user_personal_single_connection=True)
+    gate = engine.close_gate("publish_control")
+    clients = [LocalClientV2(node) for _ in range(3)]
+    command = {"id": 1, "connect": {"token": connection_token(KEY, "alice")}}
+    connecting = [gevent.spawn(client.send, command) for client in clients]
+    settle()
+    gate.set()
+    gevent.joinall(connecting, timeout=5, raise_error=True)
+    settle()
+    assert [client.close for client in clients].count((3504, "connection limit")) == 2
+    (stays,) = [client for client in clients if client.close is None]
+    assert node.hub.connections() == [stays.connection]
+    assert stays.received()[0]["connect"]["client"] == stays.connection.uid
+
+
 # -- tokens and hooks
 
 
