@@ -24,6 +24,7 @@ from .config.options import ConfigError, options_of
 from .config.own_flags import FLAGS_ONLY, TOKEN_FLAGS
 from .config.schema import suggestion
 from .config.site_options import application_path
+from .process.early_signals import block_early_signals
 from .process.finding import PROBLEM, WARNING
 from .process.standard_error import print_error, report
 from .process.supervised import is_worker
@@ -107,8 +108,8 @@ def hint_for_word(word: str) -> str:
 
 def serve(argv: list[str]) -> int:
     """Run the server until it is stopped; returns the exit status."""
-    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)  # until, or unless, there is something to do: they would end us
+    block_early_signals()  # before the configuration is read, so that a reload takes effect whenever it arrives
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # only a master has something to do, and the default ends a process
     given = command_line.read(options_of(Config), argv, os.environ)
     if path := application_path(given, os.environ):
         from .process.site_process import serve_site

@@ -117,6 +117,6 @@ class GentrifugoWorker(GeventPyWSGIWorker):  # type: ignore[misc]
         super().handle_quit(sig, frame)
 
     def _close_connections(self) -> None:
-        service = service_of(self.wsgi)
+        service = service_of(getattr(self, "wsgi", None))  # gunicorn sets it when the application is loaded
         if service is not None:
             service.close_connections()

@@ -27,6 +27,7 @@ from ..runtime.backoff import Backoff
 from ..server.listeners import Listeners, open_all
 from ..server.systemd_sockets import FIRST_SYSTEMD_DESCRIPTOR
 from .announcement import announce
+from .early_signals import BLOCKED_SIGNALS
 from .pid_file import pid_file
 from .standard_error import print_error
 from .startup_checks import run_checked, tls_problems, worker_problems
@@ -284,11 +285,11 @@ class Master:
     def _exec_worker(self, ready: int, number: int) -> NoReturn:
         """Replace the forked process with the worker program, and pass it the listening sockets and the pipe."""
         try:
-            # Ignored until the worker installs its handlers, because each of these would kill it by default. A worker
-            # never handles SIGINT: at Ctrl-C a terminal sends it to all processes, and the master then sends SIGTERM.
-            for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+            # Ignored, because each of these would kill the worker by default. A worker never handles SIGINT: at Ctrl-C
+            # a terminal sends it to all processes, and the master then sends SIGTERM.
+            for ignored in (signal.SIGINT, signal.SIGUSR2):
                 signal.signal(ignored, signal.SIG_IGN)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, set(HANDLED_SIGNALS) - set(BLOCKED_SIGNALS))
             sockets = self._listeners.sockets
             waiting = [
                 fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_DESCRIPTOR) for listener in sockets.values()

@@ -31,6 +31,7 @@ from ..server.listeners import Listeners
 from ..tls.context import server_context
 from ..views.mounted import endpoints_of, service_of
 from .announcement import announce
+from .early_signals import take_pending_reload, unblock_early_signals
 from .pid_file import pid_file
 from .startup_checks import run_checked
 from .supervised import is_worker, master_of, number_of_worker
@@ -83,11 +84,10 @@ class Server:
         context = self._tls_context()
         opened = listeners.open_all(config, os.environ)
         try:
-            with pid_file(config.pid_file if self._master is None else ""):
+            with self._signals(), pid_file(config.pid_file if self._master is None else ""):
                 self._start(opened, context)
-                with self._signals():
-                    self._stop.wait()
-                    self._shut_down()
+                self._stop.wait()
+                self._shut_down()
         finally:
             opened.close()
         return 0
@@ -119,6 +119,7 @@ class Server:
                 is_shared=self._master is not None,
             )
             self._servers.append(http)
+        self._apply_early_reload()
         tune_for_serving()
         self._service.start()
         for http in self._servers:
@@ -131,6 +132,7 @@ class Server:
             log.info("worker %d ready", os.getpid())
             self._master.send_ready()
             gevent.spawn(self._master.watch, self._stop.set)
+        unblock_early_signals()
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -158,16 +160,31 @@ class Server:
         log.info("%s: shutting down", name)
         self._stop.set()
 
+    def _apply_early_reload(self) -> None:
+        """Reload if SIGHUP has arrived while this process started, so that no client meets the previous options.
+
+        Raises ConfigError in a worker if the configuration is invalid. The master has replaced the previous one by
+        then, so this worker must not serve with it. The master starts another worker later.
+        """
+        if take_pending_reload():
+            if self._master is None:
+                self._on_reload()
+            else:
+                self._apply_reload()
+
     def _on_reload(self) -> None:
-        log.info("SIGHUP: reloading configuration")
         try:
-            loaded = self._reload(self._loaded.config)
-            context = server_context(loaded.config) if loaded.config.ssl else None
+            self._apply_reload()
         except ConfigError as error:
             for problem in error.problems:
                 log.error("%s", problem)
             log.error("invalid configuration, keeping the current one")
-            return
+
+    def _apply_reload(self) -> None:
+        """Load the configuration again and use it. Raises ConfigError, and changes nothing then."""
+        log.info("SIGHUP: reloading configuration")
+        loaded = self._reload(self._loaded.config)
+        context = server_context(loaded.config) if loaded.config.ssl else None
         for warning in loaded.warnings:
             log.warning("%s", warning)
         if context is not None:

@@ -16,7 +16,7 @@ import pytest
 from gentrifugo.app.net.bulk_send import describe_speedups
 from tests.api_client import APIClient
 from tests.conformance.player import CONVERSATIONS, SERVER_OPTIONS, Player
-from tests.gunicorn_server import GENTRIFUGO_WORKER, SETTINGS, STOCK_WORKER, Gunicorn, gunicorn, ready
+from tests.gunicorn_server import GENTRIFUGO_WORKER, GRACE, SETTINGS, STOCK_WORKER, Gunicorn, gunicorn, ready
 from tests.protocol_client import ProtocolClient
 from tests.waiting import eventually, seconds
 from tests.websocket_client import Closed, HandshakeRefused, WebSocketClient
@@ -120,6 +120,29 @@ def test_quick_shutdown_closes_every_client_with_the_reason(server: Gunicorn, nu
         assert client.wait_closed().advice == {"reason": "shutting down", "reconnect": True}
         client.close()
     assert server.process.wait(seconds(10)) == 0
+
+
+SLOW_APPLICATION = """
+import time
+print("loading", flush=True)
+time.sleep(2)
+from gentrifugo import create_app
+app = create_app({"secret": "secret"})
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_loads_its_application_stops_without_an_error(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_APPLICATION)
+    server = Gunicorn({}, tmp_path, GENTRIFUGO_WORKER, application="slow:app")
+    try:
+        eventually(lambda: "loading" in server.log, within=30)
+        server.process.send_signal(number)
+        assert server.process.wait(seconds(GRACE + 5)) == 0
+        assert "Traceback" not in server.log, server.log
+        assert "SIGKILL" not in server.log, server.log
+    finally:
+        server.process.kill()
 
 
 @pytest.mark.parametrize("worker", [STOCK_WORKER], ids=["stock worker"])
