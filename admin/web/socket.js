@@ -95,9 +95,7 @@ export class Socket extends EventTarget {
         this.#socket = null;
         this.#failCalls('the connection was lost');
         let reason = '';
-        try {
-            reason = JSON.parse(event.reason).reason;
-        } catch { /* closed without a word */ }
+        try { reason = JSON.parse(event.reason).reason; } catch { /* closed without a word */ }
         if (reason === 'unauthorized' || reason === 'expired') {
             this.#setState('refused');
             return;

@@ -302,6 +302,18 @@ class TestWatching:
         line = "watches messages of namespace 'kept' for 60 s, although option watch is off"
         assert all(line in node.log for node in nodes)
 
+    def test_a_watched_channel_says_that_its_messages_are_shown(self, page: Browser, nodes: list[Server]) -> None:
+        open_page(page, "channel/kept:secretly", "kept:secretly")
+        page.wait_for_text("#watch-hint", "New messages are not shown")
+        page.wait_for_text(".watch", "No messages are shown")
+        page.click("#watch")
+        page.wait_for_text("#watch-hint", "New messages appear here.")
+        eventually(lambda: self.arrives(page, nodes[1]), what="messages are watched")
+        assert not any("No messages are shown" in text for text in page.texts(".watch"))
+        page.click(".watched button")
+        page.wait_for_text("#watch-hint", "New messages are not shown")
+        page.wait_for_text(".watch", "No messages are shown")
+
     def arrives(self, page: Browser, node: Server) -> bool:
         ApiClient(node.host, node.port).publish("kept:secretly", "seen")
         return "kept:secretly" in page.texts(".feed .channel")
