@@ -41,11 +41,7 @@ function go(...parts) {
 
 function route() {
     const parts = location.hash.replace(/^#\/?/, '').split('/').map((part) => {
-        try {
-            return decodeURIComponent(part);
-        } catch {
-            return part;
-        }
+        try { return decodeURIComponent(part); } catch { return part; }
     });
     return {name: parts[0] || 'status', argument: parts.slice(1).join('/')};
 }
@@ -72,7 +68,7 @@ function showFrame() {
         h('a', {class: 'skip', href: '#content', onclick: (event) => { event.preventDefault(); content.focus(); }}, 'Skip to the content'),
         h('div', {class: 'frame'},
             h('header', {class: 'bar'},
-                h('a', {class: 'brand', href: link('status')}, h('img', {src: 'icon.svg', alt: '', width: 26, height: 26}), 'Gentrifugo'),
+                h('a', {class: 'brand', href: link('status')}, h('img', {src: 'icon.svg', alt: '', width: 26, height: 26}), h('span', {}, 'Gentrifugo')),
                 h('span', {class: 'state', id: 'state', role: 'status'}),
                 h('button', {type: 'button', class: 'quiet', title: 'Light or dark (t)', 'aria-label': 'Light or dark', onclick: switchTheme}, icon('theme')),
                 h('button', {type: 'button', class: 'quiet', id: 'logout', title: 'Log out', hidden: localStorage.getItem(SESSION) === 'insecure', 'aria-label': 'Log out', onclick: logOut}, icon('logout'))),

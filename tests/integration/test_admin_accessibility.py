@@ -20,7 +20,7 @@ SERVER = {
     **OPTIONS,
     "web": True,
     "ping_interval": 0,
-    "name": "node-1",
+    "name": "vm_21/010",
     "namespaces": [
         {"name": "rich", "watch": True, "presence": True, "history_size": 10, "history_lifetime": 60},
         {"name": "plain"},
@@ -39,6 +39,15 @@ PAGES = {
     "nowhere": "main a",
 }
 """The pages, and an element that is there when a page has something to show."""
+CUT = "(element) => element.scrollWidth > element.clientWidth"
+LINES = """
+(element) => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    return new Set([...range.getClientRects()].map(({top}) => top)).size;
+}
+"""
+"""The number of lines of a text."""
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +105,24 @@ def test_axe_reports_no_violations_on_any_page(
     found["help"] = violations(chromium)
     assert {place: problems for place, problems in found.items() if problems} == {}
     assert chromium.problems == []
+
+
+def test_every_page_reflows_at_320_pixels(chromium: Browser, server: Server, ann: ProtocolClient) -> None:
+    chromium.log_in(server.url, viewport={"width": 320, "height": 600})
+    outside = {}
+    for path, element in PAGES.items():
+        chromium.go(path)
+        eventually(partial(has_shown, chromium, server, element), what=path)
+        if width := chromium.evaluate("document.documentElement.scrollWidth") - 320:
+            outside[path] = width
+    assert outside == {}
+    assert chromium.evaluate(f"[...document.querySelectorAll('nav span')].filter({CUT}).length") == 0
+    chromium.go("configuration")
+    chromium.wait_for_text(".tile dd", "vm_21/010")
+    assert chromium.evaluate(f"[...document.querySelectorAll('.tile dd')].map({LINES})") == [1, 1, 1]
+    chromium.evaluate("document.getElementById('state').lastChild.innerText = 'disconnected'")
+    chromium.evaluate("document.getElementById('state').className = 'state lost'")
+    assert chromium.evaluate("document.getElementById('logout').getBoundingClientRect().right") <= 320
 
 
 def has_shown(page: Browser, server: Server, element: str) -> bool:
