@@ -190,7 +190,7 @@ function isTyping(target) {
 }
 
 document.addEventListener('keydown', (event) => {
-    if (!content || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!content || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog')) return;
     if (event.key === 'Escape' && isTyping(event.target)) event.target.blur();
     if (isTyping(event.target)) return;
     const target = Object.keys(PAGES).find((name) => PAGES[name].key === event.key);
@@ -225,7 +225,7 @@ function help() {
     dialog.showModal();
 }
 
-window.addEventListener('hashchange', showPage);
+window.addEventListener('hashchange', () => { showPage(); if (document.activeElement === document.body) content?.focus({preventScroll: true}); }); // what had the focus is gone
 window.addEventListener('storage', ({key, newValue}) => { if (key === SESSION && newValue === '') end('You have logged out.'); });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', applyTheme);
 applyTheme();

@@ -70,11 +70,7 @@ export class Socket extends EventTarget {
     }
 
     async #opened(socket) {
-        try {
-            await this.#connect();
-        } catch {
-            return; // the close that follows says why
-        }
+        try { await this.#connect(); } catch { return; } // the close that follows says why
         if (socket !== this.#socket) return;
         this.#retry = RETRY_FIRST;
         this.#setState('connected');

@@ -76,11 +76,8 @@ export class WatchPanel {
 
     async #watch(namespace, seconds) {
         this.problem.textContent = '';
-        try {
-            this.#take((await this.app.socket.call('watch_namespace', {namespace, seconds})).data);
-        } catch (error) {
-            this.problem.textContent = `Not changed: ${error.message}.`;
-        }
+        const found = await this.app.socket.call('watch_namespace', {namespace, seconds}).catch((error) => { this.problem.textContent = `Not changed: ${error.message}.`; });
+        if (found) this.#take(found.data);
     }
 }
 

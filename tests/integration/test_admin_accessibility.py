@@ -193,6 +193,31 @@ def test_tabs_are_controlled_with_arrow_keys(chromium: Browser, server: Server, 
         )
 
 
+def test_keys_do_nothing_behind_the_list_of_keys(chromium: Browser, server: Server) -> None:
+    chromium.log_in(server.url)
+    for key in ("?", "?", "g", "c"):
+        chromium.press(key)
+    assert len(chromium.texts("dialog")) == 1
+    assert chromium.evaluate("location.hash") == "#/status"
+    chromium.press("Escape")
+    chromium.wait_until("!document.querySelector('dialog')")
+
+
+def test_focus_moves_to_a_page_that_a_link_or_a_key_opens(
+    chromium: Browser, server: Server, ann: ProtocolClient
+) -> None:
+    chromium.log_in(server.url, "channels")
+    chromium.wait_for("tbody a")
+    Keyboard(chromium).go_to("tbody a")
+    chromium.press("Enter")
+    chromium.wait_for_text("h1", "rich:room")
+    assert chromium.evaluate("document.activeElement.id") == "content"
+    for key in ("g", "u"):
+        chromium.press(key)
+    chromium.wait_for_text("h1", "Users")
+    assert chromium.evaluate("document.activeElement.id") == "content"
+
+
 @pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
 def test_animations_are_off_with_reduced_motion(chromium: Browser, server: Server, motion: str, moves: bool) -> None:
     chromium.log_in(server.url, reducedMotion=motion)

@@ -1,5 +1,5 @@
 // One channel: its figures over time, its messages, history, presence and options.
-import {fill, h, scrollCard, table} from '../dom.js';
+import {fill, h, refill, scrollCard, table} from '../dom.js';
 import {FeedList} from '../feed.js';
 import {count, time} from '../format.js';
 import {askChannel, HistoryList} from '../history.js';
@@ -60,7 +60,7 @@ export function channelPage(app, channel) {
         if (!found) return null;
         const clients = Object.entries(found);
         const info = (parts) => parts.filter((part) => part !== undefined).map((part) => h('code', {class: 'info'}, coloured(stringify(part))));
-        fill(presence, clients.length ? table(['User', 'Client', 'Info'], clients.slice(0, MAX_SHOWN).map(([client, {user, default_info: first, channel_info: second}]) => [
+        refill(presence, clients.length ? table(['User', 'Client', 'Info'], clients.slice(0, MAX_SHOWN).map(([client, {user, default_info: first, channel_info: second}]) => [
             h('a', {href: link('users', user)}, user || 'anonymous'), h('code', {class: 'client'}, client), info([first, second])])) : h('p', {class: 'hint'}, 'No subscribers.'),
         clients.length > MAX_SHOWN && h('p', {class: 'hint'}, `The first ${MAX_SHOWN} of ${count(clients.length)}.`));
         return clients.length;
