@@ -62,10 +62,11 @@ export class Listing {
     }
 
     #showHead() {
-        fill(this.head, Object.entries(this.columns).map(([order, title]) => h('th', {scope: 'col', class: order === 'name' ? '' : 'number', 'aria-sort': order !== this.#order ? null : order === 'name' ? 'ascending' : 'descending'},
+        fill(this.head, Object.entries(this.columns).map(([order, title], index) => h('th', {scope: 'col', class: order === 'name' ? '' : 'number', 'aria-sort': order !== this.#order ? null : order === 'name' ? 'ascending' : 'descending'},
             h('button', {type: 'button', class: 'sort', onclick: () => {
                 this.#order = order;
                 this.#showHead();
+                this.head.children[index].firstChild.focus();
                 this.#restart();
             }}, title, order === this.#order && h('span', {'aria-hidden': 'true'}, order === 'name' ? ' ▲' : ' ▼')))));
     }
@@ -78,7 +79,9 @@ export class Listing {
         const all = hasMore ? `${nodes > 1 ? 'up to ' : ''}${count(total)}` : count(first + items.length);
         this.summary.textContent = !items.length ? `No ${this.kind}${this.field.value ? ` match. Press Enter to open this ${inText(this.label)}` : ''}.${missing}`
             : `${count(first + 1)} to ${count(first + items.length)} of ${all} ${this.kind}${nodes > 1 ? ', each listed once' : ''}.${ending}${missing}`;
+        const focused = this.pager.indexOf(document.activeElement);
         [this.pager[0].disabled, this.pager[1].disabled] = [this.#starts.length === 1, !hasMore];
+        if (this.pager[focused]?.disabled) this.pager[1 - focused].focus();
         const most = Math.max(1, ...items.map((item) => item.count));
         refill(this.rows, items.map((item) => h('tr', {}, h('td', {}, h('a', {href: this.href(item.name)}, item.name || 'anonymous')),
             h('td', {class: 'number'}, h('meter', {min: 0, max: most, value: item.count, 'aria-hidden': 'true'}), h('span', {}, count(item.count))),

@@ -82,7 +82,7 @@ function showPage() {
     if (!content) return;
     leavePage();
     const {name, argument} = route();
-    const shown = name === 'channel' ? {title: argument, make: channelPage} : Object.hasOwn(PAGES, name) ? PAGES[name] : {title: 'Page not found', make: unknownPage};
+    const shown = name === 'channel' && argument ? {title: argument, make: channelPage} : Object.hasOwn(PAGES, name) ? PAGES[name] : {title: 'Page not found', make: unknownPage};
     document.title = `${shown.title} – Gentrifugo`;
     for (const item of document.querySelectorAll('nav a')) {
         item.ariaCurrent = item.dataset.page === (name === 'channel' ? 'channels' : name) ? 'page' : null;

@@ -203,6 +203,21 @@ def test_keys_do_nothing_behind_the_list_of_keys(chromium: Browser, server: Serv
     chromium.wait_until("!document.querySelector('dialog')")
 
 
+def test_focus_stays_on_the_buttons_of_a_list(chromium: Browser, server: Server) -> None:
+    with ProtocolClient(server, "ben") as ben:
+        for number in range(101):
+            ben.subscribe(f"plain:{number}")
+        chromium.log_in(server.url, "channels")
+        keyboard = Keyboard(chromium)
+        chromium.wait_until("document.querySelector('.row .row button:enabled')?.innerText === 'Next'")
+        keyboard.go_to(".row .row button:enabled")
+        chromium.press("Enter")
+        chromium.wait_until("document.activeElement.innerText === 'Previous'")
+        keyboard.go_to("th:not([aria-sort]) button")
+        chromium.press("Enter")
+        chromium.wait_until("document.activeElement.matches('th[aria-sort=ascending] button')")
+
+
 def test_focus_moves_to_a_page_that_a_link_or_a_key_opens(
     chromium: Browser, server: Server, ann: ProtocolClient
 ) -> None:

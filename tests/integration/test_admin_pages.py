@@ -290,6 +290,25 @@ class TestClients:
             )
 
 
+def test_a_long_name_hides_no_numbers_of_a_list(page: Browser, nodes: list[Server]) -> None:
+    with ProtocolClient(nodes[0], "ann") as ann:
+        ann.subscribe("shown:" + "x" * 200)
+        open_page(page, "channels", "Channels")
+        page.wait_for_text("tbody a", "xxxxx")
+        assert (
+            page.evaluate(
+                "(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(document.querySelector('.scroll'))"
+            )
+            == 0
+        )
+
+
+def test_options_say_that_none_matches(page: Browser) -> None:
+    open_page(page, "configuration", "Options")
+    page.fill("[data-filter]", "no such option")
+    page.wait_for_text(".hint", "No option matches.")
+
+
 SELECT = """
 (selector) => {
     const range = document.createRange();
