@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..app.model.errors import CLOSE_LIMIT_EXCEEDED, CLOSE_SHUTDOWN, Closing
+from ..app.net.flusher import Flusher
 from ..app.service import Service
 from ..app.websocket.connection import WebSocket
 from .access import Access
@@ -21,6 +22,8 @@ class AdminSockets:
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self._flusher = Flusher()
+        """Writes to the operators. That of the node counts its frames and bytes as sent to clients."""
         self._authenticated: set[AdminConnection] = set()
         self._unauthenticated = UnauthenticatedSockets()
 
@@ -31,7 +34,7 @@ class AdminSockets:
         """
         node, config = service.node, service.config
         max_size = config.client_request_max_size
-        websocket = WebSocket(socket, recv, node.flusher, node.timers, config, max_size)
+        websocket = WebSocket(socket, recv, self._flusher, node.timers, config, max_size)
         connection = AdminConnection(node, self._access, websocket, self._admit, session)
         service.operators.add(connection)
         try:

@@ -22,6 +22,16 @@ export function fill(element, ...children) {
     return element;
 }
 
+/** Whether somebody has selected text in an element, to copy it. */
+export function isSelected(element) {
+    return !getSelection().isCollapsed && getSelection().containsNode(element, true);
+}
+
+/** Replace the children by newer ones, unless text in them is selected. */
+export function refill(element, ...children) {
+    return isSelected(element) ? element : fill(element, ...children);
+}
+
 /** Nothing, and what a condition left out, is not shown. */
 function shown(children) {
     return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== '');
@@ -84,12 +94,8 @@ export function confirmButton(label, question, act, props = {}) {
 export function copyButton(text, label = 'Copy') {
     const button = h('button', {type: 'button', class: 'quiet'}, icon('copy'), label);
     button.addEventListener('click', async () => {
-        try {
-            await navigator.clipboard.writeText(text());
-            button.lastChild.textContent = 'Copied';
-        } catch {
-            button.lastChild.textContent = 'Copying failed: select the text and copy it';
-        }
+        const copied = await navigator.clipboard?.writeText(text()).then(() => true, () => false);
+        button.lastChild.textContent = copied ? 'Copied' : 'Copying failed: select the text and copy it';
         setTimeout(() => { button.lastChild.textContent = label; }, 2000);
     });
     return button;

@@ -52,11 +52,7 @@ export class JSONEditor {
     check() {
         const {text} = this;
         let error = null;
-        try {
-            JSON.parse(text);
-        } catch (caught) {
-            error = caught;
-        }
+        try { JSON.parse(text); } catch (caught) { error = caught; }
         const place = error ? placeOf(error.message, text) : null;
         this.#ace?.session.setAnnotations(error ? [{row: place.row, column: place.column, text: error.message, type: 'error'}] : []);
         this.problem.textContent = error ? `Not JSON, line ${place.row + 1}, column ${place.column + 1}: ${reason(error.message)}` : '';

@@ -76,8 +76,7 @@ export class FeedList {
     /** Pause, or continue with what has arrived meanwhile. */
     pause() {
         this.#paused = !this.#paused;
-        if (this.#paused) this.#showPause();
-        else this.redraw();
+        this.#draw();
     }
 
     #fill() {

@@ -1,5 +1,5 @@
 // The history of a channel: offset, uid and decoded data of each message, and copies of them for other programs.
-import {copyButton, fill, h} from './dom.js';
+import {copyButton, fill, h, isSelected} from './dom.js';
 import {count} from './format.js';
 import {block, coloured, stringify} from './json.js';
 import {curlCommand, pythonCode} from './requests.js';
@@ -29,7 +29,7 @@ export class HistoryList {
     }
 
     #show(stream) {
-        if (stringify(stream) === stringify(this.#stream)) return;
+        if (stringify(stream) === stringify(this.#stream) || isSelected(this.list)) return;
         this.#stream = stream;
         fill(this.position, [['Recover from offset', String(stream.offset)], ['Epoch', stream.epoch]].map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, h('code', {}, value)))));
         const opened = new Set([...this.list.querySelectorAll('details[open]')].map((details) => details.dataset.uid));
@@ -73,9 +73,5 @@ export async function askChannel(socket, method, what, channel, place) {
 function decoded(message) {
     if (!message.is_base64) return stringify(message.data);
     const bytes = Uint8Array.from(atob(message.data), (character) => character.charCodeAt(0));
-    try {
-        return new TextDecoder('utf-8', {fatal: true}).decode(bytes);
-    } catch {
-        return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
-    }
+    try { return new TextDecoder('utf-8', {fatal: true}).decode(bytes); } catch { return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' '); }
 }

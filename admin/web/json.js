@@ -8,9 +8,7 @@ class Spelled {
 
 /** JSON.parse that keeps such numbers. */
 export function parse(text) {
-    return JSON.parse(text, (key, value, context) =>
-        (typeof value === 'number' && context?.source !== undefined && String(value) !== context.source
-            ? new Spelled(context.source) : value));
+    return JSON.parse(text, (key, value, {source} = {}) => (typeof value === 'number' && source !== undefined && String(value) !== source ? new Spelled(source) : value));
 }
 
 /** The number itself, however it is spelled; null stays null. */

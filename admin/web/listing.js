@@ -1,5 +1,5 @@
 // A list of channels or users on all nodes, in pages: searched by a part or the beginning of a name, and sorted.
-import {fill, h, scrollCard} from './dom.js';
+import {fill, h, refill, scrollCard} from './dom.js';
 import {count} from './format.js';
 import {plain} from './json.js';
 import {polling} from './polling.js';
@@ -20,16 +20,16 @@ export class Listing {
     /** The page with the list. `columns` are titles by order: name, count and, for channels, rate. `label` says what is searched. `href` links a name, `open` goes to it. */
     constructor(app, {title, kind, columns, label = 'Name', text = '', href, open}) {
         Object.assign(this, {app, kind, columns, label, href});
-        this.field = h('input', {type: 'search', placeholder: label, 'aria-label': `Search ${kind}`, 'data-filter': true, value: text, oninput: () => this.#restart()});
-        this.match = h('select', {'aria-label': `How the ${inText(label)} matches`, onchange: () => this.#restart()}, [['', 'contains'], ['prefix', 'begins with']].map(([value, way]) => h('option', {value}, way)));
+        const before = history.state ?? {}; // the list as it was left, when somebody comes back to it
+        this.#order = before.order ?? this.#order;
+        this.#starts = before.starts ?? this.#starts;
+        this.field = h('input', {type: 'search', placeholder: label, 'aria-label': `Search ${kind}`, 'data-filter': true, value: before.text ?? text, oninput: () => this.#restart()});
+        this.match = h('select', {'aria-label': `How the ${inText(label)} matches`, onchange: () => this.#restart()}, [['', 'contains'], ['prefix', 'begins with']].map(([value, way]) => h('option', {value, selected: value === before.match}, way)));
         this.summary = h('p', {class: 'hint', role: 'status'});
         this.head = h('tr');
         this.rows = h('tbody');
         this.pager = ['Previous', 'Next'].map((way, index) => h('button', {type: 'button', onclick: () => this.#turn(index)}, way));
-        const submit = (event) => {
-            event.preventDefault();
-            if (this.field.value) open(this.field.value);
-        };
+        const submit = (event) => { event.preventDefault(); if (this.field.value) open(this.field.value); };
         this.element = h('div', {class: 'page'}, h('h1', {}, title), h('form', {class: 'row', onsubmit: submit}, h('label', {class: 'inline'}, `${label} `, this.match), this.field, h('button', {}, 'Open')),
             h('div', {class: 'row heading'}, this.summary, h('div', {class: 'row'}, this.pager)), scrollCard(columns.name, h('table', {}, h('thead', {}, this.head), this.rows)));
         this.#showHead();
@@ -46,20 +46,27 @@ export class Listing {
 
     #restart() {
         this.#starts = [null];
+        this.#anew();
+    }
+
+    #anew() {
+        history.replaceState({text: this.field.value, match: this.match.value, order: this.#order, starts: this.#starts}, '');
+        getSelection().empty();
         this.connected();
     }
 
     #turn(isForward) {
         if (isForward) this.#starts.push(this.#order === 'name' ? this.last : PAGE * this.#starts.length);
         else this.#starts.pop();
-        this.connected();
+        this.#anew();
     }
 
     #showHead() {
-        fill(this.head, Object.entries(this.columns).map(([order, title]) => h('th', {scope: 'col', class: order === 'name' ? '' : 'number', 'aria-sort': order !== this.#order ? null : order === 'name' ? 'ascending' : 'descending'},
+        fill(this.head, Object.entries(this.columns).map(([order, title], index) => h('th', {scope: 'col', class: order === 'name' ? '' : 'number', 'aria-sort': order !== this.#order ? null : order === 'name' ? 'ascending' : 'descending'},
             h('button', {type: 'button', class: 'sort', onclick: () => {
                 this.#order = order;
                 this.#showHead();
+                this.head.children[index].firstChild.focus();
                 this.#restart();
             }}, title, order === this.#order && h('span', {'aria-hidden': 'true'}, order === 'name' ? ' ▲' : ' ▼')))));
     }
@@ -72,9 +79,11 @@ export class Listing {
         const all = hasMore ? `${nodes > 1 ? 'up to ' : ''}${count(total)}` : count(first + items.length);
         this.summary.textContent = !items.length ? `No ${this.kind}${this.field.value ? ` match. Press Enter to open this ${inText(this.label)}` : ''}.${missing}`
             : `${count(first + 1)} to ${count(first + items.length)} of ${all} ${this.kind}${nodes > 1 ? ', each listed once' : ''}.${ending}${missing}`;
+        const focused = this.pager.indexOf(document.activeElement);
         [this.pager[0].disabled, this.pager[1].disabled] = [this.#starts.length === 1, !hasMore];
+        if (this.pager[focused]?.disabled) this.pager[1 - focused].focus();
         const most = Math.max(1, ...items.map((item) => item.count));
-        fill(this.rows, items.map((item) => h('tr', {}, h('td', {}, h('a', {href: this.href(item.name)}, item.name || 'anonymous')),
+        refill(this.rows, items.map((item) => h('tr', {}, h('td', {}, h('a', {href: this.href(item.name)}, item.name || 'anonymous')),
             h('td', {class: 'number'}, h('meter', {min: 0, max: most, value: item.count, 'aria-hidden': 'true'}), h('span', {}, count(item.count))),
             this.columns.rate && h('td', {class: 'number'}, count(item.rate)))));
     }

@@ -41,11 +41,7 @@ function go(...parts) {
 
 function route() {
     const parts = location.hash.replace(/^#\/?/, '').split('/').map((part) => {
-        try {
-            return decodeURIComponent(part);
-        } catch {
-            return part;
-        }
+        try { return decodeURIComponent(part); } catch { return part; }
     });
     return {name: parts[0] || 'status', argument: parts.slice(1).join('/')};
 }
@@ -72,7 +68,7 @@ function showFrame() {
         h('a', {class: 'skip', href: '#content', onclick: (event) => { event.preventDefault(); content.focus(); }}, 'Skip to the content'),
         h('div', {class: 'frame'},
             h('header', {class: 'bar'},
-                h('a', {class: 'brand', href: link('status')}, h('img', {src: 'icon.svg', alt: '', width: 26, height: 26}), 'Gentrifugo'),
+                h('a', {class: 'brand', href: link('status')}, h('img', {src: 'icon.svg', alt: '', width: 26, height: 26}), h('span', {}, 'Gentrifugo')),
                 h('span', {class: 'state', id: 'state', role: 'status'}),
                 h('button', {type: 'button', class: 'quiet', title: 'Light or dark (t)', 'aria-label': 'Light or dark', onclick: switchTheme}, icon('theme')),
                 h('button', {type: 'button', class: 'quiet', id: 'logout', title: 'Log out', hidden: localStorage.getItem(SESSION) === 'insecure', 'aria-label': 'Log out', onclick: logOut}, icon('logout'))),
@@ -86,7 +82,7 @@ function showPage() {
     if (!content) return;
     leavePage();
     const {name, argument} = route();
-    const shown = name === 'channel' ? {title: argument, make: channelPage} : Object.hasOwn(PAGES, name) ? PAGES[name] : {title: 'Page not found', make: unknownPage};
+    const shown = name === 'channel' && argument ? {title: argument, make: channelPage} : Object.hasOwn(PAGES, name) ? PAGES[name] : {title: 'Page not found', make: unknownPage};
     document.title = `${shown.title} – Gentrifugo`;
     for (const item of document.querySelectorAll('nav a')) {
         item.ariaCurrent = item.dataset.page === (name === 'channel' ? 'channels' : name) ? 'page' : null;
@@ -194,7 +190,7 @@ function isTyping(target) {
 }
 
 document.addEventListener('keydown', (event) => {
-    if (!content || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!content || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog')) return;
     if (event.key === 'Escape' && isTyping(event.target)) event.target.blur();
     if (isTyping(event.target)) return;
     const target = Object.keys(PAGES).find((name) => PAGES[name].key === event.key);
@@ -229,7 +225,7 @@ function help() {
     dialog.showModal();
 }
 
-window.addEventListener('hashchange', showPage);
+window.addEventListener('hashchange', () => { showPage(); if (document.activeElement === document.body) content?.focus({preventScroll: true}); }); // what had the focus is gone
 window.addEventListener('storage', ({key, newValue}) => { if (key === SESSION && newValue === '') end('You have logged out.'); });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', applyTheme);
 applyTheme();

@@ -1,5 +1,5 @@
 // Version, engine and age of each node, how it reaches the servers of its engine, and the options that differ.
-import {fill, h, scrollCard, table} from './dom.js';
+import {fill, h, refill, scrollCard, table} from './dom.js';
 import {count, duration, microseconds, time} from './format.js';
 import {plain, stringify} from './json.js';
 import {polling} from './polling.js';
@@ -26,13 +26,13 @@ export function nodeDetails({socket, live}) {
         isFirst = false;
         const ago = (seconds) => `${time(new Date(1000 * seconds))}, ${duration(Date.now() / 1000 - seconds)} ago`;
         const shown = (value) => h('code', {}, typeof value === 'string' ? value : stringify(value));
-        fill(body, scrollCard('Nodes in detail', table(['Node', 'Version', 'Engine', 'Started', 'Options loaded'], nodes.map((node) => [node.name, node.version, node.engine, ago(node.started_at), ago(node.loaded_at)]))),
+        refill(body, scrollCard('Nodes in detail', table(['Node', 'Version', 'Engine', 'Started', 'Options loaded'], nodes.map((node) => [node.name, node.version, node.engine, ago(node.started_at), ago(node.loaded_at)]))),
             names.length > 0 && scrollCard('Options that differ', table(['Option that differs', ...nodes.map(({name}) => name)], names.map((name) => [h('code', {}, name), ...nodes.map(({uid}) => shown(different[name][uid] ?? 'not known'))]))));
     }
 
     function update() {
         servers.hidden = !live.servers.length;
-        fill(servers, table(['Node', 'Server', 'State', 'Round trip', 'Waiting', 'Reconnects', 'Last error'], live.servers.map((one) => [
+        refill(servers, table(['Node', 'Server', 'State', 'Round trip', 'Waiting', 'Reconnects', 'Last error'], live.servers.map((one) => [
             one.node, one.name, `${one.reachable ? 'reachable' : 'not reachable'} since ${time(new Date(1000 * one.since))}`,
             microseconds(1e6 * one.round_trip), count(one.waiting), count(Object.values(one.reconnects).reduce((sum, value) => sum + value, 0)), one.error && `${time(new Date(1000 * one.error_at))} ${one.error}`])));
     }

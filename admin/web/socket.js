@@ -70,11 +70,7 @@ export class Socket extends EventTarget {
     }
 
     async #opened(socket) {
-        try {
-            await this.#connect();
-        } catch {
-            return; // the close that follows says why
-        }
+        try { await this.#connect(); } catch { return; } // the close that follows says why
         if (socket !== this.#socket) return;
         this.#retry = RETRY_FIRST;
         this.#setState('connected');
@@ -95,9 +91,7 @@ export class Socket extends EventTarget {
         this.#socket = null;
         this.#failCalls('the connection was lost');
         let reason = '';
-        try {
-            reason = JSON.parse(event.reason).reason;
-        } catch { /* closed without a word */ }
+        try { reason = JSON.parse(event.reason).reason; } catch { /* closed without a word */ }
         if (reason === 'unauthorized' || reason === 'expired') {
             this.#setState('refused');
             return;

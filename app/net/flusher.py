@@ -46,7 +46,7 @@ With 1000 subscribers and messages without pause, the longest rest results in 1.
 
 
 class Flusher:
-    """Writes all outboxes of one process.
+    """Writes the outboxes of the clients of one process, or of its operators.
 
     `rest` is the longest time in seconds between two rounds under load: a longer one makes better use of each system
     call, a shorter one delays messages less, and 0 means no rest. A rest is at most `rest_factor` times as long as the

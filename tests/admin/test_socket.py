@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import gevent
 import pytest
@@ -25,21 +26,36 @@ def service(nothing_left_behind: None) -> Iterator[Service]:
     made.stop()
 
 
-def reason(service: Service) -> str:
-    """Why the admin socket of a new operator is closed."""
+@contextmanager
+def operator_of(service: Service) -> Iterator[WebSocketClient]:
+    """Provide a new operator in a `with` block."""
     ours, peer = socketpair()
     peer.settimeout(seconds(5))
     operator = WebSocketClient(peer, {}, b"")
     serving = gevent.spawn(
         AdminSockets(Access(lambda: service.config)).serve, service, "127.0.0.1", "", ours, ours.recv
     )
-    closed = operator.wait_closed()
+    yield operator
     operator.drop()
     serving.join(seconds(5))
     assert serving.successful()
     ours.close()
     assert not service.operators
-    return closed.reason
+
+
+def reason(service: Service) -> str:
+    """Why the admin socket of a new operator is closed."""
+    with operator_of(service) as operator:
+        return operator.wait_closed().reason
+
+
+def test_frames_for_operators_do_not_count_as_frames_for_clients(service: Service) -> None:
+    with operator_of(service) as operator:
+        operator.send_json({"method": "info", "params": {}})
+        operator.recv_json()
+    metrics = service.node.metrics.totals()
+    counters = ("client_num_msg_queued", "client_num_msg_sent", "client_bytes_out")
+    assert {name: metrics[name] for name in counters} == dict.fromkeys(counters, 0)
 
 
 def test_connection_over_the_limit_of_a_process_is_closed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

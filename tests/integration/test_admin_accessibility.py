@@ -20,7 +20,7 @@ SERVER = {
     **OPTIONS,
     "web": True,
     "ping_interval": 0,
-    "name": "node-1",
+    "name": "vm_21/010",
     "namespaces": [
         {"name": "rich", "watch": True, "presence": True, "history_size": 10, "history_lifetime": 60},
         {"name": "plain"},
@@ -39,6 +39,15 @@ PAGES = {
     "nowhere": "main a",
 }
 """The pages, and an element that is there when a page has something to show."""
+CUT = "(element) => element.scrollWidth > element.clientWidth"
+LINES = """
+(element) => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    return new Set([...range.getClientRects()].map(({top}) => top)).size;
+}
+"""
+"""The number of lines of a text."""
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +105,24 @@ def test_axe_reports_no_violations_on_any_page(
     found["help"] = violations(chromium)
     assert {place: problems for place, problems in found.items() if problems} == {}
     assert chromium.problems == []
+
+
+def test_every_page_reflows_at_320_pixels(chromium: Browser, server: Server, ann: ProtocolClient) -> None:
+    chromium.log_in(server.url, viewport={"width": 320, "height": 600})
+    outside = {}
+    for path, element in PAGES.items():
+        chromium.go(path)
+        eventually(partial(has_shown, chromium, server, element), what=path)
+        if width := chromium.evaluate("document.documentElement.scrollWidth") - 320:
+            outside[path] = width
+    assert outside == {}
+    assert chromium.evaluate(f"[...document.querySelectorAll('nav span')].filter({CUT}).length") == 0
+    chromium.go("configuration")
+    chromium.wait_for_text(".tile dd", "vm_21/010")
+    assert chromium.evaluate(f"[...document.querySelectorAll('.tile dd')].map({LINES})") == [1, 1, 1]
+    chromium.evaluate("document.getElementById('state').lastChild.innerText = 'disconnected'")
+    chromium.evaluate("document.getElementById('state').className = 'state lost'")
+    assert chromium.evaluate("document.getElementById('logout').getBoundingClientRect().right") <= 320
 
 
 def has_shown(page: Browser, server: Server, element: str) -> bool:
@@ -164,6 +191,46 @@ def test_tabs_are_controlled_with_arrow_keys(chromium: Browser, server: Server, 
             )
             == 1
         )
+
+
+def test_keys_do_nothing_behind_the_list_of_keys(chromium: Browser, server: Server) -> None:
+    chromium.log_in(server.url)
+    for key in ("?", "?", "g", "c"):
+        chromium.press(key)
+    assert len(chromium.texts("dialog")) == 1
+    assert chromium.evaluate("location.hash") == "#/status"
+    chromium.press("Escape")
+    chromium.wait_until("!document.querySelector('dialog')")
+
+
+def test_focus_stays_on_the_buttons_of_a_list(chromium: Browser, server: Server) -> None:
+    with ProtocolClient(server, "ben") as ben:
+        for number in range(101):
+            ben.subscribe(f"plain:{number}")
+        chromium.log_in(server.url, "channels")
+        keyboard = Keyboard(chromium)
+        chromium.wait_until("document.querySelector('.row .row button:enabled')?.innerText === 'Next'")
+        keyboard.go_to(".row .row button:enabled")
+        chromium.press("Enter")
+        chromium.wait_until("document.activeElement.innerText === 'Previous'")
+        keyboard.go_to("th:not([aria-sort]) button")
+        chromium.press("Enter")
+        chromium.wait_until("document.activeElement.matches('th[aria-sort=ascending] button')")
+
+
+def test_focus_moves_to_a_page_that_a_link_or_a_key_opens(
+    chromium: Browser, server: Server, ann: ProtocolClient
+) -> None:
+    chromium.log_in(server.url, "channels")
+    chromium.wait_for("tbody a")
+    Keyboard(chromium).go_to("tbody a")
+    chromium.press("Enter")
+    chromium.wait_for_text("h1", "rich:room")
+    assert chromium.evaluate("document.activeElement.id") == "content"
+    for key in ("g", "u"):
+        chromium.press(key)
+    chromium.wait_for_text("h1", "Users")
+    assert chromium.evaluate("document.activeElement.id") == "content"
 
 
 @pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -289,6 +290,83 @@ class TestClients:
             )
 
 
+def test_a_long_name_hides_no_numbers_of_a_list(page: Browser, nodes: list[Server]) -> None:
+    with ProtocolClient(nodes[0], "ann") as ann:
+        ann.subscribe("shown:" + "x" * 200)
+        open_page(page, "channels", "Channels")
+        page.wait_for_text("tbody a", "xxxxx")
+        assert (
+            page.evaluate(
+                "(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(document.querySelector('.scroll'))"
+            )
+            == 0
+        )
+
+
+def test_options_say_that_none_matches(page: Browser) -> None:
+    open_page(page, "configuration", "Options")
+    page.fill("[data-filter]", "no such option")
+    page.wait_for_text(".hint", "No option matches.")
+
+
+SELECT = """
+(selector) => {
+    const range = document.createRange();
+    range.selectNodeContents(document.querySelector(selector));
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+}
+"""
+
+
+class TestUse:
+    """What an operator does on several pages, with the mouse or the keyboard."""
+
+    def test_selected_text_stays_to_be_copied(self, page: Browser, nodes: list[Server]) -> None:
+        with ProtocolClient(nodes[0], "ann") as ann:
+            for path, selector, text in (("users/ann", ".connection code", ann.id), ("users", "tbody a", "ann")):
+                open_page(page, path, "ann" if path == "users/ann" else "Users")
+                page.wait_for(selector)
+                page.evaluate(f"({SELECT})({selector!r})")
+                before = page.text("#content")
+                with ProtocolClient(nodes[0], "ann" if path == "users/ann" else "bob"):
+                    page.wait_until(f"document.querySelector('#content').innerText !== {json.dumps(before)}")
+                    assert page.evaluate("getSelection().toString()") == text
+
+    def test_opened_message_stays_open_after_a_pause(self, page: Browser, nodes: list[Server]) -> None:
+        open_page(page, "messages", "Messages")
+        eventually(lambda: self.arrives(page, nodes[0]), what="a message")
+        page.press("p")
+        page.wait_for_text("[aria-pressed=true]", "Continue")
+        page.click(".feed .data")
+        page.wait_for(".feed pre")
+        ApiClient(nodes[0].host, nodes[0].port).publish("shown:x", "later")
+        page.wait_for_text("[aria-pressed=true]", "1 new")
+        page.press("p")
+        page.wait_for_text(".feed code", "later")
+        assert len(page.texts(".feed pre")) == 1
+
+    def arrives(self, page: Browser, node: Server) -> bool:
+        ApiClient(node.host, node.port).publish("shown:x", "sooner")
+        return "shown:x" in page.texts(".feed .channel")
+
+    def test_list_is_as_before_when_an_operator_comes_back(self, page: Browser, nodes: list[Server]) -> None:
+        with ProtocolClient(nodes[0], "ann") as ann:
+            for number in range(3):
+                ann.subscribe(f"shown:room-{number}")
+            open_page(page, "channels", "Channels")
+            page.fill("[data-filter]", "room-")
+            page.click("thead th:first-child button")
+            page.wait_until("document.querySelectorAll('tbody a').length === 3")
+            page.click("tbody tr:nth-child(2) a")
+            page.wait_for_text("h1", "shown:room-1")
+            page.run("goBack")
+            page.wait_for_text("h1", "Channels")
+            page.wait_until("document.querySelectorAll('tbody a').length === 3")
+            assert page.evaluate("document.querySelector('[data-filter]').value") == "room-"
+            assert page.evaluate("document.querySelector('thead th').getAttribute('aria-sort')") == "ascending"
+
+
 class TestWatching:
     def test_a_namespace_is_watched_for_a_while(self, page: Browser, nodes: list[Server]) -> None:
         open_page(page, "messages", "Messages")
@@ -301,6 +379,18 @@ class TestWatching:
         page.wait_until("!document.querySelector('.watched li')")
         line = "watches messages of namespace 'kept' for 60 s, although option watch is off"
         assert all(line in node.log for node in nodes)
+
+    def test_a_watched_channel_says_that_its_messages_are_shown(self, page: Browser, nodes: list[Server]) -> None:
+        open_page(page, "channel/kept:secretly", "kept:secretly")
+        page.wait_for_text("#watch-hint", "New messages are not shown")
+        page.wait_for_text(".watch", "No messages are shown")
+        page.click("#watch")
+        page.wait_for_text("#watch-hint", "New messages appear here.")
+        eventually(lambda: self.arrives(page, nodes[1]), what="messages are watched")
+        assert not any("No messages are shown" in text for text in page.texts(".watch"))
+        page.click(".watched button")
+        page.wait_for_text("#watch-hint", "New messages are not shown")
+        page.wait_for_text(".watch", "No messages are shown")
 
     def arrives(self, page: Browser, node: Server) -> bool:
         APIClient(node.host, node.port).publish("kept:secretly", "seen")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,8 +83,7 @@ def test_quick_start_names_what_is_wrong_with_the_configuration_in_one_line(
 
 def points(browser: Driver) -> int:
     """Return the number of points of the line."""
-    browser.send(do="evaluate", expression="document.getElementById('cpu-line').points.numberOfItems")
-    return int(browser.wait_for("value")["value"])
+    return int(value(browser, "document.getElementById('cpu-line').points.numberOfItems"))
 
 
 def test_worker_process_publishes_the_progress_of_jobs(
@@ -93,6 +94,7 @@ def test_worker_process_publishes_the_progress_of_jobs(
         monkeypatch.setenv("STEP", "0.02")
         with running(serving("jobs:create_app"), EXAMPLE, tmp_path / "site.log") as url:
             look(browser, url)
+            shows(browser, "#state", "connected")
             for _ in range(2):
                 browser.send(do="click", selector="button:enabled")
             eventually(lambda: text_of(browser, "#jobs").count("waiting") == 2, what="two jobs wait")
@@ -103,3 +105,37 @@ def test_worker_process_publishes_the_progress_of_jobs(
                 worker.terminate()
                 worker.wait(seconds(5))
             assert get(f"{url}/jobs", form={})[0] == 401  # no session, no job
+
+
+def test_page_of_jobs_says_that_it_is_not_connected(
+    tmp_path: Path, browser: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    with running(serving("jobs:create_app"), EXAMPLE, tmp_path / "site.log", logs_tracebacks=True) as url:
+        look(browser, url)
+        shows(browser, "#state", "not connected: internal server error, connecting again")
+        button = "document.querySelector('button')"
+        assert value(browser, f"{button}.disabled") is True
+        look_of = f"getComputedStyle({button}).backgroundColor"
+        assert value(browser, look_of) != value(browser, f"{button}.disabled = false, {look_of}")
+        browser.send(do="click", selector="button")
+        eventually(lambda: "the job was not started" in text_of(browser, "#state"), what="the failure is shown")
+
+
+def test_pages_do_not_stay_live_without_their_server(tmp_path: Path, browser: Driver) -> None:
+    for name, state in (("smallest:app", "document.title"), ("dashboard:create_app", "state.textContent")):
+        with running(serving(name), EXAMPLE, tmp_path / f"{name}.log") as url:
+            look(browser, url)
+            eventually(partial(has_state, browser, state, "live"), what=f"{name} is connected")
+        eventually(partial(has_state, browser, state, "not connected", "connecting again"), what=f"{name} tells it")
+
+
+def has_state(browser: Driver, expression: str, *states: str) -> bool:
+    """Whether the text of the page ends with one of these."""
+    return str(value(browser, expression)).endswith(states)
+
+
+def value(browser: Driver, expression: str) -> Any:
+    """Return the value of a JavaScript expression."""
+    browser.send(do="evaluate", expression=expression)
+    return browser.wait_for("value")["value"]

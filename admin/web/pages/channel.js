@@ -1,5 +1,5 @@
 // One channel: its figures over time, its messages, history, presence and options.
-import {fill, h, scrollCard, table} from '../dom.js';
+import {fill, h, refill, scrollCard, table} from '../dom.js';
 import {FeedList} from '../feed.js';
 import {count, time} from '../format.js';
 import {askChannel, HistoryList} from '../history.js';
@@ -8,7 +8,7 @@ import {Plot} from '../plot.js';
 import {polling} from '../polling.js';
 import {Samples} from '../samples.js';
 import {tabs} from '../tabs.js';
-import {isWatched, WatchPanel} from '../watching.js';
+import {WatchPanel} from '../watching.js';
 import {shownTime, windowChoice} from '../windows.js';
 
 const MAX_SHOWN = 500;
@@ -60,24 +60,28 @@ export function channelPage(app, channel) {
         if (!found) return null;
         const clients = Object.entries(found);
         const info = (parts) => parts.filter((part) => part !== undefined).map((part) => h('code', {class: 'info'}, coloured(stringify(part))));
-        fill(presence, clients.length ? table(['User', 'Client', 'Info'], clients.slice(0, MAX_SHOWN).map(([client, {user, default_info: first, channel_info: second}]) => [
+        refill(presence, clients.length ? table(['User', 'Client', 'Info'], clients.slice(0, MAX_SHOWN).map(([client, {user, default_info: first, channel_info: second}]) => [
             h('a', {href: link('users', user)}, user || 'anonymous'), h('code', {class: 'client'}, client), info([first, second])])) : h('p', {class: 'hint'}, 'No subscribers.'),
         clients.length > MAX_SHOWN && h('p', {class: 'hint'}, `The first ${MAX_SHOWN} of ${count(clients.length)}.`));
         return clients.length;
     }
 
+    /** Say whether new messages are shown: always because of the option, or for a while because somebody watches. */
+    function showHint() {
+        const {found} = optionsOf(channel, app.info.config);
+        hint.textContent = !found ? 'The namespace is not in the configuration.' : found.watch || watching.isWatching ? 'New messages appear here.'
+            : 'New messages are not shown, because the option watch of this channel is off.';
+    }
+
     async function connected() {
         again();
-        const {config} = app.info;
-        const namespace = namespaceOf(channel, config);
-        const found = namespace ? config.namespaces.find(({name}) => name === namespace) : config.channel_options;
+        const {namespace, found} = optionsOf(channel, app.info.config);
         if (!watching && found) {
-            watching = new WatchPanel(app, namespace);
+            watching = new WatchPanel(app, namespace, showHint);
             fill(watch, watching.element);
         }
         watching?.connected();
-        hint.textContent = !found ? 'The namespace is not in the configuration.' : isWatched(config, namespace) ? 'New messages appear here.'
-            : 'New messages are not shown, because the option watch of this channel is off.';
+        showHint();
         const defaults = (await socket.call('channel_defaults').catch(() => null))?.data;
         if (found && defaults) fill(options, optionTable(found, defaults, namespace));
     }
@@ -102,11 +106,11 @@ function recordedSince(nodes) {
     return texts.length ? `Recorded since ${texts.join(', ')}. Nodes record the largest channels, and those that somebody has opened.` : '';
 }
 
-/** The namespace of a channel, as the server finds it. */
-function namespaceOf(channel, config) {
-    const name = channel.startsWith(config.private_channel_prefix) ? channel.slice(config.private_channel_prefix.length) : channel;
-    const boundary = config.namespace_channel_boundary;
-    return boundary && name.includes(boundary) ? name.slice(0, name.indexOf(boundary)) : '';
+/** The namespace of a channel, as the server finds it, and its options; those of one that does not exist are undefined. */
+function optionsOf(channel, {private_channel_prefix: prefix, namespace_channel_boundary: boundary, namespaces, channel_options: options}) {
+    const name = channel.startsWith(prefix) ? channel.slice(prefix.length) : channel;
+    const namespace = boundary && name.includes(boundary) ? name.slice(0, name.indexOf(boundary)) : '';
+    return {namespace, found: namespace ? namespaces.find((one) => one.name === namespace) : options};
 }
 
 /** The options that apply, those that are set first, each with where it comes from. */

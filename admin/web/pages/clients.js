@@ -1,5 +1,5 @@
 // What kinds of clients are connected, which of them are slow, and why others were closed.
-import {fill, h, scrollCard, table} from '../dom.js';
+import {fill, h, refill, scrollCard, table} from '../dom.js';
 import {bytes, count, time} from '../format.js';
 import {plain} from '../json.js';
 import {Plot} from '../plot.js';
@@ -34,8 +34,8 @@ export function clientsPage({socket, link}) {
     function show(data, now) {
         fill(kinds, [['Transports', 'Transport', data.transports], ['Protocols', 'Protocol', data.protocols], ['Client libraries', 'Library', data.libraries]].map(([title, name, counts]) => h('section', {}, h('h2', {}, title), counted(title, name, counts, 'Clients'))));
         fill(reasons, counted('Reasons', 'Reason', data.closed, 'Since the start'));
-        fill(waiting, data.waiting.length ? scrollCard('Slow clients', table(['User', 'Client', 'Waiting', 'Address', 'Protocol', 'Node'], data.waiting.map((one) => [userLink(one), h('code', {}, one.client), bytes(one.waiting), one.address, one.protocol, one.node]))) : h('p', {class: 'hint'}, 'None.'));
-        fill(closed, data.last_closed.length ? scrollCard('Closed by the server', table(['Time', 'User', 'Reason', 'Unsent', 'Address', 'Protocol', 'Node'], data.last_closed.map((one) => [time(new Date(1000 * one.at)), userLink(one), one.reason, one.unsent ? bytes(one.unsent) : '', one.address, one.protocol, one.node]))) : h('p', {class: 'hint'}, 'None yet.'));
+        refill(waiting, data.waiting.length ? scrollCard('Slow clients', table(['User', 'Client', 'Waiting', 'Address', 'Protocol', 'Node'], data.waiting.map((one) => [userLink(one), h('code', {}, one.client), bytes(one.waiting), one.address, one.protocol, one.node]))) : h('p', {class: 'hint'}, 'None.'));
+        refill(closed, data.last_closed.length ? scrollCard('Closed by the server', table(['Time', 'User', 'Reason', 'Unsent', 'Address', 'Protocol', 'Node'], data.last_closed.map((one) => [time(new Date(1000 * one.at)), userLink(one), one.reason, one.unsent ? bytes(one.unsent) : '', one.address, one.protocol, one.node]))) : h('p', {class: 'hint'}, 'None yet.'));
         samples.addPresent(now, samples.nodes.map(({uid, name}, index) => ({uid, name, ...index ? {} : {...totals(data), ...rates(now, data)}})));
         plots.forEach((plot) => plot.update());
     }

@@ -19,6 +19,7 @@ export function configurationPage(app) {
         fill(body,
             h('dl', {class: 'tiles'}, [['Version', version], ['Engine', engine], ['Node', config.name]]
                 .map(([name, value]) => h('div', {class: 'tile'}, h('dt', {}, name), h('dd', {}, value)))),
+            !names.some(matches) && !others.length && h('p', {class: 'hint'}, 'No option matches.'),
             h('h2', {}, 'Channels'), scrollCard('Options of channels', channelTable(config, names.filter(matches))),
             h('h2', {}, 'All other options'), scrollCard('All other options', table(['Option', 'Value'],
                 others.map((name) => [h('code', {}, name), value(config[name])]), {class: 'options', rowProps: (index) => ({'data-option': others[index]})})));

@@ -17,10 +17,7 @@ export function messagesPage(app) {
     const summary = h('p', {class: 'hint', id: 'summary', role: 'status'});
     const watching = new WatchPanel(app);
     const list = new FeedList(feed, accepts, link, update);
-    const clear = h('button', {type: 'button', onclick: () => {
-        feed.clear();
-        list.redraw();
-    }}, icon('trash'), 'Clear');
+    const clear = h('button', {type: 'button', onclick: () => { feed.clear(); list.redraw(); }}, icon('trash'), 'Clear');
     const element = h('div', {class: 'page'}, h('h1', {}, 'Messages'), watching.element,
         h('div', {class: 'row'}, channel, text, list.pauseButton, clear), summary,
         h('div', {class: 'card columned'}, h('div', {class: 'feed-head', 'aria-hidden': 'true'}, ['Time', 'Channel', 'User', 'Data'].map((name) => h('span', {}, name))), list.element));

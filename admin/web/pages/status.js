@@ -1,5 +1,5 @@
 // All nodes, with their metrics and plots.
-import {fill, h, scrollCard, table} from '../dom.js';
+import {fill, h, refill, scrollCard, table} from '../dom.js';
 import {bytes, count, duration, microseconds, percent, time} from '../format.js';
 import {nodeDetails} from '../node_details.js';
 import {Plot} from '../plot.js';
@@ -37,7 +37,7 @@ export function statusPage(app) {
         ].map(([name, value]) => h('div', {class: 'tile', 'data-tile': name}, h('dt', {}, name, live.partial && name !== 'Nodes' && ` (${live.partial})`), h('dd', {}, value))));
         sums.hidden = length < 2;
         sums.textContent = `Sums over ${length} nodes. A user or a channel on several nodes counts on each of them; the pages Users and Channels show it once.`;
-        fill(nodes, live.nodes.length ? nodeTable(live.nodes) : h('p', {class: 'hint'}, 'Waiting for the nodes …'));
+        refill(nodes, live.nodes.length ? nodeTable(live.nodes) : h('p', {class: 'hint'}, 'Waiting for the nodes …'));
         details.update();
         if (samples.times.length) plots.forEach((plot) => plot.update());
     };

@@ -1,5 +1,5 @@
 // The users by connections; and the connections of one user on all nodes, each with what can be done to it.
-import {confirmButton, fill, h, icon} from '../dom.js';
+import {confirmButton, h, icon, refill} from '../dom.js';
 import {count, duration, time} from '../format.js';
 import {plain} from '../json.js';
 import {Listing} from '../listing.js';
@@ -33,7 +33,7 @@ function userPage({socket, link}, user) {
         if (all) all.hidden = !connections.length;
         // A button that waits for its confirmation, or has the focus, must not be replaced.
         if (result.querySelector('.asking') || result.contains(document.activeElement)) return;
-        fill(result, connections.map(card), !connections.length && h('p', {class: 'hint'}, 'No connection of this user is open.'));
+        refill(result, connections.map(card), !connections.length && h('p', {class: 'hint'}, 'No connection of this user is open.'));
     }
 
     function card({client, node, address, transport, protocol, library, since, idle, channels}) {
