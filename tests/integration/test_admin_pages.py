@@ -340,14 +340,14 @@ class TestUse:
         page.wait_for_text("[aria-pressed=true]", "Continue")
         page.click(".feed .data")
         page.wait_for(".feed pre")
-        ApiClient(nodes[0].host, nodes[0].port).publish("shown:x", "later")
+        APIClient(nodes[0].host, nodes[0].port).publish("shown:x", "later")
         page.wait_for_text("[aria-pressed=true]", "1 new")
         page.press("p")
         page.wait_for_text(".feed code", "later")
         assert len(page.texts(".feed pre")) == 1
 
     def arrives(self, page: Browser, node: Server) -> bool:
-        ApiClient(node.host, node.port).publish("shown:x", "sooner")
+        APIClient(node.host, node.port).publish("shown:x", "sooner")
         return "shown:x" in page.texts(".feed .channel")
 
     def test_list_is_as_before_when_an_operator_comes_back(self, page: Browser, nodes: list[Server]) -> None:
