@@ -42,7 +42,8 @@ class FormerClient:
 class Membership(ABC):
     """The part of a client's subscriptions that others see. Presence is renewed at intervals, once it has been stored.
 
-    A leave is published for each join, and only for a join, also if a reload changes the options in between.
+    A leave is published for each join, and only for a join, also if a reload changes the options in between. It is
+    published as well after a join that failed, because the engine may have carried that out.
     """
 
     __slots__ = ("_client", "_joined", "_lock", "_node", "_presence_timer", "_present")

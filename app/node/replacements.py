@@ -5,7 +5,8 @@ All nodes receive control messages in the same order, their own ones too. So the
 - A client is registered only when its node has received its message. So a message closes all registered connections
   of the user, because their messages came before.
 - A client that waits for its message is not affected by earlier messages: its own will close what these have kept.
-- A client whose message has come, but which is not registered yet, is replaced by each later message.
+- A client whose message has come, but which is not registered yet, is replaced by each later message. If the client of
+  that message goes away before it is registered, none stays.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ...engines.base import EngineError
 from ..runtime.random_ids import random_uuid
 from ..runtime.running_clock import wait_for
 from .engine_failures import EngineFailures
-from .hub import Hub
+from .hub import Connection, Hub
 from .user_commands import ReplaceConnections, disconnect_of
 
 OWN_MESSAGE_TIMEOUT = 5.0
@@ -36,8 +37,8 @@ class _Candidate:
         """Set when this node has received the message of the client."""
         self.is_replaced = False
         """Whether the message of another client came later."""
-        self.closing: Sequence[gevent.Greenlet[..., None]] = ()
-        """The greenlets that close the connections on this node that the client replaces."""
+        self.closing: gevent.Greenlet[..., None] | None = None
+        """The greenlet that closes the connections on this node that the client replaces."""
 
 
 class Replacements:
@@ -49,6 +50,8 @@ class Replacements:
         self._failures = failures
         self._candidates: dict[str, dict[str, _Candidate]] = {}
         """The candidates of each user by the IDs of their messages."""
+        self._closing: dict[str, gevent.Greenlet[..., None]] = {}
+        """The greenlet that closes the connections of a user, as the newest message demands."""
 
     def replace(self, user: str, code: int, reason: str) -> bool:
         """Close all connections of a user on all nodes, with a close code, before a new one is registered. May block.
@@ -64,7 +67,8 @@ class Replacements:
             if not wait_for(candidate.message_came, OWN_MESSAGE_TIMEOUT):
                 error = EngineError(f"the message has not come back within {OWN_MESSAGE_TIMEOUT:g} s")
                 raise self._failures.refusal("replace the connections of a user", error)
-            gevent.joinall(candidate.closing)
+            if candidate.closing is not None:
+                candidate.closing.join()
         finally:
             del candidates[message.id]
             if not candidates:
@@ -73,12 +77,27 @@ class Replacements:
 
     def handle(self, message: ReplaceConnections) -> None:
         """Carry out a message of any node, in the order in which the engine delivers messages. Does not block."""
-        disconnect = disconnect_of(message.code, message.reason)
-        connections = self._hub.user_connections(message.user)
-        closing = [gevent.spawn(connection.close, disconnect) for connection in connections]
-        for id_, candidate in self._candidates.get(message.user, {}).items():
+        user = message.user
+        connections = self._hub.user_connections(user)
+        if connections:
+            self._closing[user] = gevent.spawn(self._close, message, connections, self._closing.get(user))
+        for id_, candidate in self._candidates.get(user, {}).items():
             if id_ == message.id:
-                candidate.closing = closing
+                candidate.closing = self._closing.get(user)
                 candidate.message_came.set()
             elif candidate.message_came.is_set():
                 candidate.is_replaced = True
+
+    def _close(
+        self,
+        message: ReplaceConnections,
+        connections: Sequence[Connection],
+        earlier: gevent.Greenlet[..., None] | None,
+    ) -> None:
+        """Close connections, and wait until those that `earlier` closes are closed too. May block."""
+        disconnect = disconnect_of(message.code, message.reason)
+        gevent.joinall([gevent.spawn(connection.close, disconnect) for connection in connections])
+        if earlier is not None:  # a connection that is being closed already ends its subscriptions there
+            earlier.join()
+        if self._closing.get(message.user) is gevent.getcurrent():
+            del self._closing[message.user]

@@ -6,14 +6,24 @@ signal of each kind, which is enough: a reload reads the newest file.
 
 from __future__ import annotations
 
+import os
 import signal
 
 BLOCKED_SIGNALS = (signal.SIGHUP, signal.SIGUSR1)
 
 
 def block_early_signals() -> None:
-    """Block SIGHUP and SIGUSR1, so that they stay pending. Child processes inherit this."""
+    """Block SIGHUP and SIGUSR1, so that they stay pending. Child processes inherit this, as workers are meant to."""
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED_SIGNALS)
+
+
+def unblock_early_signals_in_children() -> None:
+    """Unblock both in processes that this one forks from now on.
+
+    Call it before foreign code runs that may start processes, such as an application while it is imported, and not in
+    a process that starts workers.
+    """
+    os.register_at_fork(after_in_child=unblock_early_signals)
 
 
 def unblock_early_signals() -> None:

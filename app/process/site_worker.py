@@ -21,6 +21,7 @@ from ..config.site_options import application_source, is_debugger_requested
 from ..extension import site
 from ..views.mounted import endpoints_of
 from .debugger import show_errors
+from .early_signals import unblock_early_signals_in_children
 from .file_watch import FILE_CHECK_INTERVAL, FileWatch, folders_of
 from .reloader import FILE_CHANGED_STATUS
 from .run import run_server
@@ -39,6 +40,7 @@ def run(given: GivenOptions, path: str, reload: Callable[[Config], LoadedConfig]
 
     Raises ConfigError and ApplicationError.
     """
+    unblock_early_signals_in_children()
     application = _find(path, application_source(given))
     loaded = site.load_site_config(application, given, path)
     if is_settings_process(os.environ):

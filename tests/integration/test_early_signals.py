@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -104,6 +105,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
         def start_one(**options: Any) -> Starting:
             started = Starting(tmp_path, options)
+            stack.callback(started.process.wait)
             stack.callback(started.process.kill)
             return started
 
@@ -199,8 +201,10 @@ def test_usr1_reaches_a_server_that_is_starting(start: Start) -> None:
 def test_a_term_after_the_pid_file_is_written_stops_a_server_gracefully(start: Start) -> None:
     for _ in range(3):
         server = start()
-        while not server.pid_file.exists():
+        deadline = time.monotonic() + seconds(30)
+        while not server.pid_file.exists():  # without pauses, to send the signal at once
             assert server.process.poll() is None
+            assert time.monotonic() < deadline
         server.stop()
         assert not server.pid_file.exists()
 

@@ -258,10 +258,15 @@ class ClientV2(BaseClient):
             channel, UNSUBSCRIBED_INSUFFICIENT_STATE, INSUFFICIENT_STATE, lambda current: current is found
         )
 
-    def end_expired(self, channel: str) -> None:
-        """Renew an expired subscription, or end it and notify the client. May block."""
+    def end_expired(self, channel: str, expired_at: float) -> None:
+        """Renew a subscription that has expired at that time, or end it and notify the client. May block."""
         if not renewing.renew_subscription(self, channel):
-            self._end_by_kind(channel, UNSUBSCRIBED_EXPIRED, SUBSCRIPTION_EXPIRED, lambda each: each.is_expired)
+            self._end_by_kind(
+                channel,
+                UNSUBSCRIBED_EXPIRED,
+                SUBSCRIPTION_EXPIRED,
+                lambda each: each.expires_at == expired_at,  # it was not renewed since
+            )
 
     def _end_by_kind(
         self, channel: str, why: Unsubscribed, disconnect: CodedDisconnect, is_meant: Callable[[Subscription], bool]

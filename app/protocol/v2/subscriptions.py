@@ -54,8 +54,8 @@ class FormattingClient(SubscribingClient, Protocol):
     positions: EventPositions | None
     """What the client has reached, if its messages have ids; None otherwise."""
 
-    def end_expired(self, channel: str) -> None:
-        """Renew an expired subscription, or end it. May block."""
+    def end_expired(self, channel: str, expired_at: float) -> None:
+        """Renew a subscription that has expired at that time, or end it. May block."""
 
 
 class Subscription(Struct):
@@ -75,11 +75,6 @@ class Subscription(Struct):
     is_renewed_by_backend: bool = False
     """Whether a backend is asked when the subscription expires, so that the client need not refresh it."""
     expiry: Timer | None = None
-
-    @property
-    def is_expired(self) -> bool:
-        """Whether it has expired, and was not renewed."""
-        return 0 < self.expires_at <= time.time()
 
     def stores_presence(self, options: ChannelOptions) -> bool:
         """Return whether the server stores that the client is subscribed to a channel with these options."""
@@ -327,10 +322,11 @@ class SubscriptionsV2(Membership):
 
     def _check_expiry(self, channel: str) -> float | None:
         """End a subscription. Returns the seconds to wait instead if the system's clock was set back meanwhile."""
-        left = self.channels[channel].expires_at - time.time()
+        expires_at = self.channels[channel].expires_at
+        left = expires_at - time.time()
         if left > 0:
             return left + self._grace_period(channel)
-        gevent.spawn(self._client.end_expired, channel)
+        gevent.spawn(self._client.end_expired, channel, expires_at)
         return None
 
     def _grace_period(self, channel: str) -> float:

@@ -1,4 +1,4 @@
-"""Of clients of a user that connect at the same time, exactly one stays: the one whose message comes last."""
+"""Of clients of a user that connect at the same time, the one whose message comes last stays, and no other one."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ class SlowlyClosed(FakeConnection):
         hub.add(self)
 
     def close(self, disconnect: Disconnect) -> None:
+        if self.closed_with:  # another greenlet closes it
+            return
         super().close(disconnect)
-        gevent.sleep(0)
+        for _ in range(3):
+            gevent.sleep(0)
         self.hub.remove(self)
 
 
@@ -90,7 +93,7 @@ def test_one_of_the_clients_that_connect_at_the_same_time_stays(count: int) -> N
         assert group.join(timeout=10, raise_error=True)
         settle()
         assert sum(node.hub.num_user_connections("alice") for node in nodes) == 1, seed
-        assert all(not node.replacements._candidates for node in nodes)
+        assert all(not node.replacements._candidates and not node.replacements._closing for node in nodes)
 
 
 def test_the_connections_that_are_replaced_are_closed_before_the_new_one_is_registered() -> None:
@@ -101,6 +104,18 @@ def test_the_connections_that_are_replaced_are_closed_before_the_new_one_is_regi
     assert node.replace("alice", 3504, "replaced")
     assert (first.closed_with, second.closed_with, other.closed_with) == ([REPLACED], [REPLACED], [])
     assert hub.connections() == [other]
+
+
+def test_a_connection_that_an_earlier_message_closes_is_closed_before_the_new_one_is_registered() -> None:
+    hub = Hub(Flusher(0))
+    node = Replacements(hub, lambda message: node.handle(message), EngineFailures())
+    replaced = SlowlyClosed(hub, "c1")
+    node.handle(ReplaceConnections("alice", "of another node", 3504, "replaced"))
+    while not replaced.closed_with:
+        gevent.sleep(0)
+    assert hub.connections() == [replaced]
+    assert node.replace("alice", 3504, "replaced")
+    assert hub.connections() == []
 
 
 def test_a_client_whose_message_does_not_come_back_is_refused(

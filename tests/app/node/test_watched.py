@@ -119,7 +119,9 @@ def test_batches_are_bounded_in_number_and_in_size(start_node: StartNode, monkey
     for data in (large, large, *[b"1"] * 2 * BATCH_MESSAGES):
         node.publish("news", data)
     eventually(lambda: watcher.data)
-    assert watcher.data == ["x" * 60]
+    node.publish("news", LAST)
+    eventually(lambda: "last" in watcher.data)
+    assert watcher.data == ["x" * 60, "last"]
     assert watcher.missed == 2 * BATCH_MESSAGES + 1
 
 
@@ -145,7 +147,9 @@ def test_a_message_that_does_not_fit_into_the_batch_ends_it(
     for data in (b"1", b'"' + b"x" * 60 + b'"', b"2"):
         node.publish("news", data)
     eventually(lambda: watcher.data)
-    assert (watcher.data, watcher.missed) == ([1], 2)
+    node.publish("news", LAST)
+    eventually(lambda: "last" in watcher.data)
+    assert (watcher.data, watcher.missed) == ([1, "last"], 2)
 
 
 def test_failed_control_message_does_not_fail_the_publish(start_node: StartNode) -> None:

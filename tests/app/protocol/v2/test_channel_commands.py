@@ -222,6 +222,24 @@ def test_a_subscription_ends_at_its_expiry_also_after_the_clock_was_set_back(
     eventually(lambda: not client.connection.channels)
 
 
+def test_a_subscription_ends_if_the_clock_is_set_back_while_its_end_waits(
+    start: StartNode, engine: FailingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = LocalClientV2.connected(start(client_expired_sub_close_delay=0))
+    client.subscribe("closed:a", token=client.token("closed:a", expires=0.3))
+    gate = engine.close_gate("unsubscribe")
+    command = AddSubscription("alice", channel="open:b")
+    client.connection.subscribe_from_server(command)
+    waiting = gevent.spawn(client.connection.unsubscribe, "open:b")  # a slow engine: others wait for it
+    expires_at = client.connection.subscriptions.channels["closed:a"].expires_at
+    gevent.sleep(max(expires_at - time.time(), 0) + 0.2)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 60)
+    gate.set()
+    waiting.join(timeout=5)
+    eventually(lambda: not client.connection.channels)
+
+
 def test_a_subscription_that_is_renewed_while_its_end_waits_does_not_end(
     start: StartNode, engine: FailingEngine
 ) -> None:
@@ -231,7 +249,8 @@ def test_a_subscription_that_is_renewed_while_its_end_waits_does_not_end(
     command = AddSubscription("alice", channel="open:b")
     waiting = gevent.spawn(client.connection.subscribe_from_server, command)  # a slow engine: others wait for it
     eventually(lambda: engine.calls["subscribe"] == 2)
-    ending = gevent.spawn_later(0.6, client.connection.end_expired, "closed:a")
+    expires_at = client.connection.subscriptions.channels["closed:a"].expires_at
+    ending = gevent.spawn_later(0.6, client.connection.end_expired, "closed:a", expires_at)
     gevent.sleep(0.8)
     result = client.call("sub_refresh", channel="closed:a", token=client.token("closed:a", expires=60))
     assert result["expires"] is True
