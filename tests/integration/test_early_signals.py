@@ -249,3 +249,33 @@ def test_usr1_reaches_a_worker_that_is_starting(server: Starting) -> None:
     server.wait_for("SIGUSR1: log file", WORKERS + 1)
     assert f"worker {new.pid} ready" in server.log + rotated.read_text()
     server.stop()
+
+
+STARTS_A_PROCESS = """
+import subprocess, sys
+from flask import Flask
+from gentrifugo import Gentrifugo
+
+app = Flask(__name__)
+app.config["SECRET_KEY"] = "long-random-key-of-a-test"
+Gentrifugo(app)
+PRINT = "import signal; print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])), flush=True)"
+subprocess.run([sys.executable, "-c", PRINT], check=True)
+"""
+
+
+def test_a_process_that_an_application_starts_at_its_import_receives_signals(tmp_path: Path) -> None:
+    path = tmp_path / "starting.py"
+    path.write_text(STARTS_A_PROCESS)
+    log = tmp_path / "output"
+    with log.open("wb") as output:
+        command = [PROGRAM, "--app", str(path), "--address=127.0.0.1", "--port=0"]
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        eventually(lambda: "listening" in log.read_text(), within=30, what=log.read_text)
+        process.terminate()
+        assert process.wait(seconds(15)) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert "[]" in log.read_text().splitlines()
