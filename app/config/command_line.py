@@ -55,8 +55,11 @@ class GivenOptions:
     """Options in `application` that are not set explicitly, but computed from other ones."""
     written: dict[str, dict[str, str]] = field(default_factory=dict)
     """For each source, the paths that the user has written with an alias, by the path with the option's own name."""
-    unusable_secrets: set[str] = field(default_factory=set)
-    """Options for which the environment names a file that cannot be used."""
+    unusable_secrets: dict[str, str] = field(default_factory=dict)
+    """The error text for each option for which the environment names a file that cannot be used.
+
+    They are not among the `problems`, because a server with `--app` does not use these files.
+    """
     token: dict[str, str] = field(default_factory=dict)
     """The values of the flags of the command `gentoken`."""
     problems: list[str] = field(default_factory=list)
@@ -178,7 +181,6 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     given.flags = {name: value for name, value in flags.items() if name != "config"}
     settings = parser.get_source_to_settings_dict().get("environment_variables", {})
     given.environment = {action.dest: value for action, value in settings.values()}
-    given.problems += secrets.problems
     given.unusable_secrets = secrets.unusable
     given.replace_aliases(options)
     given.written["environment"].update(secrets.spellings)

@@ -163,6 +163,12 @@ class TestCheckconfig:
         result = run("checkconfig", "--app=news:app")
         assert (result.returncode, result.stdout, result.stderr) == (0, "the application news:app: ok\n", "")
 
+        result = run("checkconfig", "--app=news:app", CENTRIFUGO_SECRET_FILE="missing")
+        assert (result.returncode, result.stdout) == (0, "the application news:app: ok\n")
+        assert result.stderr == (
+            "gentrifugo: warning: CENTRIFUGO_SECRET_FILE: ignored with --app; set it in the application\n"
+        )
+
     def test_command_may_follow_flags(self, directory: Path) -> None:
         (directory / "c.yaml").write_text("secret: secret-of-a-test\n")
         assert run("-d", "-c", "c.yaml", "checkconfig").stdout == "c.yaml: ok\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,35 @@ def test_file_without_a_secret_is_the_only_problem(secret_file: Path, content: b
 )
 def test_file_that_cannot_be_read_is_the_only_problem(secret_file: Path, path: str, why: str) -> None:
     assert problems({"CENTRIFUGO_SECRET_FILE": path}) == [f"CENTRIFUGO_SECRET_FILE: {why}"]
+
+
+NOT_REGULAR = "is not a regular file; it is read again at each reload"
+
+
+def test_named_pipe_is_refused_without_waiting_for_its_writer(secret_file: Path) -> None:
+    pipe = secret_file.with_name("pipe")
+    os.mkfifo(pipe)
+    link = secret_file.with_name("link")
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        assert problems({"CENTRIFUGO_SECRET_FILE": str(path)}) == [f"CENTRIFUGO_SECRET_FILE: {path} {NOT_REGULAR}"]
+
+
+def test_pipe_of_a_process_substitution_is_refused(secret_file: Path) -> None:
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, SECRET.encode())
+        path = f"/dev/fd/{reader}"
+        assert problems({"CENTRIFUGO_SECRET_FILE": path}) == [f"CENTRIFUGO_SECRET_FILE: {path} {NOT_REGULAR}"]
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_link_to_a_file_is_followed(secret_file: Path) -> None:
+    link = secret_file.with_name("link")
+    link.symlink_to(secret_file)
+    assert load([], {"CENTRIFUGO_SECRET_FILE": str(link)}).config.secret == SECRET
 
 
 def test_problem_of_the_value_names_the_variable_with_the_file(secret_file: Path) -> None:
