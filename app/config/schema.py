@@ -30,6 +30,8 @@ INVALID: Mapping[type, Mapping[str, str]] = {
     int: {"invalid": "Must be an integer."},
 }
 """The errors for values of another type, in place of those of marshmallow."""
+MAX_NESTING = 8
+"""Levels of an object in the file that are named in warnings; those of Centrifugo v6 have fewer."""
 NOT_NULL = {"null": "Must have a value; remove the option to use its default."}
 REQUIRED = "Is missing: each item of the list must have a {}."
 """The error for an option without a default, which only items of lists have."""
@@ -213,7 +215,7 @@ def unknown_in_object(name: str, value: Mapping[str, Any], known: Collection[str
     Options with the same explanation share a warning.
     """
     by_hint: dict[str, list[str]] = {}
-    for path in _inner_paths(name, value):
+    for path in dict.fromkeys(_inner_paths(name, value)):
         flat = path.replace(".", "_").lower()
         hint = _exact_hint(flat, known) or suggestion(flat, known)
         if not hint and (reason := explanation(name)):
@@ -223,13 +225,18 @@ def unknown_in_object(name: str, value: Mapping[str, Any], known: Collection[str
         yield f"unknown option{'s' if len(inner) > 1 else ''} {', '.join(inner)}{hint}"
 
 
-def _inner_paths(path: str, value: Any) -> Iterator[str]:
-    """Yield the path of each value in an object that is not an object itself."""
+def _inner_paths(outer: str, value: Any, inner: str = "", levels: int = MAX_NESTING) -> Iterator[str]:
+    """Yield the path of each value in the object at `outer` that is not an object itself.
+
+    What is nested too deeply, such as an object in YAML that contains itself, is only named by `outer`.
+    """
     if not isinstance(value, Mapping) or not value:
-        yield path
-        return
-    for key, inner in value.items():
-        yield from _inner_paths(f"{path}.{key}", inner)
+        yield outer + inner
+    elif not levels:
+        yield outer
+    else:
+        for key, each in value.items():
+            yield from _inner_paths(outer, each, f"{inner}.{key}", levels - 1)
 
 
 def _exact_hint(name: str, known: Collection[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 
 from gentrifugo.app.config.channel_options import ChannelOptions, Namespace
 from gentrifugo.app.config.config import Config
@@ -181,6 +182,11 @@ def test_options_in_objects_of_v6_are_named_with_the_option_here() -> None:
         " http_api.key; use api_key instead",
         f" log; {explanation('log')}",
     ]
+
+
+def test_object_that_contains_itself_is_named_by_the_outer_object() -> None:
+    values = yaml.safe_load("client: &outer {token: *outer, proxy: *outer}")
+    assert list(unknown_options(Config, values)) == [f"unknown option client; {explanation('client')}"]
 
 
 def test_objects_with_the_name_of_an_option_are_explained_too() -> None:
