@@ -19,7 +19,6 @@ RENAMED = {
     "expired_connection_close_interval": "expired_connection_close_delay",
     # v2 to v5
     "client_anonymous": "allow_anonymous_connect_without_token",
-    "internal_port": "admin_port",
     "redis_address": "redis_url",
     "proxy_http_headers": "hook_headers",
     # v6
@@ -95,6 +94,7 @@ MISSING = (
     (r"admin_external", "the admin endpoints are served at port, or at admin_port if it is set"),
     (r"(http_)?api_external", "the API is served at port, or at api_port if it is set"),
     (r"tls_external", "option ssl applies to all ports"),
+    (r"internal_port", "set admin_port and api_port to this number, because the internal port is also for the API"),
     (r"internal_address", "all ports are opened on address; keep others from admin_port and api_port with a firewall"),
     (r"tls_(cert|key)_pem", "set ssl_cert and ssl_key to the paths of files in PEM (docs/tls.md)"),
     (r"client_connection_(rate_)?limit",

@@ -36,7 +36,7 @@ def test_the_options_that_replace_an_object_exist() -> None:
     ("name", "text"),
     [
         ("web_password", "; use admin_password instead"),
-        ("internal_port", "; use admin_port instead"),
+        ("internal_port", "; set admin_port and api_port to this number"),
         ("client_anonymous", "; use allow_anonymous_connect_without_token instead"),
         ("WEB_SECRET", "; use admin_secret instead"),
         (
@@ -55,7 +55,7 @@ def test_the_options_that_replace_an_object_exist() -> None:
         ("CENTRIFUGO_ADMIN_ENABLED", "; did you mean admin?"),
         ("CENTRIFUGO_DEBUG_ENABLED", "; did you mean debug?"),
         ("CENTRIFUGO_HTTP_SERVER_PORT", "; did you mean port?"),
-        ("CENTRIFUGO_HTTP_SERVER_INTERNAL_PORT", "; use admin_port instead"),
+        ("CENTRIFUGO_HTTP_SERVER_INTERNAL_PORT", "; set admin_port and api_port to this number"),
         ("CENTRIFUGO_HTTP_SERVER_TLS_CERT_PEM_FILE", "; use ssl_cert instead"),
         ("CENTRIFUGO_HTTP_API_KEY", "; use api_key instead"),
         ("CENTRIFUGO_HTTP_API_INSECURE", "; this option does not exist; docs/insecure.md"),
@@ -149,7 +149,7 @@ def test_insecure_modes_are_never_suggested(name: str) -> None:
 
 
 def test_names_of_flags_and_variables_get_their_prefix() -> None:
-    assert suggestion("internal_port", OPTIONS, "--") == "; use --admin_port instead"
+    assert suggestion("redis_address", OPTIONS, "--") == "; use --redis_url instead"
     variables = {name.upper() for name in OPTIONS}
     assert suggestion("WEB_PASSWORD", variables, "CENTRIFUGO_") == "; use CENTRIFUGO_ADMIN_PASSWORD instead"
 
