@@ -14,6 +14,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
+from .config import Config
 from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, Option, options_of
 from .other_names import GROUPED, explanation, flat_names, new_name_of
 
@@ -284,15 +285,25 @@ def _nearest(name: str, known: Collection[str]) -> str:
     """Return the most similar of the known names; of those that begin with `name`, the shortest. Empty if none is.
 
     A name that is no part of a known one must look like a typing mistake. The options of other versions often differ
-    in a word, and with it in their meaning.
+    in a word, and with it in their meaning. The end of several names does not say which one is meant, and an option
+    without an effect is of no use.
     """
+    known = [candidate for candidate in known if candidate not in without_effect()]
+    endings = [candidate for candidate in known if candidate.endswith(f"_{name}")]
+    ending = endings[0] if len(endings) == 1 else ""
     similar = [
         candidate
         for candidate in difflib.get_close_matches(name, known, n=len(known) or 1)
-        if candidate.startswith(name) or candidate.endswith(f"_{name}") or _is_mistyped(name, candidate)
+        if candidate.startswith(name) or candidate == ending or _is_mistyped(name, candidate)
     ]
     beginning = [candidate for candidate in similar if candidate.startswith(name)]
     return min(beginning or similar[:1], key=len, default="")
+
+
+@cache
+def without_effect() -> frozenset[str]:
+    """Return the names of options that are only accepted for compatibility."""
+    return frozenset(name for option in options_of(Config) if option.facts.no_effect for name in option.names)
 
 
 def _is_mistyped(name: str, candidate: str) -> bool:

@@ -115,6 +115,14 @@ def test_the_options_that_replace_an_object_exist() -> None:
         ("history_cel", "; not supported (docs/from-centrifugo.md)"),
         ("rpc_proxy_endpoint", "; use proxy_rpc_endpoint instead"),
         ("proxy_subscribe_stream_endpoint", "; subscription streams are not supported"),
+        ("num_workers", ""),
+        ("write_timeout", ""),
+        ("uni_sse_max_request_body_size", "; one-way connections have no options of their own"),
+        ("uni_websocket_ping_interval", "; one-way connections have no options of their own"),
+        ("CENTRIFUGO_UNI_WEBSOCKET_MESSAGE_SIZE_LIMIT", "; one-way connections have no options of their own"),
+        ("uni_http_stream_handler_prefix", "; endpoints have fixed paths"),
+        ("uni_sse_enabled", "; did you mean uni_sse?"),
+        ("CENTRIFUGO_NODE_NAME", "; did you mean name?"),
         ("histroy_size", "; did you mean history_size?"),
         ("hmac_secret_key", "; did you mean token_hmac_secret_key?"),
         ("user_connections_limit", "; did you mean user_connection_limit?"),
@@ -202,6 +210,25 @@ def test_objects_with_the_name_of_an_option_are_explained_too() -> None:
 
 def test_objects_of_other_programs_stay_one_warning() -> None:
     assert list(unknown_options(Config, {"database": {"host": "h", "port": 1}})) == ["unknown option database"]
+
+
+def test_single_words_mean_an_option_only_in_the_object_that_has_it() -> None:
+    nested = {"node": {"port": 3, "name": "x"}, "log": {"port": 1, "secret": 2}, "http_server": {"port": 8000}}
+    assert list(unknown_options(Config, nested)) == [
+        f"unknown option node.port; {explanation('node')}",
+        "unknown option node.name; use name instead",
+        f"unknown options log.port, log.secret; {explanation('log')}",
+        "unknown option http_server.port; use port instead",
+    ]
+
+
+def test_options_of_one_way_endpoints_are_not_those_of_others() -> None:
+    nested = {"uni_websocket": {"enabled": True, "ping_interval": "1s", "message_size_limit": 3}}
+    assert list(unknown_options(Config, nested)) == [
+        "unknown option uni_websocket.enabled; use uni_websocket instead",
+        "unknown options uni_websocket.ping_interval, uni_websocket.message_size_limit; "
+        f"{explanation('uni_websocket_ping_interval')}",
+    ]
 
 
 def test_options_of_a_namespace_are_explained_among_those_of_a_namespace() -> None:
