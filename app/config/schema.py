@@ -31,7 +31,7 @@ INVALID: Mapping[type, Mapping[str, str]] = {
     int: {"invalid": "Must be an integer."},
 }
 """The errors for values of another type, in place of those of marshmallow."""
-MAX_NESTING = 8
+NAMED_LEVELS = 8
 """Levels of an object in the file that are named in warnings; those of Centrifugo v6 have fewer."""
 NOT_NULL = {"null": "Must have a value; remove the option to use its default."}
 REQUIRED = "Is missing: each item of the list must have a {}."
@@ -226,7 +226,7 @@ def unknown_in_object(name: str, value: Mapping[str, Any], known: Collection[str
         yield f"unknown option{'s' if len(inner) > 1 else ''} {', '.join(inner)}{hint}"
 
 
-def _inner_paths(outer: str, value: Any, inner: str = "", levels: int = MAX_NESTING) -> Iterator[str]:
+def _inner_paths(outer: str, value: Any, inner: str = "", levels: int = NAMED_LEVELS) -> Iterator[str]:
     """Yield the path of each value in the object at `outer` that is not an object itself.
 
     What is nested too deeply, such as an object in YAML that contains itself, is only named by `outer`.
