@@ -115,6 +115,8 @@ class TestStart:
                 ["gensubtoken", "-u", "42", "-s", "news"],
                 "gensubtoken: unknown command; use gentoken --channel=CHANNEL",
             ),
+            (["gensubtoken", "--help"], "gensubtoken: unknown command; use gentoken --channel=CHANNEL"),
+            (["help", "gensubtoken"], "gensubtoken: unknown command; use gentoken --channel=CHANNEL"),
             (["checksubtoken", "a.b.c"], "checksubtoken: unknown command; use checktoken"),
             (["localhost:8000"], 'localhost:8000: unknown command; "gentrifugo --help" lists the commands'),
         ],
