@@ -51,15 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(argv: list[str]) -> int:
     """Find the command among the arguments and run it."""
     given = command_line.read(options_of(Config), argv, {})
+    name, *words = given.words or ["serve"]
+    asked = words[0] if name == "help" and len(words) == 1 else name
+    if asked in OTHER_COMMANDS:
+        raise ConfigError([f"{asked}: unknown command; use {OTHER_COMMANDS[asked]}"])
     if given.help:
         return show_command_help(given.words[0]) if given.words else show_help(everything=False)
     if given.version:
         return version(argv)
-    name, *words = given.words or ["serve"]
-    if name == "help" and len(words) == 1 and words[0] in SUBCOMMANDS:
-        return show_command_help(words[0])
-    if name in OTHER_COMMANDS:
-        raise ConfigError([f"{name}: unknown command; use {OTHER_COMMANDS[name]}"])
+    if name == "help" and len(words) == 1 and asked in SUBCOMMANDS:
+        return show_command_help(asked)
     problems = [*given.problems]
     if not problems and name not in SUBCOMMANDS:
         hint = hint_for_word(name) or suggestion(name, SUBCOMMANDS) or '; "gentrifugo --help" lists the commands'

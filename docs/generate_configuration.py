@@ -97,7 +97,8 @@ to its variable: `CENTRIFUGO_REDIS_PASSWORD_FILE=/run/secrets/redis` sets `redis
 without line breaks at its end. The options with such a variable are those whose values are secret: `secret`,
 `token_hmac_secret_key`, `token_hmac_previous_secret_key`, `api_key`, `hook_secret`, `admin_password`, `admin_secret`,
 `redis_password` and `redis_url`. A file that is empty or cannot be read is an error, and so is a variable that also
-contains the value. A reload with `HUP` reads the file again.
+contains the value. A reload with `HUP` reads the file again, so it must be a regular file, not a pipe. With `--app`,
+these variables have no effect: the application sets its secrets.
 
 You can set every option in all three places, except `namespaces`, which only a file can hold. You need no file if
 the environment and the flags set `secret` or a key for [tokens](jwt.md), or if `insecure` is on.

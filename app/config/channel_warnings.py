@@ -67,7 +67,7 @@ def channel_warnings(config: Config, derived: Collection[str] = (), is_for_appli
                 yield from _closed_without_token(names, path, about)
             elif config.allow_anonymous_connect_without_token and not config.checks_tokens:
                 if is_for_application or _accepts_anyone(config):  # a hook or a backend may say who the users are
-                    yield from _closed_without_token(names, path, about)
+                    yield from _closed_without_token(names, path, about, has_key=False)
                 else:
                     yield from _closed_to_anonymous(options, path, about)
         yield from _closed_to_v1(config, names, path)
@@ -111,18 +111,23 @@ def _may_recover(config: Config, options: ChannelOptions, names: set[str]) -> bo
     return config.insecure or asks_backend or not names.isdisjoint(LET_V2_RECOVER)
 
 
-def _closed_without_token(names: set[str], path: str, about: str) -> Iterator[str]:
+def _closed_without_token(names: set[str], path: str, about: str, *, has_key: bool = True) -> Iterator[str]:
     """Yield a warning if no option allows clients of protocol v2 to subscribe without a token.
 
+    If no key can verify a token, they cannot subscribe at all.
     A namespace with any right for these clients is not reported, because its clients are expected to have tokens. A
     hook does not prevent the warning: for these clients it can refuse a subscription, but not allow one.
     """
-    if names.isdisjoint((*ONLY_V2, *PROXIED)):
-        yield (
-            f"option {path}allow_subscribe_for_client is off: clients of protocol v2 can subscribe to channels "
-            f"{about} only with a token for the channel; a hook cannot allow it, but with {path}proxy_subscribe a "
-            "backend can"
-        )
+    if not names.isdisjoint((*ONLY_V2, *PROXIED)):
+        return
+    if has_key:
+        what = f"can subscribe to channels {about} only with a token for the channel"
+    else:
+        what = f"cannot subscribe to channels {about}; set {path}allow_subscribe_for_client, or a key for tokens"
+    yield (
+        f"option {path}allow_subscribe_for_client is off: clients of protocol v2 {what}; a hook cannot allow it, but "
+        f"with {path}proxy_subscribe a backend can"
+    )
 
 
 def _closed_to_anonymous(options: ChannelOptions, path: str, about: str) -> Iterator[str]:

@@ -18,10 +18,10 @@ import configargparse
 from .aliases import without_aliases
 from .config_file import Document, DocumentParser
 from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError, Option
-from .other_names import flat_names
+from .other_names import flat_names, new_name_of
 from .own_flags import FLAGS_ONLY, TOKEN_FLAGS
 from .schema import suggestion
-from .secret_variables import read_secrets
+from .secret_variables import SUFFIX, read_secrets
 from .spelling import with_separate_flags, with_usual_names
 
 ONLY_IN_FILE = "can be set only in the configuration file"
@@ -55,8 +55,11 @@ class GivenOptions:
     """Options in `application` that are not set explicitly, but computed from other ones."""
     written: dict[str, dict[str, str]] = field(default_factory=dict)
     """For each source, the paths that the user has written with an alias, by the path with the option's own name."""
-    unusable_secrets: set[str] = field(default_factory=set)
-    """Options for which the environment names a file that cannot be used."""
+    unusable_secrets: dict[str, str] = field(default_factory=dict)
+    """The error text for each option for which the environment names a file that cannot be used.
+
+    They are not among the `problems`, because a server with `--app` does not use these files.
+    """
     token: dict[str, str] = field(default_factory=dict)
     """The values of the flags of the command `gentoken`."""
     problems: list[str] = field(default_factory=list)
@@ -178,7 +181,6 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     given.flags = {name: value for name, value in flags.items() if name != "config"}
     settings = parser.get_source_to_settings_dict().get("environment_variables", {})
     given.environment = {action.dest: value for action, value in settings.values()}
-    given.problems += secrets.problems
     given.unusable_secrets = secrets.unusable
     given.replace_aliases(options)
     given.written["environment"].update(secrets.spellings)
@@ -260,11 +262,27 @@ def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> 
         if name != variable and name not in settable and in_file:
             yield f"{variable}: not used; option {in_file[0]} {ONLY_IN_FILE}"
         elif name != variable and name not in settable:
-            yield f"{variable}: unknown option{suggestion(name, settable, ENVIRONMENT_PREFIX)}"
+            yield f"{variable}: unknown option{_variable_hint(name, options)}"
         elif name != variable and not settable[name]:
             yield f"{variable}: not used, because this option {ONLY_IN_FILE}"
         elif settable.get(own := variable.removeprefix(APPLICATION_PREFIX)) and own != variable:
             yield f"{variable}: not used; the variable of this option is {ENVIRONMENT_PREFIX}{own}"
+
+
+def _variable_hint(name: str, options: Sequence[Option]) -> str:
+    """Return a hint for an unknown variable, given without its prefix; only secrets have variables that name files."""
+    by_name = {known: option for option in options for known in option.names}
+    base = name.lower().removesuffix(SUFFIX.lower())
+    meant = [known for flat in flat_names(base) for known in (new_name_of(flat), flat) if known in by_name]
+    if name.endswith(SUFFIX) and meant and not meant[0].startswith("insecure"):
+        option = by_name[meant[0]]
+        variable = ENVIRONMENT_PREFIX + option.name.upper()
+        if option.facts.secret:
+            return f"; use {variable}{SUFFIX} instead"
+        use = f"; only secrets can come from a file, so use {variable}"
+        return f"; option {option.name} {ONLY_IN_FILE}" if option.item_type else use
+    files = [option.name.upper() + SUFFIX for option in options if option.facts.secret]
+    return suggestion(name, [*map(str.upper, by_name), *files], ENVIRONMENT_PREFIX)
 
 
 def kubernetes_variables(environ: Mapping[str, str], prefix: str) -> set[str]:

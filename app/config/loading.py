@@ -97,7 +97,7 @@ def load_given(given: GivenOptions) -> LoadedConfig:
     given.replace_aliases(options_of(Config))
     checked, wrong = schema.check(Config, given.values)
     warnings = list(source_warnings(given))
-    problems = [*given.problems, *value_problems(given, checked, wrong)]
+    problems = [*given.problems, *given.unusable_secrets.values(), *value_problems(given, checked, wrong)]
     has_key = bool(any(checked.get(name) for name in KEYS) or set(KEYS) & (wrong.keys() | given.unusable_secrets))
     document = given.document
     if document.missing and has_key:

@@ -19,7 +19,6 @@ RENAMED = {
     "expired_connection_close_interval": "expired_connection_close_delay",
     # v2 to v5
     "client_anonymous": "allow_anonymous_connect_without_token",
-    "internal_port": "admin_port",
     "redis_address": "redis_url",
     "proxy_http_headers": "hook_headers",
     # v6
@@ -60,6 +59,11 @@ GROUPED = {
 
 OBJECTS = ("channel_without_namespace", "engine", *GROUPED)
 """The beginnings of names in the environment that stand for an object in the files of v6 around the option."""
+SINGLE_WORDS = {"http_server": ("address", "port"), "node": ("name",), "channel": ("namespaces",)}
+"""For an object of v6, the options in it whose names are a single word here.
+
+In an object of another program, such a word seldom means the same: `node.port` is not `port`.
+"""
 ENDINGS = ("_enabled", "_type")
 """The ends of such names that the options here do not have: `admin.enabled` of v6 is `admin`."""
 
@@ -95,6 +99,7 @@ MISSING = (
     (r"admin_external", "the admin endpoints are served at port, or at admin_port if it is set"),
     (r"(http_)?api_external", "the API is served at port, or at api_port if it is set"),
     (r"tls_external", "option ssl applies to all ports"),
+    (r"internal_port", "set admin_port and api_port to this number, because the internal port is also for the API"),
     (r"internal_address", "all ports are opened on address; keep others from admin_port and api_port with a firewall"),
     (r"tls_(cert|key)_pem", "set ssl_cert and ssl_key to the paths of files in PEM (docs/tls.md)"),
     (r"client_connection_(rate_)?limit",
@@ -125,8 +130,10 @@ MISSING = (
     (r"redis_sentinel_(tls|user|password)\w*", "Sentinels are asked without TLS, user and password (docs/redis.md)"),
     (r"redis_(tls|user)\w*", "set user, password and TLS in redis_url (docs/redis.md)"),
     (r"redis_(idle_timeout|use_lists|streams|sequence_ttl|history_use_lists|force_resp2)", "not needed here"),
-    (r"(sockjs|websocket|admin|api|prometheus|health|debug|sse)_handler_prefix",
+    (r"((uni_)?(sse|http_stream|websocket)|sockjs|admin|api|prometheus|health|debug)_handler_prefix",
      "endpoints have fixed paths; option http_prefix adds a prefix to all of them"),
+    (r"uni_(sse|http_stream|websocket)_(?!enabled\Z)\w+",
+     "one-way connections have no options of their own: those for all clients apply to them too (docs/streams.md)"),
     (r"(sockjs|websocket|api)_disable", "these endpoints are always served; option api_port sets a port for the API"),
     (rf"proxy_(?!(({_ENDPOINTS})_endpoint|({_TIMEOUTS})_timeout|subscribe|sub_refresh|publish)\Z)\w+|proxies|granular_proxy_mode|rpc|rpc_\w+|\w+_proxy_name",
      "set the backend for each event with proxy_..._endpoint, its timeout with proxy_..._timeout, and the headers for "
@@ -153,10 +160,19 @@ def flat_names(name: str) -> Iterator[str]:
     """Yield what an option of v6 may be called without the objects around it, such as `namespaces` for
     `channel_namespaces`.
     """
-    inner = [name.removeprefix(f"{each}_") for each in OBJECTS if name.startswith(f"{each}_")]
+    inner = [
+        rest
+        for each in OBJECTS
+        if (rest := name.removeprefix(f"{each}_")) != name and ("_" in rest or _may_hold(each, rest))
+    ]
     for candidate in (*inner, name):
         yield candidate
         yield from (candidate.removesuffix(end) for end in ENDINGS if candidate.endswith(end))
+
+
+def _may_hold(around: str, word: str) -> bool:
+    """Return whether an object of v6 has this option, whose name is a single word."""
+    return around == "channel_without_namespace" or word in SINGLE_WORDS.get(around, ())
 
 
 def explanation(name: str) -> str:

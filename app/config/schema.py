@@ -14,6 +14,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
+from .config import Config
 from .options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, Option, options_of
 from .other_names import GROUPED, explanation, flat_names, new_name_of
 
@@ -30,6 +31,8 @@ INVALID: Mapping[type, Mapping[str, str]] = {
     int: {"invalid": "Must be an integer."},
 }
 """The errors for values of another type, in place of those of marshmallow."""
+NAMED_LEVELS = 8
+"""Levels of an object in the file that are named in warnings; those of Centrifugo v6 have fewer."""
 NOT_NULL = {"null": "Must have a value; remove the option to use its default."}
 REQUIRED = "Is missing: each item of the list must have a {}."
 """The error for an option without a default, which only items of lists have."""
@@ -213,7 +216,7 @@ def unknown_in_object(name: str, value: Mapping[str, Any], known: Collection[str
     Options with the same explanation share a warning.
     """
     by_hint: dict[str, list[str]] = {}
-    for path in _inner_paths(name, value):
+    for path in dict.fromkeys(_inner_paths(name, value)):
         flat = path.replace(".", "_").lower()
         hint = _exact_hint(flat, known) or suggestion(flat, known)
         if not hint and (reason := explanation(name)):
@@ -223,13 +226,18 @@ def unknown_in_object(name: str, value: Mapping[str, Any], known: Collection[str
         yield f"unknown option{'s' if len(inner) > 1 else ''} {', '.join(inner)}{hint}"
 
 
-def _inner_paths(path: str, value: Any) -> Iterator[str]:
-    """Yield the path of each value in an object that is not an object itself."""
+def _inner_paths(outer: str, value: Any, inner: str = "", levels: int = NAMED_LEVELS) -> Iterator[str]:
+    """Yield the path of each value in the object at `outer` that is not an object itself.
+
+    What is nested too deeply, such as an object in YAML that contains itself, is only named by `outer`.
+    """
     if not isinstance(value, Mapping) or not value:
-        yield path
-        return
-    for key, inner in value.items():
-        yield from _inner_paths(f"{path}.{key}", inner)
+        yield outer + inner
+    elif not levels:
+        yield outer
+    else:
+        for key, each in value.items():
+            yield from _inner_paths(outer, each, f"{inner}.{key}", levels - 1)
 
 
 def _exact_hint(name: str, known: Collection[str]) -> str:
@@ -277,15 +285,25 @@ def _nearest(name: str, known: Collection[str]) -> str:
     """Return the most similar of the known names; of those that begin with `name`, the shortest. Empty if none is.
 
     A name that is no part of a known one must look like a typing mistake. The options of other versions often differ
-    in a word, and with it in their meaning.
+    in a word, and with it in their meaning. The end of several names does not say which one is meant, and an option
+    without an effect is of no use.
     """
+    known = [candidate for candidate in known if candidate not in without_effect()]
+    endings = [candidate for candidate in known if candidate.endswith(f"_{name}")]
+    ending = endings[0] if len(endings) == 1 else ""
     similar = [
         candidate
         for candidate in difflib.get_close_matches(name, known, n=len(known) or 1)
-        if candidate.startswith(name) or candidate.endswith(f"_{name}") or _is_mistyped(name, candidate)
+        if candidate.startswith(name) or candidate == ending or _is_mistyped(name, candidate)
     ]
     beginning = [candidate for candidate in similar if candidate.startswith(name)]
     return min(beginning or similar[:1], key=len, default="")
+
+
+@cache
+def without_effect() -> frozenset[str]:
+    """Return the names of options that are only accepted for compatibility."""
+    return frozenset(name for option in options_of(Config) if option.facts.no_effect for name in option.names)
 
 
 def _is_mistyped(name: str, candidate: str) -> bool:

@@ -6,6 +6,7 @@ secret itself is not in the environment, which child processes inherit and conta
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +30,8 @@ class SecretVariables:
     """All variables; those that name files are replaced by those that contain the values."""
     spellings: dict[str, str] = field(default_factory=dict)
     """For each option that a file has set, the name of the variable without its prefix, in lower case."""
-    unusable: set[str] = field(default_factory=set)
-    """Options with a file that cannot be used, or with a value besides it."""
-    problems: list[str] = field(default_factory=list)
+    unusable: dict[str, str] = field(default_factory=dict)
+    """The error text for each option with a file that cannot be used, or with a value besides it."""
 
 
 def read_secrets(options: Sequence[Option], variables: Mapping[str, str]) -> SecretVariables:
@@ -50,8 +50,7 @@ def read_secrets(options: Sequence[Option], variables: Mapping[str, str]) -> Sec
                 raise UnusableSecret(f"{variable} is set, too; remove one of them")
             result.variables[variable] = _read(path)
         except UnusableSecret as error:
-            result.problems.append(f"{variable + SUFFIX}: {error}")
-            result.unusable.add(name)
+            result.unusable[name] = f"{variable + SUFFIX}: {error}"
         else:
             result.spellings[name] = name + SUFFIX.lower()
     return result
@@ -60,6 +59,9 @@ def read_secrets(options: Sequence[Option], variables: Mapping[str, str]) -> Sec
 def _read(path: str) -> str:
     """Return the content of a file without the line breaks at its end. Raises UnusableSecret."""
     try:
+        mode = Path(path).stat().st_mode  # before the file is opened, because opening a pipe waits for its writer
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a directory has an error of its own
+            raise UnusableSecret(f"{path} is not a regular file; it is read again at each reload")
         with Path(path).open("rb") as file:
             content = file.read(MAX_SIZE + 1)
     except (OSError, ValueError) as error:

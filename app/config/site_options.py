@@ -57,7 +57,7 @@ def application_path(given: GivenOptions, environ: Mapping[str, str]) -> str:
     """
     if given.app:
         return given.app
-    options = given.environment.keys() | given.flags.keys()
+    options = given.environment.keys() | given.flags.keys() | given.unusable_secrets.keys()
     is_alone = given.document.missing and given.document.path == DEFAULT_PATH and options <= {*PROCESS_OPTIONS, "debug"}
     return environ.get(FLASK_APP, "") if is_alone else ""
 

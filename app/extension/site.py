@@ -19,8 +19,9 @@ from ..config.command_line import GivenOptions
 from ..config.config import Config, default_name
 from ..config.invalid_values import describe_invalid
 from ..config.loading import LoadedConfig
-from ..config.options import APPLICATION_PREFIX, ENVIRONMENT_PREFIX, ConfigError
+from ..config.options import APPLICATION_PREFIX, ConfigError
 from ..config.own_flags import DEFAULT_PATH
+from ..config.secret_variables import SUFFIX as FILE_SUFFIX
 from ..config.site_options import APP_FLAG, PROCESS_OPTIONS, ApplicationError, application_source
 from ..service import Service
 from ..views.mounted import service_of
@@ -111,11 +112,8 @@ def load_site_config(application: Flask, given: GivenOptions, path: str) -> Load
     ]
     if given.document.path != DEFAULT_PATH:
         problems.append("--config: not allowed with --app; pass the file to Gentrifugo(...) in the application")
-    warnings = [
-        f"{ENVIRONMENT_PREFIX}{name.upper()}: ignored with --app; set it in the application"
-        for name in given.environment
-        if name not in PROCESS_OPTIONS
-    ]
+    variables = [given.spelling_of("environment", path) for path in _ignored_paths(given)]
+    warnings = [f"{variable}: ignored with --app; set it in the application" for variable in variables]
     values = {name: value for name, value in {**given.environment, **given.flags}.items() if name in PROCESS_OPTIONS}
     checked, wrong = schema.check(Config, values)
     problems += describe_invalid(given, [(name, text) for name, text in wrong.items() if name in values])
@@ -130,6 +128,13 @@ def load_site_config(application: Flask, given: GivenOptions, path: str) -> Load
     if given.strict and warnings:
         raise ConfigError(warnings)
     return LoadedConfig(config, warnings, origin=f"that of the application {path}", of_application=True)
+
+
+def _ignored_paths(given: GivenOptions) -> list[str]:
+    """Return the options from the environment that the application sets, with the names that the user has written."""
+    written = given.written.get("environment", {})
+    ignored = [written.get(name, name) for name in given.environment if name not in PROCESS_OPTIONS]
+    return ignored + [name + FILE_SUFFIX.lower() for name in given.unusable_secrets]
 
 
 def _of_process(config: Config, values: Mapping[str, Any]) -> Config:

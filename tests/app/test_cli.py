@@ -115,6 +115,8 @@ class TestStart:
                 ["gensubtoken", "-u", "42", "-s", "news"],
                 "gensubtoken: unknown command; use gentoken --channel=CHANNEL",
             ),
+            (["gensubtoken", "--help"], "gensubtoken: unknown command; use gentoken --channel=CHANNEL"),
+            (["help", "gensubtoken"], "gensubtoken: unknown command; use gentoken --channel=CHANNEL"),
             (["checksubtoken", "a.b.c"], "checksubtoken: unknown command; use checktoken"),
             (["localhost:8000"], 'localhost:8000: unknown command; "gentrifugo --help" lists the commands'),
         ],
@@ -162,6 +164,12 @@ class TestCheckconfig:
         )
         result = run("checkconfig", "--app=news:app")
         assert (result.returncode, result.stdout, result.stderr) == (0, "the application news:app: ok\n", "")
+
+        result = run("checkconfig", "--app=news:app", CENTRIFUGO_SECRET_FILE="missing")
+        assert (result.returncode, result.stdout) == (0, "the application news:app: ok\n")
+        assert result.stderr == (
+            "gentrifugo: warning: CENTRIFUGO_SECRET_FILE: ignored with --app; set it in the application\n"
+        )
 
     def test_command_may_follow_flags(self, directory: Path) -> None:
         (directory / "c.yaml").write_text("secret: secret-of-a-test\n")

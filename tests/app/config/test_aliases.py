@@ -143,7 +143,8 @@ def test_error_for_an_invalid_value_contains_the_alias_that_was_used() -> None:
 
 def test_option_of_another_version_without_alias_is_explained() -> None:
     assert from_file({"internal_port": "9000", "namespaces": [{"name": "news", "tls": True}]}).warnings == [
-        "config.json: unknown option internal_port; use admin_port instead",
+        "config.json: unknown option internal_port; set admin_port and api_port to this number, because the internal "
+        "port is also for the API",
         "config.json: unknown option namespaces[0].tls",
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 
 from gentrifugo.app.config.channel_options import ChannelOptions, Namespace
 from gentrifugo.app.config.config import Config
@@ -35,7 +36,7 @@ def test_the_options_that_replace_an_object_exist() -> None:
     ("name", "text"),
     [
         ("web_password", "; use admin_password instead"),
-        ("internal_port", "; use admin_port instead"),
+        ("internal_port", "; set admin_port and api_port to this number"),
         ("client_anonymous", "; use allow_anonymous_connect_without_token instead"),
         ("WEB_SECRET", "; use admin_secret instead"),
         (
@@ -54,7 +55,7 @@ def test_the_options_that_replace_an_object_exist() -> None:
         ("CENTRIFUGO_ADMIN_ENABLED", "; did you mean admin?"),
         ("CENTRIFUGO_DEBUG_ENABLED", "; did you mean debug?"),
         ("CENTRIFUGO_HTTP_SERVER_PORT", "; did you mean port?"),
-        ("CENTRIFUGO_HTTP_SERVER_INTERNAL_PORT", "; use admin_port instead"),
+        ("CENTRIFUGO_HTTP_SERVER_INTERNAL_PORT", "; set admin_port and api_port to this number"),
         ("CENTRIFUGO_HTTP_SERVER_TLS_CERT_PEM_FILE", "; use ssl_cert instead"),
         ("CENTRIFUGO_HTTP_API_KEY", "; use api_key instead"),
         ("CENTRIFUGO_HTTP_API_INSECURE", "; this option does not exist; docs/insecure.md"),
@@ -114,6 +115,14 @@ def test_the_options_that_replace_an_object_exist() -> None:
         ("history_cel", "; not supported (docs/from-centrifugo.md)"),
         ("rpc_proxy_endpoint", "; use proxy_rpc_endpoint instead"),
         ("proxy_subscribe_stream_endpoint", "; subscription streams are not supported"),
+        ("num_workers", ""),
+        ("write_timeout", ""),
+        ("uni_sse_max_request_body_size", "; one-way connections have no options of their own"),
+        ("uni_websocket_ping_interval", "; one-way connections have no options of their own"),
+        ("CENTRIFUGO_UNI_WEBSOCKET_MESSAGE_SIZE_LIMIT", "; one-way connections have no options of their own"),
+        ("uni_http_stream_handler_prefix", "; endpoints have fixed paths"),
+        ("uni_sse_enabled", "; did you mean uni_sse?"),
+        ("CENTRIFUGO_NODE_NAME", "; did you mean name?"),
         ("histroy_size", "; did you mean history_size?"),
         ("hmac_secret_key", "; did you mean token_hmac_secret_key?"),
         ("user_connections_limit", "; did you mean user_connection_limit?"),
@@ -148,7 +157,7 @@ def test_insecure_modes_are_never_suggested(name: str) -> None:
 
 
 def test_names_of_flags_and_variables_get_their_prefix() -> None:
-    assert suggestion("internal_port", OPTIONS, "--") == "; use --admin_port instead"
+    assert suggestion("redis_address", OPTIONS, "--") == "; use --redis_url instead"
     variables = {name.upper() for name in OPTIONS}
     assert suggestion("WEB_PASSWORD", variables, "CENTRIFUGO_") == "; use CENTRIFUGO_ADMIN_PASSWORD instead"
 
@@ -183,6 +192,11 @@ def test_options_in_objects_of_v6_are_named_with_the_option_here() -> None:
     ]
 
 
+def test_object_that_contains_itself_is_named_by_the_outer_object() -> None:
+    values = yaml.safe_load("client: &outer {token: *outer, proxy: *outer}")
+    assert list(unknown_options(Config, values)) == [f"unknown option client; {explanation('client')}"]
+
+
 def test_objects_with_the_name_of_an_option_are_explained_too() -> None:
     nested = {"engine": {"type": "redis", "redis": {"address": "h"}}, "admin": {"enabled": True, "password": "x"}}
     assert list(unknown_options(Config, nested)) == [
@@ -196,6 +210,25 @@ def test_objects_with_the_name_of_an_option_are_explained_too() -> None:
 
 def test_objects_of_other_programs_stay_one_warning() -> None:
     assert list(unknown_options(Config, {"database": {"host": "h", "port": 1}})) == ["unknown option database"]
+
+
+def test_single_words_mean_an_option_only_in_the_object_that_has_it() -> None:
+    nested = {"node": {"port": 3, "name": "x"}, "log": {"port": 1, "secret": 2}, "http_server": {"port": 8000}}
+    assert list(unknown_options(Config, nested)) == [
+        f"unknown option node.port; {explanation('node')}",
+        "unknown option node.name; use name instead",
+        f"unknown options log.port, log.secret; {explanation('log')}",
+        "unknown option http_server.port; use port instead",
+    ]
+
+
+def test_options_of_one_way_endpoints_are_not_those_of_others() -> None:
+    nested = {"uni_websocket": {"enabled": True, "ping_interval": "1s", "message_size_limit": 3}}
+    assert list(unknown_options(Config, nested)) == [
+        "unknown option uni_websocket.enabled; use uni_websocket instead",
+        "unknown options uni_websocket.ping_interval, uni_websocket.message_size_limit; "
+        f"{explanation('uni_websocket_ping_interval')}",
+    ]
 
 
 def test_options_of_a_namespace_are_explained_among_those_of_a_namespace() -> None:

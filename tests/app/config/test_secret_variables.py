@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -103,14 +104,58 @@ def test_file_that_cannot_be_read_is_the_only_problem(secret_file: Path, path: s
     assert problems({"CENTRIFUGO_SECRET_FILE": path}) == [f"CENTRIFUGO_SECRET_FILE: {why}"]
 
 
+NOT_REGULAR = "is not a regular file; it is read again at each reload"
+
+
+def test_named_pipe_is_refused_without_waiting_for_its_writer(secret_file: Path) -> None:
+    pipe = secret_file.with_name("pipe")
+    os.mkfifo(pipe)
+    link = secret_file.with_name("link")
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        assert problems({"CENTRIFUGO_SECRET_FILE": str(path)}) == [f"CENTRIFUGO_SECRET_FILE: {path} {NOT_REGULAR}"]
+
+
+def test_pipe_of_a_process_substitution_is_refused(secret_file: Path) -> None:
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, SECRET.encode())
+        path = f"/dev/fd/{reader}"
+        assert problems({"CENTRIFUGO_SECRET_FILE": path}) == [f"CENTRIFUGO_SECRET_FILE: {path} {NOT_REGULAR}"]
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_link_to_a_file_is_followed(secret_file: Path) -> None:
+    link = secret_file.with_name("link")
+    link.symlink_to(secret_file)
+    assert load([], {"CENTRIFUGO_SECRET_FILE": str(link)}).config.secret == SECRET
+
+
 def test_problem_of_the_value_names_the_variable_with_the_file(secret_file: Path) -> None:
     environ = {"CENTRIFUGO_SECRET": SECRET, "CENTRIFUGO_TOKEN_HMAC_SECRET_KEY_FILE": str(secret_file)}
     assert problems(environ) == ["CENTRIFUGO_TOKEN_HMAC_SECRET_KEY_FILE: must differ from secret"]
 
 
-def test_options_that_are_no_secrets_have_no_such_variable(secret_file: Path) -> None:
-    environ = {"CENTRIFUGO_SECRET": SECRET, "CENTRIFUGO_PORT_FILE": str(secret_file)}
-    assert [warning.partition(":")[0] for warning in load([], environ).warnings] == [
-        "config.json",
-        "CENTRIFUGO_PORT_FILE",
-    ]
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("PORT_FILE", "; only secrets can come from a file, so use CENTRIFUGO_PORT"),
+        ("SSL_CERT_FILE", "; only secrets can come from a file, so use CENTRIFUGO_SSL_CERT"),
+        ("HTTP_SERVER_TLS_CERT_PEM_FILE", "; use CENTRIFUGO_SSL_CERT instead"),
+        ("NAMESPACES_FILE", "; option namespaces can be set only in the configuration file"),
+        ("REDIS_ADDRESS_FILE", "; use CENTRIFUGO_REDIS_URL_FILE instead"),
+        ("ENGINE_REDIS_ADDRESS_FILE", "; use CENTRIFUGO_REDIS_URL_FILE instead"),
+        ("CLIENT_TOKEN_HMAC_SECRET_KEY_FILE", "; use CENTRIFUGO_TOKEN_HMAC_SECRET_KEY_FILE instead"),
+        ("HTTP_API_KEY_FILE", "; use CENTRIFUGO_API_KEY_FILE instead"),
+        ("REDIS_PASWORD_FILE", "; did you mean CENTRIFUGO_REDIS_PASSWORD_FILE?"),
+        ("ADMIN_PASSWORD_FIEL", "; did you mean CENTRIFUGO_ADMIN_PASSWORD_FILE?"),
+        ("INSECURE_FILE", ""),
+        ("SOMETHING_ELSE_FILE", ""),
+    ],
+)
+def test_other_variables_with_this_ending_are_explained(secret_file: Path, name: str, hint: str) -> None:
+    environ = {"CENTRIFUGO_SECRET": SECRET, f"CENTRIFUGO_{name}": str(secret_file)}
+    warnings = [warning for warning in load([], environ).warnings if warning.startswith("CENTRIFUGO_")]
+    assert warnings == [f"CENTRIFUGO_{name}: unknown option{hint}"]

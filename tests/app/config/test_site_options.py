@@ -37,6 +37,13 @@ class TestApplicationPath:
     def test_flask_app_is_ignored_if_the_environment_sets_other_options(self) -> None:
         assert application_path(given(CENTRIFUGO_SECRET="s"), {"FLASK_APP": "chat"}) == ""
 
+    @pytest.mark.parametrize("path", ["secret", "missing"])
+    def test_flask_app_is_ignored_if_the_environment_names_the_file_of_a_secret(
+        self, directory: Path, path: str
+    ) -> None:
+        (directory / "secret").write_text("s")
+        assert application_path(given(CENTRIFUGO_SECRET_FILE=path), {"FLASK_APP": "chat"}) == ""
+
     def test_flask_app_is_ignored_if_there_is_a_configuration_file(self, directory: Path) -> None:
         (directory / "config.json").write_text('{"secret": "s"}')
         assert application_path(given(), {"FLASK_APP": "chat"}) == ""

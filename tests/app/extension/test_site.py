@@ -193,6 +193,17 @@ class TestSettings:
         app.config["SECRET_KEY"] = "another"
         assert self.settings(app)[1] == []
 
+    def test_files_of_secrets_are_ignored_under_the_names_of_their_variables(self, tmp_path: Path) -> None:
+        app = site()
+        Gentrifugo(app)
+        (tmp_path / "secret").write_text("secret-of-a-test")
+        for name in ("secret", "missing"):
+            environ = {"CENTRIFUGO_SECRET_FILE": str(tmp_path / name), "CENTRIFUGO_HISTORY_TTL": "1"}
+            assert sorted(self.settings(app, "--app=site", **environ)[1]) == [
+                "CENTRIFUGO_HISTORY_TTL: ignored with --app; set it in the application",
+                "CENTRIFUGO_SECRET_FILE: ignored with --app; set it in the application",
+            ]
+
     def test_options_of_the_application_are_refused_as_flags_and_as_a_file(self) -> None:
         app = site()
         Gentrifugo(app)
