@@ -238,5 +238,6 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delattr(tls, name)
         monkeypatch.delitem(sys.modules, f"{tls.__name__}.{name}")
     monkeypatch.setitem(sys.modules, "acme", None)
-    with pytest.raises(ConfigError, match=r"ssl_autocert: acme is not installed: pip install '/path/to/the/clone\[autocert\]'"):
+    advice = r"ssl_autocert: acme is not installed: pip install '/path/to/the/clone\[autocert\]'"
+    with pytest.raises(ConfigError, match=advice):
         run._autocert(Config(secret="s", ssl_autocert=True))
