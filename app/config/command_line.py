@@ -256,6 +256,7 @@ def unknown_variables(environ: Mapping[str, str], options: Sequence[Option]) -> 
     Those that begin with GENTRIFUGO_, the prefix in a Flask application, set no option either.
     """
     settable = {name.upper(): option.item_type is None for option in options for name in option.names}
+    settable |= {option.name.upper() + SUFFIX: True for option in options if option.facts.secret}
     for variable in environ:
         name = variable.removeprefix(ENVIRONMENT_PREFIX)
         in_file = [flat for flat in flat_names(name.lower()) if settable.get(flat.upper()) is False]
@@ -281,8 +282,14 @@ def _variable_hint(name: str, options: Sequence[Option]) -> str:
             return f"; use {variable}{SUFFIX} instead"
         use = f"; only secrets can come from a file, so use {variable}"
         return f"; option {option.name} {ONLY_IN_FILE}" if option.item_type else use
-    files = [option.name.upper() + SUFFIX for option in options if option.facts.secret]
-    return suggestion(name, [*map(str.upper, by_name), *files], ENVIRONMENT_PREFIX)
+    secrets = [option.name.upper() for option in options if option.facts.secret]
+    names = list(map(str.upper, by_name))
+    if not name.endswith(SUFFIX):
+        return suggestion(name, [*names, *(secret + SUFFIX for secret in secrets)], ENVIRONMENT_PREFIX)
+    if hint := suggestion(name, names, ENVIRONMENT_PREFIX):
+        return hint
+    hint = suggestion(base, secrets, ENVIRONMENT_PREFIX)
+    return f"{hint.removesuffix('?')}{SUFFIX}?" if hint.endswith("?") else ""
 
 
 def kubernetes_variables(environ: Mapping[str, str], prefix: str) -> set[str]:

@@ -52,6 +52,7 @@ GROUPED = {
     "websocket": "client_request_max_size, client_message_write_timeout and the options that begin with websocket_",
     "sockjs": "the options that begin with sockjs_",
     "shutdown": "shutdown_timeout",
+    "emulation": "emulation_max_request_body_size",
     "structure": "namespaces",
     "sockjs_settings": "the options that begin with sockjs_",
 }
@@ -132,6 +133,8 @@ MISSING = (
     (r"redis_(idle_timeout|use_lists|streams|sequence_ttl|history_use_lists|force_resp2)", "not needed here"),
     (r"((uni_)?(sse|http_stream|websocket)|sockjs|admin|api|prometheus|health|debug)_handler_prefix",
      "endpoints have fixed paths; option http_prefix adds a prefix to all of them"),
+    (r"uni_\w+_connect_code_to_http_response\w*",
+     "not supported: a refused one-way connection ends with its close code (docs/streams.md)"),
     (r"uni_(sse|http_stream|websocket)_(?!enabled\Z)\w+",
      "one-way connections have no options of their own: those for all clients apply to them too (docs/streams.md)"),
     (r"(sockjs|websocket|api)_disable", "these endpoints are always served; option api_port sets a port for the API"),

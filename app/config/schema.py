@@ -31,8 +31,6 @@ INVALID: Mapping[type, Mapping[str, str]] = {
     int: {"invalid": "Must be an integer."},
 }
 """The errors for values of another type, in place of those of marshmallow."""
-NAMED_LEVELS = 8
-"""Levels of an object in the file that are named in warnings; those of Centrifugo v6 have fewer."""
 NOT_NULL = {"null": "Must have a value; remove the option to use its default."}
 REQUIRED = "Is missing: each item of the list must have a {}."
 """The error for an option without a default, which only items of lists have."""
@@ -216,9 +214,9 @@ def unknown_in_object(name: str, value: Mapping[str, Any], known: Collection[str
     Options with the same explanation share a warning.
     """
     by_hint: dict[str, list[str]] = {}
-    for path in dict.fromkeys(_inner_paths(name, value)):
+    for path in dict.fromkeys(_inner_paths(name, value, set())):
         flat = path.replace(".", "_").lower()
-        hint = _exact_hint(flat, known) or suggestion(flat, known)
+        hint = "" if path == name else _exact_hint(flat, known) or suggestion(flat, known)
         if not hint and (reason := explanation(name)):
             hint = f"; {reason}"
         by_hint.setdefault(hint, []).append(path)
@@ -226,18 +224,20 @@ def unknown_in_object(name: str, value: Mapping[str, Any], known: Collection[str
         yield f"unknown option{'s' if len(inner) > 1 else ''} {', '.join(inner)}{hint}"
 
 
-def _inner_paths(outer: str, value: Any, inner: str = "", levels: int = NAMED_LEVELS) -> Iterator[str]:
+def _inner_paths(outer: str, value: Any, seen: set[int], inner: str = "") -> Iterator[str]:
     """Yield the path of each value in the object at `outer` that is not an object itself.
 
-    What is nested too deeply, such as an object in YAML that contains itself, is only named by `outer`.
+    `seen` has the IDs of the objects that were named already. Of an object that YAML repeats, or that contains itself,
+    only `outer` is named.
     """
     if not isinstance(value, Mapping) or not value:
         yield outer + inner
-    elif not levels:
+    elif id(value) in seen:
         yield outer
     else:
+        seen.add(id(value))
         for key, each in value.items():
-            yield from _inner_paths(outer, each, f"{inner}.{key}", levels - 1)
+            yield from _inner_paths(outer, each, seen, f"{inner}.{key}")
 
 
 def _exact_hint(name: str, known: Collection[str]) -> str:

@@ -14,10 +14,7 @@ class SubscriptionOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     info: bytes = b""
     """Sent to other clients as `chan_info`: JSON, or any bytes, which only clients of Protobuf can receive."""
     data: bytes = b""
-    """Sent to the client in the reply: JSON, or any bytes, which only clients of Protobuf can receive.
-
-    Not used in the token of a single subscription, as in Centrifugo.
-    """
+    """Sent to the client in the reply: JSON, or any bytes, which only clients of Protobuf can receive."""
     presence: bool | None = None
     join_leave: bool | None = None
     force_recovery: bool | None = None

@@ -95,6 +95,8 @@ class Membership(ABC):
         """Publish the join of the client. May block. A leave that is published meanwhile comes after it."""
         if self._joined is None:
             self._joined = set()
+        elif channel in self._joined:
+            return
         self._joined.add(channel)
         self._node.publish_join(channel, self.info(channel))
 

@@ -18,27 +18,31 @@ from gevent.event import Event
 
 from ...engines.base import EngineError
 from ..runtime.random_ids import random_uuid
-from ..runtime.running_clock import wait_for
+from ..runtime.running_clock import running_time, wait_for
 from .engine_failures import EngineFailures
 from .hub import Connection, Hub
 from .user_commands import ReplaceConnections, disconnect_of
 
 OWN_MESSAGE_TIMEOUT = 5.0
 """Seconds to wait until this node receives a message that it has sent. Usually it has come when `publish` returns."""
+LEAVING_TIMEOUT = 5.0
+"""Seconds to wait until the connections that are replaced have left. A slow engine delays this."""
+LEAVING_CHECKS = 0.005
+"""Seconds between two looks whether they have left."""
 
 
 class _Candidate:
     """A client that is not registered yet."""
 
-    __slots__ = ("closing", "is_replaced", "message_came")
+    __slots__ = ("is_replaced", "message_came", "replaced")
 
     def __init__(self) -> None:
         self.message_came = Event()
         """Set when this node has received the message of the client."""
         self.is_replaced = False
         """Whether the message of another client came later."""
-        self.closing: gevent.Greenlet[..., None] | None = None
-        """The greenlet that closes the connections on this node that the client replaces."""
+        self.replaced: Sequence[Connection] = ()
+        """The connections on this node that the client replaces."""
 
 
 class Replacements:
@@ -50,8 +54,6 @@ class Replacements:
         self._failures = failures
         self._candidates: dict[str, dict[str, _Candidate]] = {}
         """The candidates of each user by the IDs of their messages."""
-        self._closing: dict[str, gevent.Greenlet[..., None]] = {}
-        """The greenlet that closes the connections of a user, as the newest message demands."""
 
     def replace(self, user: str, code: int, reason: str) -> bool:
         """Close all connections of a user on all nodes, with a close code, before a new one is registered. May block.
@@ -67,8 +69,7 @@ class Replacements:
             if not wait_for(candidate.message_came, OWN_MESSAGE_TIMEOUT):
                 error = EngineError(f"the message has not come back within {OWN_MESSAGE_TIMEOUT:g} s")
                 raise self._failures.refusal("replace the connections of a user", error)
-            if candidate.closing is not None:
-                candidate.closing.join()
+            self._wait_until_left(user, candidate.replaced)
         finally:
             del candidates[message.id]
             if not candidates:
@@ -77,27 +78,22 @@ class Replacements:
 
     def handle(self, message: ReplaceConnections) -> None:
         """Carry out a message of any node, in the order in which the engine delivers messages. Does not block."""
-        user = message.user
-        connections = self._hub.user_connections(user)
-        if connections:
-            self._closing[user] = gevent.spawn(self._close, message, connections, self._closing.get(user))
-        for id_, candidate in self._candidates.get(user, {}).items():
+        disconnect = disconnect_of(message.code, message.reason)
+        connections = self._hub.user_connections(message.user)
+        for connection in connections:
+            gevent.spawn(connection.close, disconnect)
+        for id_, candidate in self._candidates.get(message.user, {}).items():
             if id_ == message.id:
-                candidate.closing = self._closing.get(user)
+                candidate.replaced = connections
                 candidate.message_came.set()
             elif candidate.message_came.is_set():
                 candidate.is_replaced = True
 
-    def _close(
-        self,
-        message: ReplaceConnections,
-        connections: Sequence[Connection],
-        earlier: gevent.Greenlet[..., None] | None,
-    ) -> None:
-        """Close connections, and wait until those that `earlier` closes are closed too. May block."""
-        disconnect = disconnect_of(message.code, message.reason)
-        gevent.joinall([gevent.spawn(connection.close, disconnect) for connection in connections])
-        if earlier is not None:  # a connection that is being closed already ends its subscriptions there
-            earlier.join()
-        if self._closing.get(message.user) is gevent.getcurrent():
-            del self._closing[message.user]
+    def _wait_until_left(self, user: str, connections: Sequence[Connection]) -> None:
+        """Wait until connections have left the hub. Something else may have begun to close them before. May block."""
+        deadline = running_time() + LEAVING_TIMEOUT
+        while running_time() < deadline:
+            present = self._hub.user_connections(user)
+            if not any(connection in present for connection in connections):
+                return
+            gevent.sleep(LEAVING_CHECKS)

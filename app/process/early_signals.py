@@ -18,10 +18,11 @@ def block_early_signals() -> None:
 
 
 def unblock_early_signals_in_children() -> None:
-    """Unblock both in processes that this one forks from now on.
+    """Unblock both in processes that this one forks from now on, as `subprocess` does where gevent has patched it.
 
-    Call it before foreign code runs that may start processes, such as an application while it is imported, and not in
-    a process that starts workers.
+    Others, such as those of `multiprocessing` with the method `spawn`, still inherit the blocked signals. Call it
+    before foreign code runs that may start processes, such as an application while it is imported, and not in a process
+    that starts workers.
     """
     os.register_at_fork(after_in_child=unblock_early_signals)
 

@@ -79,23 +79,23 @@ def _subscribe(client: ServedClient, id_: int, request: SubscribeRequest) -> Non
     if client.node.hooks.has(hooks.SUBSCRIBE):
         client.node.hooks.ask(client.context(hooks.SUBSCRIBE, request.channel))
         _check_subscribe(client, request)  # the state may have changed while the hook ran
-    given, data, expires_at = UNCHANGED, b"", 0.0
+    given, expires_at = UNCHANGED, 0.0
     if token is not None:
         given, expires_at = token.options, token.expires_at
     elif options.proxy_subscribe and rules.asks_backend(request.channel):
         allowed = _ask_backend(client, request)
-        given, data, expires_at = allowed.options, allowed.options.data, allowed.expires_at
+        given, expires_at = allowed.options, allowed.expires_at
     else:
         _check_open(client, request.channel)
     granted = permissions.grant(options, request, client.user, client.node.config.insecure)
     if given is not UNCHANGED:
         granted = permissions.apply_override(granted, given, options)
-    passes, shown = _filter(rules, options, request), Raw(data) if data else NO_PAYLOAD
+    passes, shown = _filter(rules, options, request), Raw(given.data) if given.data else NO_PAYLOAD
     result = client.subscribe(
         GrantedSubscription(request.channel, request, granted, given.info, expires_at, shown, passes=passes)
     )
     client.reply(Reply(id_, subscribe=result), request.channel)
-    client.go_live(request.channel)
+    client.go_live(request.channel, result)
 
 
 def _ask_backend(client: ServedClient, request: SubscribeRequest) -> AllowedSubscription:

@@ -374,11 +374,14 @@ class ClientV2(BaseClient):
             self.push(Push(channel, pub=publication))
             yield_if_due()
 
-    def go_live(self, channel: str) -> None:
-        """Send the publications that were held until the reply was sent, and publish the join. May block.
+    def go_live(self, channel: str, result: SubscribeResult) -> None:
+        """Send the publications that were held until this result was sent, and publish the join. May block.
 
-        Raises CodedClosing if a publication contains a payload that the format cannot carry.
+        Does nothing if the subscription has ended meanwhile. Raises CodedClosing if a publication contains a payload
+        that the format cannot carry.
         """
+        if not self.subscriptions.awaits(channel, result):
+            return
         messages = self.subscriptions.go_live(channel)
         if messages is None:
             self.recover_again(channel)

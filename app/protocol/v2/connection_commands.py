@@ -81,7 +81,7 @@ def _reply_with_subscriptions(client: ServedClient, id_: int, identity: Identity
     client.reply(Reply(id_, connect=_connect_result(client, identity, subs)))
     for channel, result in subs.items():
         client.send_missed(channel, result, missed.get(channel, ()))
-        client.go_live(channel)
+        client.go_live(channel, result)
 
 
 def _take_missed(client: ServedClient, subs: Mapping[str, SubscribeResult]) -> dict[str, list[Publication]]:

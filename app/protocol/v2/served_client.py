@@ -89,8 +89,8 @@ class ServedClient(Protocol):
         """Send the publications that a new subscription has recovered."""
         ...
 
-    def go_live(self, channel: str) -> None:
-        """Send the publications that were held until the reply was sent, and publish the join. May block."""
+    def go_live(self, channel: str, result: SubscribeResult) -> None:
+        """Send the publications that were held until this result was sent, and publish the join. May block."""
         ...
 
     def authenticate(self, identity: Identity, library: str) -> None:

@@ -47,7 +47,7 @@ def _subscribe(client: ServedClient, command: AddSubscription) -> None:
     client.note_positions({command.channel: result})
     client.push(Push(command.channel, subscribe=push))
     client.send_missed(command.channel, result, missed)
-    client.go_live(command.channel)
+    client.go_live(command.channel, result)
 
 
 def send(client: ServedClient, command: SendMessage) -> None:

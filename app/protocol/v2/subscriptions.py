@@ -75,6 +75,8 @@ class Subscription(Struct):
     is_renewed_by_backend: bool = False
     """Whether a backend is asked when the subscription expires, so that the client need not refresh it."""
     expiry: Timer | None = None
+    result: SubscribeResult | None = None
+    """What is sent to the client before the subscription goes live; None before it is known, and afterwards."""
 
     def stores_presence(self, options: ChannelOptions) -> bool:
         """Return whether the server stores that the client is subscribed to a channel with these options."""
@@ -181,6 +183,7 @@ class SubscriptionsV2(Membership):
         self.expire_at(channel, wanted.expires_at)
         if not subscription.is_renewed_by_backend:
             result.expires, result.ttl = wanted.expires_at > 0, ttl(wanted.expires_at)
+        subscription.result = result
         return result
 
     def _encoding(self, subscription: Subscription, has_joins: bool) -> Encoding:
@@ -230,15 +233,22 @@ class SubscriptionsV2(Membership):
         except NotJSON as error:
             raise close_unsendable(self._client, channel, error) from None
 
+    def awaits(self, channel: str, result: SubscribeResult) -> bool:
+        """Return whether the subscription with this result exists and is not live yet.
+
+        It may have ended meanwhile, and another one may have been made.
+        """
+        subscription = self.channels.get(channel)
+        return subscription is not None and subscription.result is result
+
     def go_live(self, channel: str) -> list[bytes] | None:
-        """Stop holding the publications of a channel, after the reply has been sent.
+        """Stop holding the publications of a subscription, after its result has been sent.
 
         Returns the pushes of the publications that were held, oldest first; None if some are missing, and the client
         has to resubscribe. Raises CodedClosing for a publication that the format cannot carry.
         """
-        subscription = self.channels.get(channel)
-        if subscription is None:  # it has ended in the meantime
-            return []
+        subscription = self.channels[channel]
+        subscription.result = None
         start = self._live_from.pop(channel, None)
         if start is None:
             publications: list[NodePublication] | None = self._node.hub.release(channel, self._client)

@@ -222,3 +222,16 @@ def test_names_that_begin_with_the_unknown_one_are_preferred_and_the_shortest_of
     assert suggestion("allow_subscribe", names) == "; did you mean allow_subscribe_for_client?"
     assert suggestion("allow_subscrbe", names) == "; did you mean x_allow_subscribe?"
     assert suggestion("a", names) == suggestion("a", []) == ""
+
+
+def test_an_object_that_contains_itself_many_times_is_named_once() -> None:
+    client: dict[str, Any] = {"unheard": 1}
+    client |= dict.fromkeys("abcdefghijklmnop", client)
+    (warning,) = unknown_options(Config, {"client": client})
+    assert warning.startswith("unknown options client.unheard, client; options are not nested here")
+
+
+def test_an_option_that_contains_itself_is_no_hint_to_itself() -> None:
+    secret: dict[str, Any] = {}
+    secret["x"] = secret
+    assert list(unknown_options(Config, {"secret": secret})) == ["unknown option secret"]

@@ -151,6 +151,7 @@ def test_problem_of_the_value_names_the_variable_with_the_file(secret_file: Path
         ("HTTP_API_KEY_FILE", "; use CENTRIFUGO_API_KEY_FILE instead"),
         ("REDIS_PASWORD_FILE", "; did you mean CENTRIFUGO_REDIS_PASSWORD_FILE?"),
         ("ADMIN_PASSWORD_FIEL", "; did you mean CENTRIFUGO_ADMIN_PASSWORD_FILE?"),
+        ("CLIENT_SECRET_FILE", ""),
         ("INSECURE_FILE", ""),
         ("SOMETHING_ELSE_FILE", ""),
     ],
@@ -159,3 +160,9 @@ def test_other_variables_with_this_ending_are_explained(secret_file: Path, name:
     environ = {"CENTRIFUGO_SECRET": SECRET, f"CENTRIFUGO_{name}": str(secret_file)}
     warnings = [warning for warning in load([], environ).warnings if warning.startswith("CENTRIFUGO_")]
     assert warnings == [f"CENTRIFUGO_{name}: unknown option{hint}"]
+
+
+def test_prefix_of_an_application_is_explained_with_this_ending_too(secret_file: Path) -> None:
+    environ = {"CENTRIFUGO_SECRET": SECRET, "GENTRIFUGO_SECRET_FILE": str(secret_file)}
+    explained = "GENTRIFUGO_SECRET_FILE: not used; the variable of this option is CENTRIFUGO_SECRET_FILE"
+    assert explained in load([], environ).warnings

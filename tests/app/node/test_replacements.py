@@ -93,7 +93,7 @@ def test_one_of_the_clients_that_connect_at_the_same_time_stays(count: int) -> N
         assert group.join(timeout=10, raise_error=True)
         settle()
         assert sum(node.hub.num_user_connections("alice") for node in nodes) == 1, seed
-        assert all(not node.replacements._candidates and not node.replacements._closing for node in nodes)
+        assert all(not node.replacements._candidates for node in nodes)
 
 
 def test_the_connections_that_are_replaced_are_closed_before_the_new_one_is_registered() -> None:
@@ -106,16 +106,24 @@ def test_the_connections_that_are_replaced_are_closed_before_the_new_one_is_regi
     assert hub.connections() == [other]
 
 
-def test_a_connection_that_an_earlier_message_closes_is_closed_before_the_new_one_is_registered() -> None:
+def test_a_connection_that_is_being_closed_already_leaves_before_the_new_one_is_registered() -> None:
     hub = Hub(Flusher(0))
     node = Replacements(hub, lambda message: node.handle(message), EngineFailures())
     replaced = SlowlyClosed(hub, "c1")
-    node.handle(ReplaceConnections("alice", "of another node", 3504, "replaced"))
-    while not replaced.closed_with:
-        gevent.sleep(0)
+    gevent.spawn(replaced.close, REPLACED)
+    gevent.sleep(0)
     assert hub.connections() == [replaced]
     assert node.replace("alice", 3504, "replaced")
     assert hub.connections() == []
+
+
+def test_a_connection_that_does_not_leave_delays_the_new_one_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replacements, "LEAVING_TIMEOUT", 0.01)
+    hub = Hub(Flusher(0))
+    node = Replacements(hub, lambda message: node.handle(message), EngineFailures())
+    connection = FakeConnection(Flusher(0), "c1")
+    hub.add(connection)
+    assert node.replace("alice", 3504, "replaced")
 
 
 def test_a_client_whose_message_does_not_come_back_is_refused(

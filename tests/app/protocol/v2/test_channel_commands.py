@@ -18,7 +18,7 @@ from gentrifugo.app.protocol.v2 import channel_commands
 from gentrifugo.app.protocol.v2.channel_commands import CHANNEL_COMMANDS
 from gentrifugo.app.protocol.v2.errors import CodedRefusal
 from gentrifugo.app.protocol.v2.messages import PublishRequest
-from gentrifugo.app.protocol.v2.token_making import subscription_token
+from gentrifugo.app.protocol.v2.token_making import sign_token, subscription_token
 from tests.fakes import FailingEngine
 from tests.greenlets import eventually
 from tests.local_client_v2 import KEY, LocalClientV2
@@ -67,6 +67,11 @@ def test_a_token_decides_before_the_name_of_the_channel(client: LocalClientV2, c
     token = subscription_token(KEY, "alice", channel)
     assert "error" not in client.call("subscribe", channel=channel, token=token)
     assert set(client.connection.channels) == {channel}
+
+
+def test_data_of_a_token_is_in_the_reply(client: LocalClientV2) -> None:
+    token = sign_token(KEY, {"sub": "alice", "channel": "closed:a", "data": {"hello": 1}})
+    assert client.subscribe("closed:a", token=token)["data"] == {"hello": 1}
 
 
 def test_names_contain_no_client_ids_without_a_boundary(start: StartNode) -> None:

@@ -206,6 +206,32 @@ def test_a_server_side_subscription_may_end_before_it_goes_live(start: StartNode
     assert client.close is None
 
 
+def test_a_subscription_that_is_made_again_while_another_one_goes_live_begins_with_its_push(
+    start: StartNode, engine: FailingEngine
+) -> None:
+    node = start()
+    client = LocalClientV2(node)
+    joins = engine.close_gate("publish_event")
+    token = connection_token(KEY, "alice", channels=["rich:a", "rich:b"])
+    connecting = gevent.spawn(client.call, "connect", token=token)
+    gevent.sleep(0.01)  # it waits until its join in rich:a is published
+    client.connection.unsubscribe("rich:b")
+    presence = engine.close_gate("add_presence")
+    subscribing = gevent.spawn(client.connection.subscribe_from_server, AddSubscription("alice", channel="rich:b"))
+    gevent.sleep(0.01)
+    node.handle_event(Publication("u1", "rich:b", b"1", offset=1, epoch=node.top("rich:b").epoch))
+    joins.set()
+    connecting.join(timeout=5)
+    presence.set()
+    subscribing.join(timeout=5)
+    kinds = [
+        next(kind for kind in push if kind != "channel") for push in client.pushes() if push["channel"] == "rich:b"
+    ]
+    assert kinds[:2] == ["unsubscribe", "subscribe"]
+    assert kinds.count("join") == 1
+    assert engine.calls["publish_event"] == 2
+
+
 # -- commands of backends
 
 
