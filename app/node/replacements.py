@@ -25,9 +25,9 @@ from .user_commands import ReplaceConnections, disconnect_of
 
 OWN_MESSAGE_TIMEOUT = 5.0
 """Seconds to wait until this node receives a message that it has sent. Usually it has come when `publish` returns."""
-LEAVING_TIMEOUT = 5.0
+REPLACED_TIMEOUT = 5.0
 """Seconds to wait until the connections that are replaced have left. A slow engine delays this."""
-LEAVING_CHECKS = 0.005
+REPLACED_CHECKS = 0.005
 """Seconds between two looks whether they have left."""
 
 
@@ -91,9 +91,9 @@ class Replacements:
 
     def _wait_until_left(self, user: str, connections: Sequence[Connection]) -> None:
         """Wait until connections have left the hub. Something else may have begun to close them before. May block."""
-        deadline = running_time() + LEAVING_TIMEOUT
+        deadline = running_time() + REPLACED_TIMEOUT
         while running_time() < deadline:
             present = self._hub.user_connections(user)
             if not any(connection in present for connection in connections):
                 return
-            gevent.sleep(LEAVING_CHECKS)
+            gevent.sleep(REPLACED_CHECKS)

@@ -18,11 +18,10 @@ def block_early_signals() -> None:
 
 
 def unblock_early_signals_in_children() -> None:
-    """Unblock both in processes that this one forks from now on, as `subprocess` does where gevent has patched it.
+    """Unblock SIGHUP and SIGUSR1 in processes that this one forks later, such as those of gevent's `subprocess`.
 
-    Others, such as those of `multiprocessing` with the method `spawn`, still inherit the blocked signals. Call it
-    before foreign code runs that may start processes, such as an application while it is imported, and not in a process
-    that starts workers.
+    Processes that are started without a fork, as by `multiprocessing` with the method `spawn`, inherit the blocked
+    signals. Call this before an application is imported, which may start processes, and never in a master of workers.
     """
     os.register_at_fork(after_in_child=unblock_early_signals)
 

@@ -118,7 +118,7 @@ def test_a_connection_that_is_being_closed_already_leaves_before_the_new_one_is_
 
 
 def test_a_connection_that_does_not_leave_delays_the_new_one_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replacements, "LEAVING_TIMEOUT", 0.01)
+    monkeypatch.setattr(replacements, "REPLACED_TIMEOUT", 0.01)
     hub = Hub(Flusher(0))
     node = Replacements(hub, lambda message: node.handle(message), EngineFailures())
     connection = FakeConnection(Flusher(0), "c1")
