@@ -162,12 +162,11 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     from_kubernetes = kubernetes_variables(environ, ENVIRONMENT_PREFIX)
     ignored = from_kubernetes | kubernetes_variables(environ, APPLICATION_PREFIX)
     secrets = read_secrets(settable, {name: value for name, value in environ.items() if value and name not in ignored})
-    variables = secrets.variables
     flags_end = argv.index("--") if "--" in argv else len(argv)
     argv, only_words = argv[:flags_end], argv[flags_end + 1 :]
     try:
         parsed, leftover = parser.parse_known_args(
-            normalize_arguments([*with_separate_flags(argv, settable)], settable), env_vars=variables
+            normalize_arguments([*with_separate_flags(argv, settable)], settable), env_vars=secrets.variables
         )
     except argparse.ArgumentError as error:
         raise ConfigError([f"{error.argument_name}: {error.message}"]) from None
@@ -186,7 +185,7 @@ def read(options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, s
     given.written["environment"].update(secrets.spellings)
     note_leftover(given, leftover, argv, options)
     given.words += only_words
-    given.warnings += unknown_variables(variables, options)
+    given.warnings += unknown_variables(secrets.variables, options)
     if from_kubernetes:
         given.warnings.append(
             f"ignoring the variables that Kubernetes sets for services: {', '.join(sorted(from_kubernetes))}"
